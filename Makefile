@@ -1,0 +1,51 @@
+# The two commands: `make reproduce` and `make site`. Everything here calls `runner` and `analysis`, which also work alone.
+PROFILE ?= laptop
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help reproduce site serve test bench lint clean
+help:
+	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (laptop unless named)"
+	@echo "make site                                     build the site from the published logs, without training"
+	@echo "make serve                                    show it on this machine, with live reload"
+	@echo "make test                                     pass the tests"
+	@echo "make bench                                    measure the training step against a plain reference"
+	@echo "make lint                                     check the style of the code"
+	@echo "make clean                                    remove what can be made again, but no runs"
+
+# An environment from the lock file. It is made again when the lock changes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); name a Python from 3.11 to 3.13: make PYTHON=python3.11 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+reproduce: $(READY)
+	@$(BIN)/runner data
+	@$(BIN)/runner sweep --profile $(PROFILE)
+	@$(BIN)/analysis build --logs runs --profile $(PROFILE)
+	@$(BIN)/analysis compare --logs runs --profile $(PROFILE)
+
+site: $(READY)
+	@$(BIN)/analysis build
+
+serve: $(READY)
+	@$(BIN)/analysis serve
+
+test: $(READY)
+	@$(BIN)/runner data
+	@$(BIN)/pytest -n 2
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks.step
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+clean:
+	rm -rf build site/* .pytest_cache .ruff_cache

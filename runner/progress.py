@@ -1,0 +1,53 @@
+"""What a person sees while runs go: bars on a terminal, lines elsewhere."""
+
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+MARKS = {"finished": "[green]✓[/]", "diverged": "[red]✗[/]", "stopped": "[yellow]‖[/]", "failed": "[red]✗[/]"}
+
+
+class Display:
+    """A bar for the whole and one for each run that goes; hears what `runner.sweep.run` tells."""
+
+    def __init__(self, title: str, total: int, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.whole = self.bars.add_task(title, total=total, detail="runs")
+        self.tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def tell(self, kind: str, what: Any) -> None:
+        """Show a message: ("progress", Progress), ("line", str) or ("end", (name, status))."""
+        if kind == "line":
+            self.console.print(what, highlight=False, soft_wrap=True)
+        elif kind == "progress":
+            if what.run not in self.tasks:
+                self.tasks[what.run] = self.bars.add_task(f"  {what.run}", total=what.steps, detail="")
+            self.bars.update(
+                self.tasks[what.run],
+                completed=what.step,
+                detail=f"loss {what.loss:.3f}  {what.rate / 1000:,.1f}k tokens/s",
+            )
+        else:
+            name, status = what
+            if name in self.tasks:
+                self.bars.remove_task(self.tasks.pop(name))
+            self.bars.advance(self.whole)
+            self.console.print(f"{MARKS[status]} {name} {status}", highlight=False)

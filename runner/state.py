@@ -1,0 +1,70 @@
+"""What stands in a run's folder, and so what a sweep does with it and why."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import checkpoint, corpus, lock, log
+from runner.experiment import Plan
+from runner.spec import as_dict, differences, identity
+
+# The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
+NUMERIC = ("data", "dropout", "engine", "model", "optimizer", "train")
+
+
+@dataclass(frozen=True)
+class State:
+    """`action` is "train", "resume" or "skip"; `reason` says why, `status` what stands there now."""
+
+    action: str
+    status: str
+    reason: str
+    drift: bool = False
+
+
+def plan_identity(plan: Plan) -> str:
+    """The identity of a planned run."""
+    return identity(as_dict(plan.spec), corpus.named(plan.spec.data.corpus).sha256)
+
+
+def inspect(plan: Plan, root: Path) -> State:
+    """What a sweep would do with this run."""
+    folder = plan.folder(root)
+    manifest = log.read_manifest(folder)
+    if manifest is None:
+        return State("train", "missing", "it has not been trained")
+    if manifest["identity"] != plan_identity(plan):
+        changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
+        return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
+    drift = manifest["code"] != code_hash()
+    if manifest["status"] == "finished":
+        return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
+    if manifest["status"] == "diverged":
+        return State("skip", "diverged", f"its loss was not finite at step {manifest['diverged_at']}", drift)
+    step = checkpoint.last_step(folder / "checkpoint")
+    status = "running" if lock.holder(folder) else "stopped"
+    if step is None:
+        return State("train", status, "it stopped before its first checkpoint", drift)
+    return State("resume", status, f"it stopped after its checkpoint of step {step}", drift)
+
+
+def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Move what stands in a run's folder out of the way of another run of the same name; nothing is lost."""
+    target = folder.parent / ".set-aside" / f"{folder.name}-{manifest['identity']}"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for path in folder.iterdir():
+        if path.name != "lock":
+            shutil.move(path, target / path.name)
+    return target
+
+
+def code_hash() -> str:
+    """12 hexadecimal digits that name the sources of the numeric modules."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in NUMERIC:
+        digest.update((here / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:12]

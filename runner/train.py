@@ -1,0 +1,323 @@
+"""One run, from its spec to its evidence; stopped at any moment, it goes on from its last commit."""
+
+import errno
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from runner import checkpoint, corpus, data, lock, log, sample, state
+from runner.engine import Engine, keep_memory
+from runner.errors import UserError
+from runner.experiment import Plan
+from runner.files import write_atomic
+from runner.optimizer import learning_rate
+from runner.placement import Placement, commit, environment
+from runner.spec import RunSpec, as_dict
+
+SAMPLE_LENGTH = 500
+CHUNK = 64  # steps whose batch positions are drawn and moved to the device together
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it goes. `rate` is tokens a second of training."""
+
+    run: str
+    step: int
+    steps: int
+    loss: float
+    rate: float
+
+
+class Batches:
+    """Windows of the corpus on the device, as functions of (seed, step)."""
+
+    def __init__(self, spec: RunSpec, tokens: data.Tokens, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        self.ids_N = torch.from_numpy(tokens.ids).to(device)
+        self.offsets_T = torch.arange(spec.model.block_size + 1, device=device)
+        self._chunk: tuple[int, torch.Tensor] | None = None
+
+    def windows(self, starts_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets, int64 [B, T] each, of the windows that begin at `starts_B`."""
+        window_BT = self.ids_N[starts_B[:, None] + self.offsets_T].long()
+        return window_BT[:, :-1].contiguous(), window_BT[:, 1:].contiguous()
+
+    def train(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The training batch of a step."""
+        first = step - step % CHUNK
+        if self._chunk is None or self._chunk[0] != first:
+            spec = self.spec
+            starts = [
+                data.starts(spec.seed, s, spec.train.batch_size, spec.data.train, spec.model.block_size)
+                for s in range(first, first + CHUNK)
+            ]
+            self._chunk = first, torch.from_numpy(np.stack(starts)).to(self.device)
+        return self.windows(self._chunk[1][step - first])
+
+    def split(self, name: str) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """The batches on which a split is evaluated: inputs, targets and weights, [B, T] each, one shape.
+
+        The weights of all batches add up to 1, so that the weighted sum of the losses is their mean.
+        """
+        spec = self.spec
+        span, block, size = spec.data.splits()[name], spec.model.block_size, spec.train.batch_size
+        if spec.eval.mode == "sampled":
+            stream = data.EVAL_STREAM + list(spec.data.splits()).index(name)
+            drawn = [data.starts(spec.seed, i, size, span, block, stream) for i in range(spec.eval.batches)]
+            starts, skip = np.concatenate(drawn), np.zeros(size * spec.eval.batches, dtype=np.int64)
+        else:
+            starts, skip = data.windows(span, block)
+        counted = np.arange(block) >= skip[:, None]
+        padding = -len(starts) % size  # windows of weight 0 fill the last batch: one shape, one compiled program
+        starts = np.append(starts, np.full(padding, span[0]))
+        weights = np.append(counted / counted.sum(), np.zeros((padding, block)), axis=0).astype(np.float32)
+        starts_W, weight_WT = (
+            torch.from_numpy(starts).to(self.device),
+            torch.from_numpy(weights).to(self.device),
+        )
+        return [(*self.windows(starts_W[i : i + size]), weight_WT[i : i + size]) for i in range(0, len(starts), size)]
+
+
+class Rows:
+    """Measurements since the last commit."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, Any]] = []
+        self.timing: list[dict[str, Any]] = []
+
+    def measure(self, step: int, split: str, loss: float, **more: float) -> None:
+        self.metrics.append({"step": step, "split": split, "loss": loss, **more})
+
+    def time(self, step: int, phase: str, since: float) -> float:
+        """Note how long a phase took; returns the present, where the next one begins."""
+        now = time.perf_counter()
+        self.timing.append({"step": step, "phase": phase, "seconds": now - since})
+        return now
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Hand the rows over, and begin anew."""
+        tables = log.table(self.metrics, log.METRICS), log.table(self.timing, log.TIMING)
+        self.metrics, self.timing = [], []
+        return tables
+
+
+def train(
+    plan: Plan,
+    root: Path,
+    placement: Placement,
+    report: Callable[[Progress], None],
+    say: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> str:
+    """Train, resume or skip a planned run; returns "finished", "diverged" or "stopped".
+
+    `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step whether
+    to save and leave. A full disk is a `UserError`; what was committed before it stays whole.
+    """
+    folder = plan.folder(root)
+    try:
+        with lock.hold(folder):
+            found = state.inspect(plan, root)
+            if found.action == "skip":
+                return found.status
+            if found.status == "outdated":
+                old = log.read_manifest(folder)
+                assert old is not None
+                say(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
+            return _Run(plan, folder, placement, report, say).go(stopping)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{folder}: the disk is full; what was committed is whole: make room and run the same command again"
+            ) from None
+        raise
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        placement: Placement,
+        report: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.plan, self.spec, self.folder, self.placement = plan, plan.spec, folder, placement
+        self.report, self.say = report, say
+        torch.set_num_threads(placement.threads)
+        keep_memory()
+        self.tokens = data.load(self.spec.data)
+        device = torch.device(placement.device)
+        self.engine = Engine(
+            self.spec.model,
+            self.spec.train,
+            len(self.tokens.alphabet),
+            self.spec.seed,
+            device,
+            placement.precision,
+            placement.compile,
+        )
+        self.batches = Batches(self.spec, self.tokens, device)
+        self.splits = {name: self.batches.split(name) for name in self.spec.data.splits()}
+        self.identity = state.plan_identity(plan)
+        self.rows, self.loss = Rows(), math.nan
+        self.committed: checkpoint.Commit | None = None
+
+    def go(self, stopping: Callable[[], bool]) -> str:
+        step = self._restore()
+        if self.manifest["status"] == "diverged":  # committed so, but killed before its evidence was written
+            return self._end(step)
+        self._write_manifest("running")
+        steps, every = self.spec.train.steps, self.spec.eval.every
+        clock = saved = time.perf_counter()
+        trained = step
+        while True:
+            # A commit of this very step holds its evaluation already.
+            if (step % every == 0 or step == steps) and not (self.committed and self.committed.step == step):
+                if step > trained:
+                    clock = self.rows.time(step, "train", clock)
+                finite = self._evaluate(step)
+                clock = self.rows.time(step, "eval", clock)
+                trained = step
+                if not finite:
+                    return self._diverge(step, at=step)
+                if step == steps or clock - saved >= self.placement.checkpoint_seconds:
+                    self._commit(step)
+                    clock = saved = self.rows.time(step, "save", clock)
+            if step == steps:
+                self.manifest["status"] = "finished"
+                return self._end(step)
+            if stopping():
+                if self.committed is None or self.committed.step < step:
+                    self._commit(step)
+                self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
+                return "stopped"
+            loss, norm = self.engine.step(*self.batches.train(step), step)
+            if step % self.placement.log_every == 0:
+                self.loss = float(loss)
+                self.rows.measure(
+                    step,
+                    "batch",
+                    self.loss,
+                    learning_rate=learning_rate(self.spec.train, step),
+                    grad_norm=float(norm),
+                )
+                now = time.perf_counter()
+                rate = (step + 1 - trained) * self.spec.train.batch_size * self.spec.model.block_size / (now - clock)
+                clock, trained = self.rows.time(step + 1, "train", clock), step + 1
+                self.report(Progress(self.plan.name, step + 1, steps, self.loss, rate))
+                if not math.isfinite(self.loss):
+                    return self._diverge(step + 1, at=step)
+            step += 1
+
+    def _restore(self) -> int:
+        """Load the newest whole commit; returns the step to go on from."""
+        found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
+        now = {"from_step": 0, "started": _now(), "environment": environment(self.placement)}
+        if found is None:
+            self.manifest = self._manifest(now)
+            step = 0
+        else:
+            self.committed, tensors = found
+            self.engine.load(tensors)
+            step = self.committed.step
+            self.manifest = self.committed.manifest
+            if self.manifest["environment"] != now["environment"]:
+                self.say(
+                    f"{self.plan.name}: goes on from step {step} in another environment than it began in; its "
+                    "numbers may differ in their last digits"
+                )
+            self.manifest["sessions"].append({**now, "from_step": step})
+        return step
+
+    def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
+        plan, text = self.plan, corpus.named(self.spec.data.corpus)
+        shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
+        return {
+            "schema": log.SCHEMA_VERSION,
+            "run": plan.name,
+            "experiment": plan.experiment,
+            "profile": plan.profile,
+            "identity": self.identity,
+            "status": "running",
+            "seed": self.spec.seed,
+            "spec": as_dict(self.spec),
+            "corpus": {
+                "name": text.name,
+                "sha256": text.sha256,
+                "tokens": len(self.tokens.ids),
+                "vocabulary": len(self.tokens.alphabet),
+            },
+            "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
+            "log_every": self.placement.log_every,
+            "environment": session["environment"],
+            "commit": commit(Path(__file__).parent),
+            "code": state.code_hash(),
+            "started": session["started"],
+            "sessions": [session],
+        }
+
+    def _write_manifest(self, status: str, **more: Any) -> None:
+        """Publish the manifest as it stands, with this status."""
+        self.manifest.update(status=status, **more)
+        write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
+
+    def _evaluate(self, step: int) -> bool:
+        """Measure every split; False where a loss is not finite."""
+        losses = {}
+        for name, batches in self.splits.items():
+            sums = torch.stack([self.engine.evaluate(*batch) for batch in batches])
+            losses[name] = float(sums.double().sum()) if sums.device.type != "mps" else float(sums.sum())
+            self.rows.measure(step, name, losses[name])
+        return all(math.isfinite(loss) for loss in losses.values())
+
+    def _commit(self, step: int) -> None:
+        metrics, timing = self.rows.tables()
+        self.committed = checkpoint.save(
+            self.folder / "checkpoint",
+            self.committed,
+            step,
+            self.identity,
+            self.manifest,
+            self.engine.state(),
+            metrics,
+            timing,
+        )
+
+    def _diverge(self, step: int, at: int) -> str:
+        """End a run whose loss is not finite any more; `step` updates were made, `at` is where it was seen."""
+        self.manifest.update(status="diverged", diverged_at=at)
+        self._commit(step)
+        return self._end(step)
+
+    def _end(self, step: int) -> str:
+        """Turn the committed pieces of the log into the run's evidence; safe to do twice."""
+        assert self.committed is not None
+        folder, status = self.folder / "checkpoint", self.manifest["status"]
+        log.write(self.folder / "metrics.parquet", checkpoint.rows(folder, self.committed, "metrics", log.METRICS))
+        log.write(self.folder / "timing.parquet", checkpoint.rows(folder, self.committed, "timing", log.TIMING))
+        if status == "diverged":
+            self.say(
+                f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "
+                "its log is kept"
+            )
+        else:
+            text = sample.generate(self.engine.model, self.tokens, "\n", SAMPLE_LENGTH, self.spec.seed)
+            write_atomic(self.folder / "samples.txt", text + "\n")
+        self._write_manifest(status, finished=_now())
+        checkpoint.prune(folder, kept=1)
+        return status
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

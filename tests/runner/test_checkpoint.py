@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import checkpoint, log
+from runner.errors import UserError
+
+
+def rows(*steps: int):
+    return (
+        log.table([{"step": s, "split": "batch", "loss": float(s)} for s in steps], log.METRICS),
+        log.table([{"step": s, "phase": "train", "seconds": 1.0} for s in steps], log.TIMING),
+    )
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """Commits at steps 10, 20 and 30, of which the last two are kept."""
+    commit = None
+    for step in (10, 20, 30):
+        commit = checkpoint.save(tmp_path, commit, step, "abc", {"m": step}, {"w": torch.tensor([step])}, *rows(step))
+    return tmp_path
+
+
+def seen(folder: Path, said: list[str], identity: str = "abc"):
+    found = checkpoint.latest(folder, identity, said.append)
+    if found is None:
+        return None
+    commit, tensors = found
+    steps = checkpoint.rows(folder, commit, "metrics", log.METRICS).column("step").to_pylist()
+    return commit.step, int(tensors["w"]), commit.manifest["m"], steps
+
+
+def test_the_newest_is_used_and_two_are_kept(three: Path):
+    said: list[str] = []
+    assert seen(three, said) == (30, 30, 30, [10, 20, 30])
+    assert said == []
+    assert sorted(p.name for p in three.iterdir()) == ["00000020", "00000030", "log"]
+
+
+@pytest.mark.parametrize("hurt", ["flip", "cut", "remove", "commit", "log"])
+def test_where_it_is_damaged_the_one_before_is_used_and_the_log_goes_back(three: Path, hurt: str):
+    path = {"commit": three / "00000030/commit.json", "log": three / "log/metrics-00000030.parquet"}.get(
+        hurt, three / "00000030/state.safetensors"
+    )
+    content = bytearray(path.read_bytes())
+    if hurt == "remove":
+        path.unlink()
+    elif hurt == "flip":
+        content[-1] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[:-3])
+    said: list[str] = []
+    assert seen(three, said) == (20, 20, 20, [10, 20])
+    assert len(said) == 1
+    assert "the checkpoint of step 30 is damaged" in said[0]
+    assert "going back to step 20, and the log with it" in said[0]
+
+
+def test_with_all_damaged_it_starts_again(three: Path):
+    for path in three.glob("*/state.safetensors"):
+        path.write_bytes(b"")
+    said: list[str] = []
+    assert seen(three, said) is None
+    assert "starting again from step 0" in said[-1]
+
+
+def test_rows_of_no_commit_are_not_seen(three: Path):
+    log.write(three / "log/metrics-00000040.parquet", rows(40)[0])
+    assert seen(three, []) == (30, 30, 30, [10, 20, 30])
+
+
+def test_another_identity_is_not_taken(three: Path):
+    assert seen(three, [], identity="xyz") is None
+
+
+def test_a_commit_that_fails_leaves_those_before(three: Path, monkeypatch):
+    commit, _ = checkpoint.latest(three, "abc", print)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, *rows(40))
+    assert seen(three, []) == (30, 30, 30, [10, 20, 30])
+
+
+def test_weights_come_from_the_newest_whole_commit(three: Path, tmp_path: Path):
+    (three / "00000030/state.safetensors").write_bytes(b"")
+    assert int(checkpoint.weights(three)["w"]) == 20
+    with pytest.raises(UserError, match="holds no whole checkpoint"):
+        checkpoint.weights(tmp_path / "none")
