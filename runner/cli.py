@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from runner import corpus, experiment, state
+from runner import archive, corpus, experiment, state
 from runner.errors import UserError
 from runner.experiment import Plan
 
@@ -30,7 +30,7 @@ Jobs = Annotated[int | None, typer.Option(help="Runs side by side.")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads of one run.")]
 Precision = Annotated[str | None, typer.Option(help="bf16 or float32.")]
 Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Whether to use torch.compile.")]
-RUNS = Path("runs")
+RUNS, LOGS = Path("runs"), Path("logs")
 
 
 @app.command("list")
@@ -62,7 +62,7 @@ def data(
 
 @app.command()
 def sweep(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Such as mlp-ratio, or a TOML file.")],
+    name: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All of them, unless named.")] = None,
     profile: Profile = "laptop",
     runs: Root = RUNS,
     device: Device = None,
@@ -72,11 +72,9 @@ def sweep(
     compile: Compile = None,
 ) -> None:
     """Train every run of an experiment that is not finished; stopped at any moment, it goes on when called again."""
-    loaded = experiment.load(name)
-    wishes = loaded.placement(profile) | _named(
-        device=device, jobs=jobs, threads=threads, precision=precision, compile=compile
-    )
-    _go(loaded.title, profile, loaded.plans(profile), runs, wishes)
+    named = _named(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
+    for loaded in [experiment.load(each) for each in ([name] if name else experiment.names())]:
+        _go(loaded.title, profile, loaded.plans(profile), runs, loaded.placement(profile) | named)
 
 
 @app.command()
@@ -143,6 +141,67 @@ def sample(
 
     model, tokens = sampling.load(run)
     print(sampling.generate(model, tokens, prompt, length, seed, temperature, top_k))
+
+
+@app.command()
+def verify(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="An ended run's folder.")] = None,
+    steps: Annotated[int, typer.Option(help="How many of its first steps to train again.")] = 50,
+    logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
+    folder: Annotated[Path, typer.Option("--folder", help="Where the published logs are.")] = LOGS,
+) -> None:
+    """Train the first steps of a run again and compare, or check the published logs; status 1 where they differ."""
+    if logs:
+        checked = archive.ended(folder)
+        _say(f"{len(checked)} published runs match their manifests")
+    if run is None:
+        if not logs:
+            raise UserError("name a run's folder, such as logs/mlp-ratio/laptop/r4-s0, or --logs")
+        return
+    from runner import verify as verifying
+
+    found = verifying.verify(run, steps)
+    machine = "this kind of machine" if found.same_kind else "another kind of machine"
+    apart = "" if found.kind == "identical" else f", by {found.largest:.2g} nats at most"
+    _say(f"{run}: {found.kind} in {found.rows} rows over {steps} steps, first made on {machine}{apart}")
+    if found.kind == "different":
+        raise typer.Exit(1)
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Whose runs to publish.")],
+    profile: Profile = "laptop",
+    runs: Root = RUNS,
+    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = LOGS,
+) -> None:
+    """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
+    planned = {plan.name for plan in experiment.load(name).plans(profile)}
+    found = [run for run in archive.ended(runs, name, profile) if run.name in planned]
+    if not found:
+        raise UserError(f"{runs}/{name}/{profile} holds no run that has ended: train the sweep first")
+    changed = archive.publish(found, folder)
+    _say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / name / profile}")
+
+
+@app.command()
+def pack(
+    target: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="The archive to write.")], runs: Root = RUNS
+) -> None:
+    """Put the evidence of every ended run into one archive of at most 16 MiB, to carry it to another machine."""
+    found = archive.ended(runs)
+    size = archive.pack(found, target)
+    _say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
+
+
+@app.command()
+def unpack(
+    source: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="What `runner pack` made.")],
+    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = LOGS,
+) -> None:
+    """Take an archive's evidence into logs/, after checking all of it."""
+    for path in archive.unpack(source, folder):
+        _say(f"{path}")
 
 
 def _go(title: str, profile: str, plans: list[Plan], runs: Path, wishes: dict[str, Any]) -> None:

@@ -35,8 +35,16 @@ def keep_memory() -> bool:
 
 
 class Engine:
-    def __init__(self, model_spec: ModelSpec, train_spec: TrainSpec, vocab_size: int, seed: int,
-                 device: torch.device, precision: str = "bf16", compile: bool = True):
+    def __init__(
+        self,
+        model_spec: ModelSpec,
+        train_spec: TrainSpec,
+        vocab_size: int,
+        seed: int,
+        device: torch.device,
+        precision: str = "bf16",
+        compile: bool = True,
+    ):
         if device.type == "cpu":
             keep_memory()
         self.seed, self.device = seed, device

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner.errors import UserError
-from runner.files import write_atomic
+from runner.files import sha256, write_atomic
 from runner.spec import identity
 
 SCHEMA_VERSION = "1"
@@ -51,6 +51,7 @@ TIMING = pa.schema(
     [("step", pa.int32()), ("phase", pa.string()), ("seconds", pa.float64())],
     metadata={"runner.timing": SCHEMA_VERSION},
 )
+ENDED = ("finished", "diverged")
 EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "samples.txt")
 
 
@@ -133,12 +134,23 @@ def read_run(folder: Path) -> Run | None:
     return Run(folder, manifest) if manifest else None
 
 
+def check(run: Run) -> None:
+    """Hold an ended run's files against its manifest; the first that does not match is a `UserError`."""
+    for name, digest in run.manifest.get("files", {}).items():
+        path = run.path / name
+        if not path.is_file():
+            raise UserError(f"{path} is missing: restore it, or train the run again")
+        if sha256(path) != digest:
+            raise UserError(f"{path} does not match the checksum of its manifest: restore it, or train the run again")
+    if run.manifest["status"] not in ENDED:
+        raise UserError(f"{run.path} has not ended: train it to its end first")
+    for rows in (run.metrics(), run.timing()):
+        if rows.num_rows == 0:
+            raise UserError(f"{run.path} has an empty log: train the run again")
+
+
 def read_runs(root: Path, experiment: str, profile: str, names: Sequence[str] | None = None) -> list[Run]:
     """The ended runs (finished or diverged) of an experiment's profile, by name; `names` keeps only those."""
     folder = Path(root) / experiment / profile
     runs = [read_run(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
-    return [
-        run
-        for run in runs
-        if run and run.manifest["status"] in ("finished", "diverged") and (names is None or run.name in names)
-    ]
+    return [run for run in runs if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]

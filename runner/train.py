@@ -18,7 +18,7 @@ from runner import checkpoint, corpus, data, lock, log, sample, state
 from runner.engine import Engine, keep_memory
 from runner.errors import UserError
 from runner.experiment import Plan
-from runner.files import write_atomic
+from runner.files import sha256, write_atomic
 from runner.optimizer import learning_rate
 from runner.placement import Placement, commit, environment
 from runner.spec import RunSpec, as_dict
@@ -314,7 +314,8 @@ class _Run:
         else:
             text = sample.generate(self.engine.model, self.tokens, "\n", SAMPLE_LENGTH, self.spec.seed)
             write_atomic(self.folder / "samples.txt", text + "\n")
-        self._write_manifest(status, finished=_now())
+        sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
+        self._write_manifest(status, finished=_now(), files=sums)
         checkpoint.prune(folder, kept=1)
         return status
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_five_ratios_with_paired_seeds(profile, runs):
 
 def test_laptop_splits_do_not_overlap():
     spans = sorted(experiment.load("mlp-ratio").plans("laptop")[0].spec.data.splits().values())
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_unknown_names_are_told_with_the_known_ones():

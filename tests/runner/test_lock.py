@@ -9,7 +9,14 @@ import pytest
 from runner import lock
 from runner.errors import UserError
 
-HOLD = "import sys, time; from pathlib import Path; from runner import lock\nwith lock.hold(Path(sys.argv[1])): print(1, flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from pathlib import Path
+from runner import lock
+with lock.hold(Path(sys.argv[1])):
+    print(1, flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""Honest small-sample statistics: paired by seed, intervals by Student's t, and "inconclusive" where it is.
+
+Everything here takes one value a seed, so n is the number of seeds and never the number of evaluations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+MOST_SEEDS = 10_000  # beyond this, "more seeds" is no longer advice
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its 95% interval, which is None below two seeds."""
+
+    mean: float
+    sd: float
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval."""
+        return None if self.n < 2 else float(_t(self.n) * self.sd / np.sqrt(self.n))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high) of the 95% interval of the mean."""
+        half = self.half_width
+        return None if half is None else (self.mean - half, self.mean + half)
+
+    def side(self, bar: float = 0.0) -> int:
+        """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide."""
+        if self.interval is None:
+            return 0
+        low, high = self.interval
+        return int(low > bar) - int(high < bar)
+
+    def seeds_needed(self, bar: float = 0.0) -> int | None:
+        """The fewest seeds at which this mean and spread would lie off `bar`; None where none in reach would."""
+        distance = abs(self.mean - bar)
+        if self.n < 2 or distance == 0:
+            return None
+        counts = np.arange(2, MOST_SEEDS + 1)
+        enough = stats.t.ppf(0.5 + CONFIDENCE / 2, counts - 1) * self.sd / np.sqrt(counts) < distance
+        return int(counts[enough.argmax()]) if enough.any() else None
+
+    def __str__(self) -> str:
+        half = self.half_width
+        return f"{self.mean:.3f}" if half is None else f"{self.mean:.3f} ± {half:.3f}"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of one value a seed, [n]."""
+    array = np.asarray(values, dtype=float)
+    return Estimate(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array))
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The least-squares slope of y over x."""
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def p_values(samples: Sequence[Sequence[float]]) -> list[float]:
+    """Two-sided p of each sample's mean against 0, by the one-sample t test; 1 where it cannot be tested."""
+    found = []
+    for values in samples:
+        sample = estimate(values)
+        if sample.n < 2 or sample.sd == 0:
+            found.append(1.0 if sample.mean == 0 or sample.n < 2 else 0.0)
+        else:
+            found.append(float(2 * stats.t.sf(abs(sample.mean) / (sample.sd / np.sqrt(sample.n)), sample.n - 1)))
+    return found
+
+
+def holm(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
+    """Which of several tests stand when together they may err once in twenty (Holm's step-down)."""
+    rejected = [False] * len(p)
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        if p[index] > level / (len(p) - rank):
+            break
+        rejected[index] = True
+    return rejected
+
+
+def crossing(steps: Sequence[float], losses: Sequence[float], bar: float) -> float | None:
+    """The first step at which a falling loss reaches `bar`, between evaluations by a straight line; None if never."""
+    for i, loss in enumerate(losses):
+        if loss <= bar:
+            if i == 0 or losses[i - 1] == loss:
+                return float(steps[i])
+            share = (losses[i - 1] - bar) / (losses[i - 1] - loss)
+            return float(steps[i - 1] + share * (steps[i] - steps[i - 1]))
+    return None
+
+
+def _t(n: int) -> float:
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))

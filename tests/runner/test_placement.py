@@ -1,0 +1,63 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner import placement
+from runner.errors import UserError
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"device 'tpu' is not there; this machine has .*cpu"):
+        placement.resolve({"device": "tpu"})
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"speed": 1}, "unknown placement setting 'speed'; known: device"),
+        ({"jobs": 0}, "jobs = 0 must be a whole number of at least 1"),
+        ({"jobs": 1.5}, "jobs = 1.5 must be a whole number"),
+        ({"compile": "yes"}, "compile = 'yes' must be true or false"),
+        ({"precision": "int4"}, "precision 'int4' must be"),
+    ],
+)
+def test_bad_settings_are_named(wishes, message):
+    with pytest.raises(UserError, match=message):
+        placement.resolve(wishes)
+
+
+def test_threads_are_shared_by_the_jobs(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert placement.resolve({"device": "cpu", "jobs": 4}).threads == 2
+    assert placement.resolve({"device": "cpu", "jobs": 16}).threads == 1
+    assert placement.resolve({"device": "cpu", "jobs": 4, "threads": 1}).threads == 1
+
+
+def test_bf16_only_where_the_processor_multiplies_it(monkeypatch):
+    monkeypatch.setattr(placement, "_cpu_info", lambda: "model name : x\nflags : amx_bf16")
+    assert placement.resolve({"device": "cpu"}).precision == "bf16"
+    monkeypatch.setattr(placement, "_cpu_info", lambda: "model name : x\nflags : avx2")
+    assert placement.resolve({"device": "cpu"}).precision == "float32"
+    assert placement.resolve({"device": "cpu", "precision": "bf16"}).precision == "bf16"
+
+
+def test_the_environment_names_the_machine():
+    found = placement.environment(placement.Placement())
+    assert found["device"] == "cpu"
+    assert "cores" in found["machine"]
+    assert found["torch"].startswith("2.")
+
+
+def test_the_commit_says_when_the_runner_was_changed(tmp_path: Path):
+    assert placement.commit(tmp_path) == "unknown"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (tmp_path / "runner").mkdir()
+    (tmp_path / "runner" / "a.py").write_text("1")
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    clean = placement.commit(tmp_path)
+    assert len(clean) == 12
+    (tmp_path / "runner" / "a.py").write_text("2")
+    assert placement.commit(tmp_path) == f"{clean}-dirty"

@@ -1,0 +1,79 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner import experiment, log, sweep
+from runner.lock import hold
+from runner.placement import Placement
+from tests.conftest import train_here
+
+PLACEMENT = Placement(jobs=2, checkpoint_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def plans():
+    return experiment.load("mlp-ratio").plans("smoke")[3:6]
+
+
+def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path):
+    told = []
+    statuses = sweep.run(plans, tmp_path / "together", PLACEMENT, lambda *message: told.append(message))
+    assert statuses == {plan.name: "finished" for plan in plans}
+    assert {what[0] for kind, what in told if kind == "end"} == set(statuses)
+    assert {what.run for kind, what in told if kind == "progress"} == set(statuses)
+    for plan in plans[:2]:
+        train_here(plan, tmp_path / "alone")
+        both = [(plan.folder(tmp_path / way) / "metrics.parquet").read_bytes() for way in ("together", "alone")]
+        assert both[0] == both[1]
+
+
+def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, tmp_path: Path):
+    wild = replace(plans[0].spec, train=replace(plans[0].spec.train, learning_rate=1e30, grad_clip=1e30))
+    plans = [replace(plans[0], spec=wild), *plans[1:]]
+    lines = []
+    with hold(plans[1].folder(tmp_path)):
+        statuses = sweep.run(plans, tmp_path, PLACEMENT, lambda kind, what: kind == "line" and lines.append(what))
+    assert list(statuses.values()) == ["diverged", "failed", "finished"] or statuses == {
+        plans[0].name: "diverged",
+        plans[1].name: "failed",
+        plans[2].name: "finished",
+    }
+    assert any(f"is held by process {os.getpid()}" in line for line in lines)
+    assert {run.manifest["status"] for run in log.read_runs(tmp_path, "mlp-ratio", "smoke")} == {"diverged", "finished"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, number: int):
+    text = (experiment.FOLDER / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
+    (tmp_path / "long.toml").write_text(text)
+    command = [
+        sys.executable,
+        "-m",
+        "runner.cli",
+        "sweep",
+        str(tmp_path / "long.toml"),
+        "--profile",
+        "smoke",
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        folder = tmp_path / "runs" / "long" / "smoke"
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("*/manifest.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.kill(process.pid, number)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "stopped and saved at step" in said
+    assert "the same command goes on where it stopped" in said
+    assert "Traceback" not in said
+    assert list(folder.glob("*/checkpoint/*/state.safetensors"))
