@@ -1,0 +1,1 @@
+"""Reads evidence and writes pages. Knows the runner only through the files that it leaves."""

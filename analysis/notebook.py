@@ -1,0 +1,131 @@
+"""A notebook as a file: a percent script with one cell of parameters."""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UserError
+
+MARKER = re.compile(r"^# %%(?P<rest>.*)$")
+TAGGED = re.compile(r"""tags\s*=\s*\[[^\]]*["']parameters["'][^\]]*\]""")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell, and the line of the file on which its text begins."""
+
+    kind: str
+    text: str
+    line: int
+    parameters: bool = False
+
+
+def cells(source: str) -> list[Cell]:
+    """The cells of a percent script; a YAML header and what stands before the first marker are left out."""
+    found: list[Cell] = []
+    for number, line in enumerate(source.splitlines(), 1):
+        marker = MARKER.match(line)
+        if marker:
+            kind = "markdown" if "[markdown]" in marker["rest"] else "code"
+            found.append(Cell(kind, "", number + 1, bool(TAGGED.search(marker["rest"]))))
+        elif found:
+            last = found[-1]
+            found[-1] = Cell(last.kind, f"{last.text}{line}\n", last.line, last.parameters)
+    return [
+        Cell(c.kind, _prose(c.text) if c.kind == "markdown" else c.text.strip("\n"), c.line, c.parameters)
+        for c in found
+    ]
+
+
+def title(source: str, otherwise: str) -> str:
+    """The first heading of the notebook."""
+    for cell in cells(source):
+        heading = re.search(r"^#\s+(.+)$", cell.text, re.M) if cell.kind == "markdown" else None
+        if heading:
+            return heading[1].strip()
+    return otherwise
+
+
+def parameters(source: str, where: str) -> dict[str, Any]:
+    """The defaults of the one cell tagged `parameters`. Only JSON types: papermill turns all else into text."""
+    tagged = [cell for cell in cells(source) if cell.parameters]
+    if len(tagged) != 1:
+        raise UserError(f'{where}: needs exactly one cell "# %% tags=["parameters"]", and has {len(tagged)}')
+    cell, values = tagged[0], {}
+    try:
+        statements = ast.parse(cell.text).body
+    except SyntaxError as error:
+        raise UserError(f"{where}:{cell.line + (error.lineno or 1) - 1}: {error.msg}") from None
+    for statement in statements:
+        line = f"{where}:{cell.line + statement.lineno - 1}"
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+        if not isinstance(target, ast.Name) or getattr(statement, "value", None) is None:
+            raise UserError(f"{line}: the parameters cell holds only lines such as name = value")
+        try:
+            value = ast.literal_eval(statement.value)
+            if json.loads(json.dumps(value, allow_nan=False)) != value:
+                raise ValueError
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{line}: parameter {target.id} must be of a JSON type (number, text, true or false, list, dict)"
+            ) from None
+        values[target.id] = value
+    return values
+
+
+def check_parameters(given: dict[str, Any], known: dict[str, Any], where: str) -> None:
+    """Refuse a name that the notebook does not take, and a value that would not arrive as it was given."""
+    for name, value in given.items():
+        if name not in known:
+            raise UserError(f"{where}: unknown parameter {name!r}; known: {', '.join(known)}")
+        try:
+            same = json.loads(json.dumps(value, allow_nan=False)) == value
+        except (ValueError, TypeError):
+            same = False
+        if not same:
+            raise UserError(f"{where}: parameter {name!r} must be of a JSON type, not {type(value).__name__}")
+
+
+def reads(known: dict[str, Any], name: str) -> list[str]:
+    """The experiments whose evidence a notebook reads: its parameter `experiments`, else the one of its own name."""
+    named = known.get("experiments", known.get("experiment", name))
+    return [named] if isinstance(named, str) else list(named)
+
+
+def imports(path: Path, root: Path) -> list[Path]:
+    """The modules of the checkout that a script imports, directly or through others, itself left out."""
+    seen: dict[Path, None] = {}
+    waiting = [path]
+    while waiting:
+        for module in _modules(waiting.pop()):
+            file = root / Path(*module.split("."))
+            for candidate in (file.with_suffix(".py"), file / "__init__.py"):
+                if candidate.is_file() and candidate not in seen:
+                    seen[candidate] = None
+                    waiting.append(candidate)
+    return sorted(seen)
+
+
+def _modules(path: Path) -> set[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "notebooks":
+        text = re.sub(r"^\s*[%!].*$", "", text, flags=re.M)  # lines for IPython alone
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return set()  # executing it will say so, with its cell
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in ("analysis", "runner")}
+
+
+def _prose(text: str) -> str:
+    """A Markdown cell without its comment signs."""
+    return "\n".join(re.sub(r"^# ?", "", line) for line in text.splitlines()).strip("\n")

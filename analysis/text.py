@@ -1,0 +1,91 @@
+"""Numbers, units and dates as a reader wants to see them."""
+
+import datetime
+import difflib
+import html
+import math
+from collections.abc import Iterable
+from typing import Any
+
+NBSP = "\u00a0"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: int | float, digits: int | None = None) -> str:
+    """With a true minus sign and thousands apart; without `digits`, four significant ones."""
+    if digits is not None:
+        shown = f"{value:,.{digits}f}"
+    elif isinstance(value, int):
+        shown = f"{value:,}"
+    elif value == 0:
+        shown = "0"
+    elif abs(value) >= 10_000:
+        shown = f"{value:,.0f}"
+    elif abs(value) < 1e-4:
+        mantissa, exponent = f"{value:.3g}".split("e")
+        shown = f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    else:
+        shown = f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value))))}f}"
+        shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    if not any(c in "123456789" for c in shown):
+        shown = shown.lstrip("-")  # no negative nought
+    return shown.replace("-", "−")
+
+
+def with_unit(shown: str, unit: str) -> str:
+    """`3.2 nats`, `8%`."""
+    if not unit:
+        return shown
+    return f"{shown}{unit}" if unit in ("%", "×", "°") else f"{shown}{NBSP}{unit}"
+
+
+def decimals(width: float) -> int:
+    """How many decimals show an interval of this width to two digits, no more than six."""
+    return 3 if width <= 0 else min(6, max(0, 1 - math.floor(math.log10(width))))
+
+
+def effect(claim: dict[str, Any]) -> str:
+    """A verdict's numbers in words: `−0.21 nats, 95% interval −0.25 to −0.17, n = 5`."""
+    parts, places = [], None
+    if claim.get("interval"):
+        low, high = claim["interval"]
+        whole = isinstance(low, int) and isinstance(high, int)
+        places = None if whole else decimals(high - low)
+    if claim.get("effect") is not None:
+        parts.append(with_unit(number(claim["effect"], places), claim.get("unit", "")))
+    if claim.get("interval"):
+        parts.append(f"95%{NBSP}interval {number(low, places)} to {number(high, places)}")
+    if claim.get("n") is not None:
+        parts.append(f"n{NBSP}={NBSP}{number(claim['n'])}")
+    return ", ".join(parts)
+
+
+def date(day: datetime.date) -> str:
+    """5 February 2025."""
+    return f"{day.day}{NBSP}{day:%B}{NBSP}{day.year}"
+
+
+def count(many: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{many:,}{NBSP}{noun}{'' if many == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence: a capital, one full stop."""
+    return f"{text[:1].upper()}{escape(text[1:]).rstrip('.')}."
+
+
+def escape(text: str) -> str:
+    """Text that Markdown and HTML leave as it is."""
+    text = html.escape(text, quote=False)
+    return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in text)
+
+
+def known(name: str, names: Iterable[str]) -> str:
+    """`known: a, b (closest: a)`, for an error about `name`."""
+    names = sorted(names)
+    if not names:
+        return "none is known"
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    shown = names if len(names) <= 12 else [*names[:12], "…"]
+    return f"known: {', '.join(shown)}" + (f" (closest: {near[0]})" if near else "")

@@ -1,0 +1,249 @@
+"""A small house with made-up evidence: the layout and the schema are real, the numbers are a formula."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+from analysis.project import Project
+from runner import log
+from runner.spec import DataSpec, EvalSpec, ModelSpec, RunSpec, TrainSpec, as_dict, identity
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHA = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+RATIOS = (1, 2, 3, 4, 5)
+
+
+def spec(ratio: float, seed: int) -> RunSpec:
+    """A laptop-like spec."""
+    return RunSpec(
+        DataSpec(train=(0, 40_000), val=(1_003_854, 1_023_854), test=(1_023_854, 1_043_854)),
+        ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64, mlp_ratio=ratio),
+        TrainSpec(steps=1500, batch_size=32),
+        EvalSpec(every=50),
+        seed,
+    )
+
+
+def loss(split: str, step: int, ratio: float, seed: int) -> float:
+    """Falls faster where it is wider; validation turns up again, sooner where it is wider."""
+    pace = 180 + 300 / ratio
+    fit = 1.35 - 0.09 * ratio + 2.8 * math.exp(-step / pace) + 0.012 * math.sin(step * 0.7 + seed * 3 + ratio)
+    if split in ("train", "batch"):
+        return fit
+    onset = 500 + 900 / ratio
+    return fit + 0.42 + max(0.0, (step - onset) / 2200) * (0.6 + 0.13 * ratio)
+
+
+def write_run(
+    root: Path,
+    ratio: float,
+    seed: int,
+    profile: str = "laptop",
+    experiment: str = "mlp-ratio",
+    status: str = "finished",
+    shift: float = 0.0,
+) -> Path:
+    """One run's folder."""
+    made = spec(ratio, seed)
+    name = f"r{ratio:g}-s{seed}"
+    folder = root / experiment / profile / name
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for step in range(0, made.train.steps + 1, 10):
+        rows.append(
+            {
+                "step": step,
+                "split": "batch",
+                "loss": loss("batch", step, ratio, seed) + shift,
+                "learning_rate": 1e-3,
+                "grad_norm": 0.7,
+            }
+        )
+        if step % made.eval.every == 0:
+            rows += [
+                {"step": step, "split": split, "loss": loss(split, step, ratio, seed) + shift}
+                for split in ("train", "val", "test")
+            ]
+    log.write(folder / "metrics.parquet", log.table(rows, log.METRICS))
+    log.write(folder / "timing.parquet", log.table([{"step": 1500, "phase": "train", "seconds": 6.5}], log.TIMING))
+    (folder / "samples.txt").write_text("ROMEO:\nWhat say you to the measure of my feet?\n")
+    manifest = {
+        "schema": log.SCHEMA_VERSION,
+        "run": name,
+        "experiment": experiment,
+        "profile": profile,
+        "identity": identity(as_dict(made), SHA),
+        "status": status,
+        "seed": seed,
+        "spec": as_dict(made),
+        "corpus": {"name": "tiny-shakespeare", "sha256": SHA, "tokens": 1_115_394, "vocabulary": 65},
+        "parameters": {"total": 60_000 + int(ratio * 16_384), "tensors": {"wte": [65, 64]}},
+        "log_every": 10,
+        "environment": {
+            "machine": "Intel Xeon with AMX, 2 cores",
+            "device": "cpu",
+            "precision": "fp32",
+            "compile": True,
+            "threads": 1,
+            "torch": "2.13.0",
+            "python": "3.11.7",
+            "platform": "Linux x86_64",
+        },
+        "commit": "0123456789ab",
+        "code": "feedbeef",
+        "started": "2026-11-21T09:00:00Z",
+        "sessions": [],
+        "finished": "2026-11-21T09:00:07Z",
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return folder
+
+
+def write_logs(root: Path, profile: str = "laptop", seeds: int = 3, ratios: tuple[float, ...] = RATIOS) -> None:
+    """A whole sweep."""
+    for seed in range(seeds):
+        for ratio in ratios:
+            write_run(root, ratio, seed, profile)
+
+
+LEDGER = """\
+[[source]]
+letter = "S0"
+title = "The post"
+credit = "a draft"
+
+[[claim]]
+id = "S0-4"
+says = "Wider MLPs learn faster."
+test = "Steps to a train loss, by ratio."
+notebook = "mlp-ratio"
+
+[[claim]]
+id = "S0-7"
+says = "Overfitting comes from the small data set."
+test = "Onset against data size."
+untested = "Needs runs on more than one data size."
+"""
+
+NOTEBOOK = """\
+# %% [markdown]
+# # Loss by ratio
+# Reads the **logs** and draws them.
+
+# %% tags=["parameters"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/mlp-ratio"
+bar = 1.8
+
+# %%
+import pandas as pd
+
+from analysis import style
+from analysis.results import Results
+from runner.log import read_runs
+
+runs = read_runs(logs, "mlp-ratio", profile)
+results = Results(output)
+results.provenance(runs)
+
+# %%
+frame = pd.DataFrame([
+    {"ratio": run.manifest["spec"]["model"]["mlp_ratio"], "seed": run.manifest["seed"], **row}
+    for run in runs for row in run.metrics().to_pylist() if row["split"] in ("train", "val")])
+mean = frame.groupby(["split", "ratio", "step"])["loss"].agg(["mean", "min", "max"]).reset_index()
+
+
+def panel(split, title, log=False):
+    def draw(ax):
+        part = mean[mean["split"] == split]
+        ratios = sorted(part["ratio"].unique())
+        labels = []
+        for ratio, colour in zip(ratios, style.colours(len(ratios)), strict=True):
+            line = part[part["ratio"] == ratio]
+            ax.plot(line["step"], line["mean"], color=colour)
+            ax.fill_between(line["step"], line["min"], line["max"], color=colour, alpha=0.15, linewidth=0)
+            labels.append((line["mean"].iloc[-1], f"r = {ratio:g}", colour))
+        ax.set_title(title)
+        ax.set_xlabel("step")
+        ax.set_ylabel("loss, nats a token")
+        if log:
+            ax.set_yscale("log")
+        style.end_labels(ax, labels)
+    return draw
+
+
+results.figure(
+    "loss", [panel("train", "Training split"), panel("val", "Validation split")],
+    alt=["Train loss falls, faster for wider MLPs.", "Validation loss falls and rises again."],
+    caption="Loss against step, a line per ratio, the mean over seeds with a band from least to most.")
+results.figure("loss-one", panel("val", "Validation split", log=True), alt="Validation loss on a log scale.",
+               caption="One panel alone.")
+
+# %%
+best = frame[frame["split"] == "val"].groupby("ratio")["loss"].min()
+results.number("best-ratio", best.idxmin(), digits=0)
+results.number("best-loss", best.min(), unit="nats", digits=3)
+results.number("bar", bar, digits=2)
+results.number("tokens", 1_003_854)
+table = pd.DataFrame({"ratio": best.index, "best validation loss": best.values, "paired": "−0.12 ± 0.03"})
+results.table("ratios", table, caption="Best validation loss by ratio.",
+              formats={"ratio": "g", "best validation loss": ".3f"})
+results.claim("S0-4", "supported", effect=-0.21, interval=(-0.25, -0.17), n=3, unit="nats")
+results.save()
+"""
+
+POST = """\
+---
+title: Is 4 the magic number in language models?
+date: 2025/02/05
+emoji: 🧠
+summary: How wide must the MLP be?
+post_published: true
+notebook: mlp-ratio
+tags: [transformers, width]
+---
+
+The best ratio is {{ number("best-ratio") }}, at {{ number("best-loss") }}, of {{ number("tokens") }} tokens.
+
+## What came out
+
+{{ figure("loss") }}
+
+{{ claim("S0-4") }}
+
+{{ table("ratios") }}
+
+{{ figure("loss-one") }}
+
+The hidden width is $d_{ff} = r\\,d_{model}$, and
+
+$$
+L = -\\frac{1}{N} \\sum_{i=1}^{N} \\log p_i
+$$
+
+```python
+cost = "$5"
+```
+
+{% if verdict("S0-4") == "supported" %}It is supported.{% endif %}
+"""
+
+
+def house(root: Path, logs: bool = True) -> Project:
+    """A project folder with a notebook, a ledger, a post, the real theme and, if wanted, three seeds of logs."""
+    for folder in ("analysis/notebooks", "posts/is-4-the-magic-number"):
+        (root / folder).mkdir(parents=True)
+    (root / "analysis/notebooks/mlp-ratio.py").write_text(NOTEBOOK)
+    (root / "analysis/ledger.toml").write_text(LEDGER)
+    (root / "posts/is-4-the-magic-number/index.md").write_text(POST)
+    (root / "requirements.lock").write_text("torch==2.13.0\n")
+    shutil.copy(REPOSITORY / "mkdocs.yml", root)
+    shutil.copy(REPOSITORY / "posts/about.md", root / "posts/about.md")
+    shutil.copytree(REPOSITORY / "theme", root / "theme")
+    for module in ("results.py", "style.py"):
+        shutil.copy(REPOSITORY / "analysis" / module, root / "analysis")
+    if logs:
+        write_logs(root / "logs")
+    return Project(root)

@@ -1,0 +1,61 @@
+import sys
+
+import pytest
+
+from analysis import cli, execute, project
+
+
+@pytest.fixture
+def run(house, monkeypatch, capsys):
+    """Run the command in the house; returns exit status, output and errors."""
+    monkeypatch.setattr(project, "here", lambda: house)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["analysis", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+def test_execute_says_that_nothing_changed(run):
+    assert run("execute") == (0, "notebook mlp-ratio: unchanged\n", "")
+
+
+def test_weave_says_what_it_wrote(run):
+    status, out, _ = run("weave")
+    assert status == 0
+    assert out.startswith("weave: ")
+    assert run("weave")[1] == "weave: unchanged\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["execute", "nope"], "unknown notebook 'nope'; known: mlp-ratio\n"),
+        (["execute", "--profile", "huge"], "no logs of profile 'huge' of mlp-ratio under logs; there are: laptop\n"),
+        (["build", "--logs", "nowhere"], "no logs of mlp-ratio under "),
+    ],
+)
+def test_a_user_error_is_one_line_and_status_2(run, words, said):
+    status, _, err = run(*words)
+    assert status == 2
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def test_a_failed_notebook_is_status_1(run, monkeypatch):
+    def fail(*_):
+        raise execute.NotebookFailed("notebook.py:3: code cell 2 failed: ValueError: no")
+
+    monkeypatch.setattr(execute, "_run", fail)
+    status, _, err = run("execute", "--force")
+    assert (status, err) == (1, "notebook.py:3: code cell 2 failed: ValueError: no\n")
+
+
+def test_compare_tells_agreement(run):
+    status, out, _ = run("compare")
+    assert status == 0
+    assert out.replace("\n", " ").startswith("mlp-ratio, laptop profile, against the published results: 5 identical")
