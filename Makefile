@@ -38,7 +38,7 @@ serve: $(READY)
 
 test: $(READY)
 	@$(BIN)/runner data
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.step

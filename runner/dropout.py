@@ -4,6 +4,8 @@ Nothing random is stored: a mask is a hash of a position under a 32-bit key, so 
 compiled code, on a CPU and on CUDA, and backward recomputes it instead of keeping it.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,10 +30,7 @@ def site_keys(seed: int, step: int, sites: int) -> Tensor:
 
 def positions(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """The int32 number of each element of a contiguous tensor of this shape."""
-    count = 1
-    for size in shape:
-        count *= size
-    return torch.arange(count, dtype=torch.int32, device=device).view(shape)
+    return torch.arange(math.prod(shape), dtype=torch.int32, device=device).view(shape)
 
 
 def kept(position: Tensor, key: Tensor, p: float) -> Tensor:
@@ -45,8 +44,8 @@ def kept(position: Tensor, key: Tensor, p: float) -> Tensor:
     return word >= round(p * 2**32) - 2**31
 
 
-def dropout(x: Tensor, key: Tensor, p: float, position: Tensor | None = None) -> Tensor:
+def dropout(x: Tensor, key: Tensor, p: float) -> Tensor:
     """x with a share p of its elements set to zero and the rest scaled by 1 / (1 - p)."""
-    if position is None:
-        position = positions(tuple(x.shape), x.device)
-    return torch.where(kept(position, key, p), x * (1 / (1 - p)), torch.zeros((), dtype=x.dtype, device=x.device))
+    if not p:
+        return x
+    return torch.where(kept(positions(tuple(x.shape), x.device), key, p), x * (1 / (1 - p)), 0.0)

@@ -20,21 +20,24 @@ def can_compile(device: torch.device) -> bool:
     """Whether torch.compile has what it needs here: a C++ compiler for a CPU, Triton for CUDA."""
     if device.type == "cpu":
         return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
-    return importlib.util.find_spec("triton") is not None
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
 def keep_memory() -> bool:
-    """Make glibc keep freed memory. It maps and page-faults every buffer over 32 MB at each use otherwise, which
-    costs a large model a third of its time. True where it took."""
+    """Make glibc keep freed memory. Otherwise it maps every buffer over 32 MB anew and faults its pages one by one,
+    which costs a large model a third of its time. True where it took."""
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # not glibc
         return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    # -1 is never: any other number would be at most 2 GB, less than a backward pass frees.
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
 class Engine:
+    """`precision` is that of the matrix products. Where nothing can be compiled, `compile` has no effect."""
+
     def __init__(
         self,
         model_spec: ModelSpec,
@@ -45,16 +48,20 @@ class Engine:
         precision: str = "bf16",
         compile: bool = True,
     ):
+        compile = compile and can_compile(device)
         if device.type == "cpu":
             keep_memory()
         self.seed, self.device = seed, device
         self.sites = dropout_sites(model_spec)
-        self.model = GPT(model_spec, vocab_size, PRECISIONS[precision])
+        # On a CPU calls are cheap and compiling is not: compile the kernels between the products, which every layer
+        # and every run of a sweep shares. On CUDA a launch for each of them would cost more than their work.
+        small_kernels = compile and device.type == "cpu"
+        self.model = GPT(model_spec, vocab_size, PRECISIONS[precision], small_kernels)
         self.model.init_weights(seed)
         self.model.to(device)
         self.optimizer = Optimizer(self.model, train_spec)
         self.loss = self.model.loss
-        if compile and can_compile(device):
+        if compile and not small_kernels:
             self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True)
 
     def step(self, x_BT: Tensor, y_BT: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -66,11 +73,12 @@ class Engine:
 
     @torch.no_grad()
     def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
-        """The summed loss of a batch of windows, in float64, without dropout."""
+        """The summed loss of a batch of windows, without dropout. Not compiled: it takes windows of any length, and
+        PyTorch's own attention without dropout is as fast."""
         return self.model.summed_loss(x_BT, y_BT, weight_BT)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that `load` needs to go on exactly, as detached views: copy or write before the next step."""
+        """All that `load` needs to go on exactly, not copied: write it before the next step."""
         model = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
         return model | {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
 

@@ -1,7 +1,7 @@
 """A decoder-only transformer that can be read in one sitting.
 
-Names carry shapes: B batch, T time, D model width, F hidden width of the MLP, H heads, K width of a head, V vocabulary.
-Dropout takes its masks from `keys`, one int32 for each site (see `dropout.py`); keys=None means no dropout.
+Names carry shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP, V vocabulary. Dropout takes
+its masks from `keys`, one int32 for each site (see `dropout.py`); keys=None means no dropout.
 """
 
 import hashlib
@@ -12,7 +12,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.dropout import dropout, positions
+from runner.gradients import AddNorm, CausalAttention, CrossEntropy, Linear
+from runner.kernels import EPSILON, kernels
 from runner.spec import ModelSpec
 
 
@@ -21,98 +22,41 @@ def dropout_sites(spec: ModelSpec) -> int:
     return 1 + 3 * spec.n_layer
 
 
-def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """x @ weight.T in x's type: the masters are float32, the products may be bfloat16."""
-    return F.linear(x, weight.to(x.dtype))
-
-
-class Norm(nn.Module):
-    """LayerNorm without bias, computed in float32 and handed on in the type of the matrix products."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-
-    def forward(self, x_BTD: Tensor, dtype: torch.dtype) -> Tensor:
-        return F.layer_norm(x_BTD, self.weight.shape, self.weight).to(dtype)
-
-
 class Attention(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
-        self.n_head, self.p = spec.n_head, spec.dropout
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
         self.qkv = nn.Parameter(torch.empty(3 * spec.d_model, spec.d_model))
         self.out = nn.Parameter(torch.empty(spec.d_model, spec.d_model))
-
-    def forward(self, x_BTD: Tensor, key: Tensor | None) -> Tensor:
-        B, T, D = x_BTD.shape
-        q_BHTK, k_BHTK, v_BHTK = (
-            linear(x_BTD, self.qkv).view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
-        )
-        if key is None:
-            y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
-        else:
-            y_BHTK = causal_attention(q_BHTK, k_BHTK, v_BHTK, key, self.p)
-        return linear(y_BHTK.transpose(1, 2).reshape(B, T, D), self.out)
-
-
-def causal_attention(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, key: Tensor, p: float) -> Tensor:
-    """Attention with dropout on its weights, written out so that softmax, mask and dropout fuse into one kernel.
-
-    The first half of the queries sees only the first half of the keys: a quarter of the square is never computed.
-    """
-    B, H, T, K = q_BHTK.shape
-    position_BHTS = positions((B, H, T, T), q_BHTK.device)
-    time_T = torch.arange(T, device=q_BHTK.device)
-    parts = []
-    for start, stop in ((0, T // 2), (T // 2, T)) if T > 1 else ((0, T),):
-        score_BHTS = q_BHTK[:, :, start:stop] @ k_BHTK[:, :, :stop].transpose(-1, -2)
-        seen_TS = time_T[start:stop, None] >= time_T[None, :stop]
-        score_BHTS = (score_BHTS.float() / math.sqrt(K)).masked_fill(~seen_TS, float("-inf"))
-        weight_BHTS = score_BHTS.softmax(-1)
-        if p:
-            weight_BHTS = dropout(weight_BHTS, key, p, position_BHTS[:, :, start:stop, :stop])
-        parts.append(weight_BHTS.to(v_BHTK.dtype) @ v_BHTK[:, :, :stop])
-    return torch.cat(parts, dim=2)
 
 
 class MLP(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
-        d_ff = spec.d_ff
-        self.up = nn.Parameter(torch.empty(d_ff, spec.d_model))
-        self.down = nn.Parameter(torch.empty(spec.d_model, d_ff))
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return linear(F.gelu(linear(x_BTD, self.up)), self.down)
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
+        self.up = nn.Parameter(torch.empty(spec.d_ff, spec.d_model))
+        self.down = nn.Parameter(torch.empty(spec.d_model, spec.d_ff))
 
 
 class Block(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
-        self.p = spec.dropout
-        self.attention_norm, self.attention = Norm(spec.d_model), Attention(spec)
-        self.mlp_norm, self.mlp = Norm(spec.d_model), MLP(spec)
-
-    def forward(self, x_BTD: Tensor, keys: Tensor | None, dtype: torch.dtype) -> Tensor:
-        weights, first, second = (None, None, None) if keys is None else keys.unbind()
-        x_BTD = x_BTD + self.drop(self.attention(self.attention_norm(x_BTD, dtype), weights), first)
-        return x_BTD + self.drop(self.mlp(self.mlp_norm(x_BTD, dtype)), second)
-
-    def drop(self, x_BTD: Tensor, key: Tensor | None) -> Tensor:
-        return dropout(x_BTD.float(), key, self.p) if key is not None and self.p else x_BTD
+        self.attention, self.mlp = Attention(spec), MLP(spec)
 
 
 class GPT(nn.Module):
-    """`dtype` is the type of the matrix products; parameters, norms, softmax, residuals and loss stay float32."""
+    """`dtype` is the type of the matrix products; parameters, residual stream, norms, softmax and loss are float32.
+    `compiled` says whether what lies between the products is compiled."""
 
-    def __init__(self, spec: ModelSpec, vocab_size: int, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self, spec: ModelSpec, vocab_size: int, dtype: torch.dtype = torch.float32, compiled: bool = False
+    ):
         super().__init__()
-        self.spec, self.dtype = spec, dtype
+        self.spec, self.dtype, self.run = spec, dtype, kernels(compiled)
         self.token = nn.Parameter(torch.empty(vocab_size, spec.d_model))  # also the output layer
         self.position = nn.Parameter(torch.empty(spec.block_size, spec.d_model))
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.n_layer))
-        self.norm = Norm(spec.d_model)
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
@@ -129,20 +73,50 @@ class GPT(nn.Module):
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
-        x_BTD = F.embedding(x_BT, self.token) + self.position[: x_BT.shape[1]]
-        if keys is not None and self.spec.dropout:
-            x_BTD = dropout(x_BTD, keys[0], self.spec.dropout)
-        for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, None if keys is None else keys[1 + 3 * layer : 4 + 3 * layer], self.dtype)
-        return linear(self.norm(x_BTD, self.dtype), self.token)
+        B, T = x_BT.shape
+        sites = iter([None] * dropout_sites(self.spec) if keys is None else keys.unbind())
+        embedding_ND = (F.embedding(x_BT, self.token) + self.position[:T]).flatten(0, 1)
+        # The residual stream starts empty, and the embedding is its first branch.
+        x_ND, n_ND = self.add_norm(torch.zeros_like(embedding_ND), embedding_ND, next(sites))
+        for block in self.blocks:
+            qkv_BTE = self.linear(n_ND, block.attention.qkv, block.attention.norm).view(B, T, -1)
+            y_BTD = self.attend(qkv_BTE, next(sites))
+            x_ND, n_ND = self.add_norm(
+                x_ND, self.linear(y_BTD.flatten(0, 1), block.attention.out), next(sites)
+            )
+            h_NF = F.gelu(self.linear(n_ND, block.mlp.up, block.mlp.norm))
+            x_ND, n_ND = self.add_norm(x_ND, self.linear(h_NF, block.mlp.down), next(sites))
+        return self.linear(n_ND, self.token, self.norm).view(B, T, -1)
 
-    def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Mean cross-entropy in nats over all positions."""
-        logits_BTV = self(x_BT, keys)
-        return F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten())
+    def linear(self, x_NI: Tensor, weight_OI: Tensor, norm_I: Tensor | None = None) -> Tensor:
+        """x @ (weight * norm).T: the weight of a LayerNorm is cheaper to apply to the matrix that comes after it."""
+        if norm_I is not None:
+            weight_OI = weight_OI * norm_I
+        return Linear.apply(x_NI, weight_OI.to(self.dtype))
+
+    def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The residual stream after a branch, and its LayerNorm (without the weight)."""
+        if key is None:
+            x_ND = x_ND + branch_ND
+            return x_ND, F.layer_norm(x_ND, x_ND.shape[1:], eps=EPSILON).to(self.dtype)
+        return AddNorm.apply(x_ND, branch_ND, key, self.spec.dropout, self.dtype, self.run)
+
+    def attend(self, qkv_BTE: Tensor, key: Tensor | None) -> Tensor:
+        if key is not None:
+            return CausalAttention.apply(qkv_BTE, key, self.spec.n_head, self.spec.dropout, self.run)
+        # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
+        B, T, E = qkv_BTE.shape
+        heads_3BHTK = qkv_BTE.view(B, T, 3, self.spec.n_head, -1).permute(2, 0, 3, 1, 4)
+        return (
+            F.scaled_dot_product_attention(*heads_3BHTK, is_causal=True).transpose(1, 2).reshape(B, T, E // 3)
+        )
+
+    def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
+        """Mean cross-entropy in nats over all positions, for training."""
+        return CrossEntropy.apply(self(x_BT, keys).flatten(0, 1), y_BT.flatten(), self.run)
 
     def summed_loss(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
-        """Sum over positions of weight times cross-entropy, without dropout."""
-        logits_BTV = self(x_BT)
-        loss_N = F.cross_entropy(logits_BTV.float().flatten(0, 1), y_BT.flatten(), reduction="none")
-        return (loss_N * weight_BT.flatten()).sum(dtype=torch.float64)
+        """Sum over positions of weight times cross-entropy, without dropout; in float64 where the device has it."""
+        logits_NV = self(x_BT).flatten(0, 1).to(torch.promote_types(self.dtype, torch.float32))
+        loss_N = F.cross_entropy(logits_NV, y_BT.flatten(), reduction="none")
+        return (loss_N * weight_BT.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)

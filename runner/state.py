@@ -11,7 +11,7 @@ from runner.experiment import Plan
 from runner.spec import as_dict, differences, identity
 
 # The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
-NUMERIC = ("data", "dropout", "engine", "model", "optimizer", "train")
+NUMERIC = ("data", "dropout", "engine", "gradients", "kernels", "model", "optimizer", "train")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,11 @@ def inspect(plan: Plan, root: Path) -> State:
     """What a sweep would do with this run."""
     folder = plan.folder(root)
     manifest = log.read_manifest(folder)
-    if manifest is None:
+    step = checkpoint.last_step(folder / "checkpoint")
+    if manifest is None and step is None:
         return State("train", "missing", "it has not been trained")
+    if manifest is None:
+        return State("resume", "stopped", f"its manifest is missing, but not its checkpoint of step {step}")
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
@@ -43,7 +46,6 @@ def inspect(plan: Plan, root: Path) -> State:
         return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
     if manifest["status"] == "diverged":
         return State("skip", "diverged", f"its loss was not finite at step {manifest['diverged_at']}", drift)
-    step = checkpoint.last_step(folder / "checkpoint")
     status = "running" if lock.holder(folder) else "stopped"
     if step is None:
         return State("train", status, "it stopped before its first checkpoint", drift)

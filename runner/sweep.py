@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from runner.corpus import cache_folder
 from runner.errors import UserError
 from runner.experiment import Plan
 from runner.placement import Placement
@@ -43,6 +44,8 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
     ("progress", Progress), ("line", str) and ("end", (name, status)) in this process.
     """
     context = multiprocessing.get_context("spawn")
+    # Compiled kernels are kept with the data, so that the next sweep need not make them again.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
     messages, stopped = context.Queue(), context.Event()
     if placement.device == "cpu":
         os.environ["OMP_NUM_THREADS"] = str(placement.threads)  # read when a worker imports torch

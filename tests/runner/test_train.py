@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,38 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tiny, tm
     monkeypatch.undo()
     assert train_here(tiny, tmp_path) == "finished"
     assert metrics(tiny, tmp_path) == through
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system with room for one checkpoint and not for the next; another size asks for more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def sized(kilobytes: int, *more: str) -> Path:
+        options = ",".join([f"size={kilobytes}k", *more])
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=False, capture_output=True
+        )
+        if done.returncode:
+            pytest.skip("only root may mount a small disk")
+        return disk
+
+    yield sized
+    subprocess.run(["umount", str(disk)], check=False, capture_output=True)
+
+
+def test_a_disk_that_is_really_full(tiny, small_disk, through):
+    disk = small_disk(400)  # a checkpoint of this run has about 120 kB
+    with pytest.raises(UserError, match="the disk is full"):
+        train_here(tiny, disk)
+    committed = list((tiny.folder(disk) / "checkpoint").glob("0*/commit.json"))
+    assert committed, "what fitted was kept"
+    small_disk(4000, "remount")
+    said: list[str] = []
+    assert train_here(tiny, disk, say=said.append) == "finished"
+    assert said == [], "nothing was damaged"
+    assert metrics(tiny, disk) == through
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_log(tiny, tmp_path):

@@ -1,0 +1,1 @@
+"""What the project measures of itself. Nothing in the packages imports this."""

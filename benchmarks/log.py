@@ -1,0 +1,73 @@
+"""Measure what logs cost: `python -m benchmarks.log`. Writing, at the paper profile's cadence, and reading back."""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from runner import experiment, log, state
+from runner.spec import as_dict
+
+PLAN = experiment.load("mlp-ratio").plans("paper")[0]
+RUNS, LONG = 100, 1_000_000
+
+
+def metrics(rows: int) -> pa.Table:
+    """Rows that look like a run's."""
+    steps = np.arange(rows, dtype=np.int32)
+    losses = np.random.default_rng(0).normal(2, 0.1, rows)
+    columns = [steps, ["batch"] * rows, losses, np.full(rows, 1e-3), np.full(rows, 0.5)]
+    return pa.table(dict(zip(log.METRICS.names, columns, strict=True))).cast(log.METRICS)
+
+
+def evidence(folder: Path, name: str, rows: pa.Table) -> None:
+    """A finished run with these rows."""
+    spec, corpus = as_dict(PLAN.spec), "0" * 64
+    manifest = {
+        "schema": log.SCHEMA_VERSION, "run": name, "status": "finished", "spec": spec, "corpus": {"sha256": corpus},
+        "identity": state.identity(spec, corpus),
+    }  # fmt: skip
+    log.write(folder / name / "metrics.parquet", rows)
+    (folder / name / "manifest.json").write_text(json.dumps(manifest))
+
+
+def seconds(action: Callable[[], object], times: int) -> float:
+    """The median of several calls."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    spec, console = PLAN.spec, Console()
+    between = spec.eval.every // 10 + len(spec.data.splits())  # rows of one commit
+    a_run = (spec.train.steps // spec.eval.every) * between
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        write = seconds(lambda: log.write(root / "segment.parquet", metrics(between)), 50)
+        for number in range(RUNS):
+            evidence(root / "many" / "paper", f"run-{number}", metrics(a_run))
+        read = seconds(lambda: pa.concat_tables([r.metrics() for r in log.read_runs(root, "many", "paper")]), 5)
+        evidence(root / "long" / "paper", "run", metrics(LONG))
+        long = seconds(lambda: log.read_runs(root, "long", "paper")[0].metrics(), 5)
+        size = (root / "long" / "paper" / "run" / "metrics.parquet").stat().st_size
+    table = Table("what", "rows", "time", title="logs, medians")
+    table.add_row("write the rows of one evaluation interval", f"{between}", f"{write * 1e3:.1f} ms")
+    table.add_row("… for each of its steps", "", f"{write / spec.eval.every * 1e6:.0f} µs")
+    table.add_row(f"read {RUNS} runs into one frame", f"{RUNS * a_run:,}", f"{read:.2f} s")
+    table.add_row(f"read one long run ({size / 1e6:.0f} MB)", f"{LONG:,}", f"{long:.2f} s")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Pieces of the model with hand-written gradients: they keep only what backward needs, in the type it needs.
+
+`run` holds the kernels, compiled or not (see `kernels.py`, also for the letters in tensor names).
+"""
+
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+class Linear(Function):
+    """x @ w.T, with the product for the gradient of w in the order that is fastest on a CPU: its long side first."""
+
+    @staticmethod
+    def forward(ctx, x_NI: Tensor, w_OI: Tensor) -> Tensor:
+        ctx.save_for_backward(x_NI, w_OI)
+        return x_NI @ w_OI.t()
+
+    @staticmethod
+    def backward(ctx, dy_NO: Tensor):
+        x_NI, w_OI = ctx.saved_tensors
+        n_out, n_in = w_OI.shape
+        dw_OI = dy_NO.t() @ x_NI if n_out >= n_in else (x_NI.t() @ dy_NO).t()
+        return dy_NO @ w_OI, dw_OI
+
+
+class AddNorm(Function):
+    """x + dropout(h), and its LayerNorm without a weight, in `dtype`."""
+
+    @staticmethod
+    def forward(
+        ctx, x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float, dtype: torch.dtype, run: SimpleNamespace
+    ):
+        x_ND = run.add_dropout(x_ND, h_ND, key, p)
+        n_ND, rstd_N1 = run.norm_forward(x_ND, dtype)
+        ctx.save_for_backward(n_ND, rstd_N1, key)
+        ctx.p, ctx.run, ctx.dtype = p, run, h_ND.dtype
+        return x_ND, n_ND
+
+    @staticmethod
+    def backward(ctx, dx_ND: Tensor, dn_ND: Tensor):
+        n_ND, rstd_N1, key = ctx.saved_tensors
+        grads = ctx.run.add_norm_backward(dx_ND, dn_ND, n_ND, rstd_N1, key, ctx.p, ctx.dtype)
+        return *grads, None, None, None, None
+
+
+def query_blocks(n_time: int) -> list[tuple[int, int]]:
+    """Half-open ranges of queries. A block sees only keys before its end, so of two halves the first one saves a
+    quarter of the attention matrix; short sequences are not worth the extra calls."""
+    half = (n_time + 1) // 2
+    return [(0, half), (half, n_time)] if n_time >= 128 else [(0, n_time)]
+
+
+class CausalAttention(Function):
+    """Multi-head attention with dropout on its weights, from the projection to the heads' outputs side by side."""
+
+    @staticmethod
+    def forward(ctx, qkv_BTE: Tensor, key: Tensor, n_head: int, p: float, run: SimpleNamespace):
+        q_GTK, k_GTK, v_GTK = run.split_heads(qkv_BTE, n_head).unbind()
+        _, T, K = q_GTK.shape
+        signed, weights, sums, ys, offset = [], [], [], [], 0
+        for start, stop in query_blocks(T):
+            score_GQS = torch.bmm(q_GTK[:, start:stop], k_GTK[:, :stop].mT)
+            signed_GQS, weight_GQS, sum_GQ1 = run.weights_forward(score_GQS, key, start, offset, K**-0.5, p)
+            ys.append(torch.bmm(weight_GQS, v_GTK[:, :stop]))
+            signed.append(signed_GQS)
+            weights.append(weight_GQS)
+            sums.append(sum_GQ1)
+            offset += score_GQS.numel()
+        y_BTD = run.merge_heads(ys, sums, n_head, p)
+        ctx.save_for_backward(q_GTK, k_GTK, v_GTK, y_BTD, *signed, *weights, *sums)
+        ctx.n_head, ctx.p, ctx.run = n_head, p, run
+        return y_BTD
+
+    @staticmethod
+    def backward(ctx, dy_BTD: Tensor):
+        q_GTK, k_GTK, v_GTK, y_BTD, *rest = ctx.saved_tensors
+        blocks, run = query_blocks(q_GTK.shape[1]), ctx.run
+        n = len(blocks)
+        signed, weights, sums = rest[:n], rest[n : 2 * n], rest[2 * n :]
+        dy_GTK, delta_GT1 = run.split_backward(dy_BTD, y_BTD, sums, ctx.n_head, ctx.p)
+        dq, dk, dv = [], [], []
+        for (start, stop), signed_GQS, weight_GQS in zip(blocks, signed, weights, strict=True):
+            dy_GQK, delta_GQ1 = dy_GTK[:, start:stop], delta_GT1[:, start:stop]
+            dw_GQS = torch.bmm(dy_GQK, v_GTK[:, :stop].mT)
+            dscore_GQS = run.weights_backward(signed_GQS, dw_GQS, delta_GQ1, q_GTK.shape[2] ** -0.5)
+            dq.append(torch.bmm(dscore_GQS, k_GTK[:, :stop]))
+            dk.append(torch.bmm(dscore_GQS.mT, q_GTK[:, start:stop]))
+            dv.append(torch.bmm(weight_GQS.mT, dy_GQK))
+        return run.merge_backward(dq, dk, dv, ctx.n_head), None, None, None, None
+
+
+class CrossEntropy(Function):
+    """The mean loss; forward already has all that its gradient needs."""
+
+    @staticmethod
+    def forward(ctx, logits_NV: Tensor, y_N: Tensor, run: SimpleNamespace):
+        loss, dlogits_NV = run.cross_entropy(logits_NV, y_N)
+        ctx.save_for_backward(dlogits_NV)
+        return loss
+
+    @staticmethod
+    def backward(ctx, dloss: Tensor):
+        (dlogits_NV,) = ctx.saved_tensors
+        return dlogits_NV * dloss.to(dlogits_NV.dtype), None, None

@@ -1,0 +1,172 @@
+"""The model against plain PyTorch: its values, its gradients, its parameters."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.reference import Reference, copy_weights, trainer
+from runner.dropout import dropout, kept, positions, site_keys
+from runner.engine import Engine
+from runner.gradients import query_blocks
+from runner.model import GPT, dropout_sites
+from runner.optimizer import learning_rate
+from runner.spec import ModelSpec, TrainSpec
+
+SPEC = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
+VOCAB = 11
+
+
+def model_of(spec: ModelSpec = SPEC) -> GPT:
+    """A float64 model whose every parameter matters."""
+    model = GPT(spec, VOCAB, torch.float64).double()
+    model.init_weights(0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return model
+
+
+def batch(length: int, size: int = 2, vocab: int = VOCAB, seed: int = 0) -> tuple[Tensor, Tensor]:
+    x_BT = torch.randint(vocab, (size, length), generator=torch.Generator().manual_seed(seed))
+    return x_BT, (3 * x_BT + 1) % vocab
+
+
+def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
+    """The same mathematics with the same masks, as a textbook would write it."""
+    spec, (B, T) = model.spec, x_BT.shape
+    D, H, p = spec.d_model, spec.n_head, spec.dropout
+    x = dropout((model.token[x_BT] + model.position[:T]).view(B * T, D), keys[0], p)
+    for block, (weights, first, second) in zip(model.blocks, keys[1:].view(-1, 3), strict=True):
+        n = F.layer_norm(x, (D,), block.attention.norm)
+        q, k, v = (
+            (n @ block.attention.qkv.T).view(B, T, 3, H, -1).permute(2, 0, 3, 1, 4).reshape(3, B * H, T, -1)
+        )
+        score = (q @ k.mT / math.sqrt(D // H)).masked_fill(
+            ~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf
+        )
+        parts, offset = [], 0
+        for start, stop in query_blocks(T):
+            weight = score.softmax(-1)[:, start:stop, :stop]
+            keep = kept(offset + positions(tuple(weight.shape), weight.device), weights, p)
+            parts.append(torch.where(keep, weight / (1 - p), 0.0) @ v[:, :stop])
+            offset += weight.numel()
+        y = torch.cat(parts, 1).view(B, H, T, -1).transpose(1, 2).reshape(B * T, D)
+        x = x + dropout(y @ block.attention.out.T, first, p)
+        h = F.gelu(F.layer_norm(x, (D,), block.mlp.norm) @ block.mlp.up.T)
+        x = x + dropout(h @ block.mlp.down.T, second, p)
+    return F.cross_entropy(F.layer_norm(x, (D,), model.norm) @ model.token.T, y_BT.flatten())
+
+
+@pytest.mark.parametrize("length", [1, 7, 64, 129, 130])
+def test_loss_and_gradients_are_those_of_plain_pytorch_with_the_same_masks(length):
+    model, (x_BT, y_BT) = model_of(), batch(length)
+    keys, parameters = site_keys(3, 4, dropout_sites(SPEC)), list(model.parameters())
+    ours, plain = model.loss(x_BT, y_BT, keys), plain_loss(model, x_BT, y_BT, keys)
+    assert ours.item() == pytest.approx(plain.item(), rel=1e-12)
+    pairs = zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(plain, parameters), strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in pairs)
+
+
+def test_gradients_agree_with_finite_differences():
+    model, (x_BT, y_BT) = model_of(), batch(130, size=1)
+    keys, parameters = site_keys(0, 1, dropout_sites(SPEC)), list(model.parameters())
+    grads = torch.autograd.grad(model.loss(x_BT, y_BT, keys), parameters)
+    generator, epsilon = torch.Generator().manual_seed(2), 1e-5
+    for parameter, grad in zip(parameters, grads, strict=True):
+        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            parameter += epsilon * direction
+            up = model.loss(x_BT, y_BT, keys).item()
+            parameter -= 2 * epsilon * direction
+            down = model.loss(x_BT, y_BT, keys).item()
+            parameter += epsilon * direction
+        assert float((grad * direction).sum()) == pytest.approx(
+            (up - down) / (2 * epsilon), rel=1e-5, abs=1e-8
+        )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_without_dropout_20_steps_follow_the_reference(precision):
+    spec = ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64, dropout=0.0)
+    train = TrainSpec(steps=100, batch_size=8, warmup_steps=5)
+    engine = Engine(spec, train, 65, 0, torch.device("cpu"), precision, compile=False)
+    reference = Reference(spec, 65)
+    copy_weights(engine.model, reference)
+    step = trainer(reference, train)
+    for i in range(20):
+        x_BT, y_BT = batch(64, size=8, vocab=65, seed=i)
+        theirs, their_norm = step(x_BT, y_BT, learning_rate(train, i))
+        ours, our_norm = engine.step(x_BT, y_BT, i)
+        assert abs(float(ours) - float(theirs)) < 0.005
+        assert float(our_norm) == pytest.approx(float(their_norm), rel=0.02)
+    assert float(ours) < 3.5  # it learned
+
+
+def test_every_dropout_site_has_its_key():
+    model, (x_BT, y_BT) = model_of(), batch(9)
+    keys = site_keys(0, 0, dropout_sites(SPEC))
+    losses = {model.loss(x_BT, y_BT, keys).item()}
+    for site in range(len(keys)):
+        changed = keys.clone()
+        changed[site] += 1
+        losses.add(model.loss(x_BT, y_BT, changed).item())
+    assert len(losses) == len(keys) + 1 == 8
+
+
+def test_evaluation_takes_any_length_and_looks_at_no_later_token():
+    model, (x_BT, y_BT) = model_of(), batch(130)
+    with torch.no_grad():
+        whole_BTV = model(x_BT)
+        for length in (1, 2, 77, 129):
+            assert torch.allclose(model(x_BT[:, :length]), whole_BTV[:, :length], rtol=1e-9, atol=1e-12)
+        summed = model.summed_loss(x_BT, y_BT, torch.ones(2, 130))
+        mean = F.cross_entropy(whole_BTV.flatten(0, 1), y_BT.flatten())
+    assert float(summed) == pytest.approx(260 * float(mean))
+
+
+def test_evaluation_is_training_without_dropout():
+    spec = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.0)
+    model, (x_BT, y_BT) = model_of(spec), batch(130)
+    trained = model.loss(x_BT, y_BT, site_keys(0, 0, dropout_sites(spec)))
+    assert trained.item() * 260 == pytest.approx(model.summed_loss(x_BT, y_BT, torch.ones(2, 130)).item())
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5, 8 / 3, 0.01])
+def test_parameters_are_counted_by_a_closed_formula_and_hold_no_bias(ratio):
+    spec = ModelSpec(mlp_ratio=float(ratio))
+    with torch.device("meta"):
+        parameters = dict(GPT(spec, 65).named_parameters())
+    D, hidden = spec.d_model, max(1, round(ratio * spec.d_model))
+    expected = 65 * D + 256 * D + 6 * (4 * D * D + 2 * D * hidden + 2 * D) + D
+    assert sum(p.numel() for p in parameters.values()) == expected
+    assert not any("bias" in name for name in parameters)
+    assert len(parameters) == 3 + 6 * 6
+
+
+def test_arms_of_a_sweep_start_alike_where_their_shapes_agree():
+    def start(ratio: float, seed: int) -> dict[str, Tensor]:
+        model = GPT(ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=8, mlp_ratio=ratio), VOCAB)
+        model.init_weights(seed)
+        return dict(model.named_parameters())
+
+    two, three, other = start(2.0, 0), start(3.0, 0), start(2.0, 1)
+    for name, parameter in two.items():
+        assert (
+            name.endswith(("mlp.up", "mlp.down")) != torch.equal(parameter, three[name]) or parameter.ndim < 2
+        )
+        assert torch.equal(parameter, other[name]) == (parameter.ndim < 2)
+
+
+def test_initial_scales_are_those_of_gpt2():
+    model = GPT(ModelSpec(n_layer=2, n_head=2, d_model=128, block_size=64), 65)
+    model.init_weights(0)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2:
+            assert bool((parameter == 1).all())
+        else:
+            scale = 0.01 if name.endswith((".out", ".down")) else 0.02
+            assert float(parameter.detach().std()) == pytest.approx(scale, rel=0.05)
