@@ -88,9 +88,7 @@ def alternate(model: ModelSpec, train: TrainSpec, rounds: int) -> dict[str, tupl
     pipes, processes, seconds, memory = {}, [], {}, {}
     for name in ("reference", "ours", "peak"):
         pipes[name], theirs = context.Pipe()
-        processes.append(
-            context.Process(target=serve, args=(theirs, name, model, train, threads), daemon=True)
-        )
+        processes.append(context.Process(target=serve, args=(theirs, name, model, train, threads), daemon=True))
         processes[-1].start()
         seconds[name] = []
     for _ in range(rounds + 1):
@@ -188,16 +186,12 @@ def sweep_rows(steps: int, reference_steps: int, console: Console) -> list[dict[
     rows = [{"what": label, "seconds": base, "speedup": 1.0, "runs": runs, "steps": steps}]
     for name, seconds in times.items():
         label = f"ours, {workers} processes, {name}"
-        rows.append(
-            {"what": label, "seconds": seconds, "speedup": base / seconds, "runs": runs, "steps": steps}
-        )
+        rows.append({"what": label, "seconds": seconds, "speedup": base / seconds, "runs": runs, "steps": steps})
     return rows
 
 
 def show(title: str, rows: list[dict[str, Any]], columns: dict[str, Any], console: Console) -> None:
-    table = Table(
-        title=title, caption=f"{platform.node()}, {os.cpu_count()} cores, torch {torch.__version__}"
-    )
+    table = Table(title=title, caption=f"{platform.node()}, {os.cpu_count()} cores, torch {torch.__version__}")
     for name in columns:
         table.add_column(name, justify="left" if name == "what" else "right")
     for row in rows:
@@ -214,21 +208,15 @@ def save(name: str, rows: list[dict[str, Any]], console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratios", type=float, nargs="+", default=[1.0, 2.0, 3.0, 4.0, 5.0])
     parser.add_argument("--steps", type=int, default=7, help="steps of each, in turn")
     parser.add_argument("--sweep", action="store_true", help="the laptop sweep instead of the paper step")
     parser.add_argument("--sweep-steps", type=int, default=LAPTOP[1].steps, help="steps of each of its runs")
-    parser.add_argument(
-        "--reference-steps", type=int, default=100, help="steps that the plain loop is timed on"
-    )
+    parser.add_argument("--reference-steps", type=int, default=100, help="steps that the plain loop is timed on")
     options, console = parser.parse_args(), Console()
     if os.getloadavg()[0] > 0.5:
-        console.print(
-            "[yellow]this machine is busy with other work: two threads then suffer more than one does"
-        )
+        console.print("[yellow]this machine is busy with other work: two threads then suffer more than one does")
     if options.sweep:
         rows = sweep_rows(options.sweep_steps, options.reference_steps, console)
         columns = {

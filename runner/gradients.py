@@ -30,9 +30,7 @@ class AddNorm(Function):
     """x + dropout(h), and its LayerNorm without a weight, in `dtype`."""
 
     @staticmethod
-    def forward(
-        ctx, x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float, dtype: torch.dtype, run: SimpleNamespace
-    ):
+    def forward(ctx, x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float, dtype: torch.dtype, run: SimpleNamespace):
         x_ND = run.add_dropout(x_ND, h_ND, key, p)
         n_ND, rstd_N1 = run.norm_forward(x_ND, dtype)
         ctx.save_for_backward(n_ND, rstd_N1, key)

@@ -164,11 +164,7 @@ class Compiled:
         def flat(*tensors: Tensor) -> Any:
             left = iter(tensors)
             whole = (
-                [next(left) for _ in arg]
-                if isinstance(arg, list)
-                else next(left)
-                if isinstance(arg, Tensor)
-                else arg
+                [next(left) for _ in arg] if isinstance(arg, list) else next(left) if isinstance(arg, Tensor) else arg
                 for arg in args
             )
             return self.function(*whole)

@@ -48,9 +48,7 @@ class GPT(nn.Module):
     """`dtype` is the type of the matrix products; parameters, residual stream, norms, softmax and loss are float32.
     `compiled` says whether what lies between the products is compiled."""
 
-    def __init__(
-        self, spec: ModelSpec, vocab_size: int, dtype: torch.dtype = torch.float32, compiled: bool = False
-    ):
+    def __init__(self, spec: ModelSpec, vocab_size: int, dtype: torch.dtype = torch.float32, compiled: bool = False):
         super().__init__()
         self.spec, self.dtype, self.run = spec, dtype, kernels(compiled)
         self.token = nn.Parameter(torch.empty(vocab_size, spec.d_model))  # also the output layer
@@ -81,9 +79,7 @@ class GPT(nn.Module):
         for block in self.blocks:
             qkv_BTE = self.linear(n_ND, block.attention.qkv, block.attention.norm).view(B, T, -1)
             y_BTD = self.attend(qkv_BTE, next(sites))
-            x_ND, n_ND = self.add_norm(
-                x_ND, self.linear(y_BTD.flatten(0, 1), block.attention.out), next(sites)
-            )
+            x_ND, n_ND = self.add_norm(x_ND, self.linear(y_BTD.flatten(0, 1), block.attention.out), next(sites))
             h_NF = F.gelu(self.linear(n_ND, block.mlp.up, block.mlp.norm))
             x_ND, n_ND = self.add_norm(x_ND, self.linear(h_NF, block.mlp.down), next(sites))
         return self.linear(n_ND, self.token, self.norm).view(B, T, -1)
@@ -107,9 +103,7 @@ class GPT(nn.Module):
         # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
         B, T, E = qkv_BTE.shape
         heads_3BHTK = qkv_BTE.view(B, T, 3, self.spec.n_head, -1).permute(2, 0, 3, 1, 4)
-        return (
-            F.scaled_dot_product_attention(*heads_3BHTK, is_causal=True).transpose(1, 2).reshape(B, T, E // 3)
-        )
+        return F.scaled_dot_product_attention(*heads_3BHTK, is_causal=True).transpose(1, 2).reshape(B, T, E // 3)
 
     def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
         """Mean cross-entropy in nats over all positions, for training."""

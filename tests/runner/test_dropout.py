@@ -53,9 +53,7 @@ def test_neighbours_are_independent(lag):
     assert abs(correlation(m[:-lag], m[lag:])) < 4.5
 
 
-@pytest.mark.parametrize(
-    "other", [{"seed": 1}, {"step": 1}, {"site": 1}, {"seed": 1, "step": 1}, {"seed": 2**31}]
-)
+@pytest.mark.parametrize("other", [{"seed": 1}, {"step": 1}, {"site": 1}, {"seed": 1, "step": 1}, {"seed": 2**31}])
 def test_masks_of_neighbouring_seeds_steps_and_sites_are_independent(other):
     a, b = mask(), mask(**other)
     assert all(abs(correlation(a[8 : N - 8], b[8 + shift : N - 8 + shift])) < 4.5 for shift in range(-8, 9))

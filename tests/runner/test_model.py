@@ -42,12 +42,8 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
     x = dropout((model.token[x_BT] + model.position[:T]).view(B * T, D), keys[0], p)
     for block, (weights, first, second) in zip(model.blocks, keys[1:].view(-1, 3), strict=True):
         n = F.layer_norm(x, (D,), block.attention.norm)
-        q, k, v = (
-            (n @ block.attention.qkv.T).view(B, T, 3, H, -1).permute(2, 0, 3, 1, 4).reshape(3, B * H, T, -1)
-        )
-        score = (q @ k.mT / math.sqrt(D // H)).masked_fill(
-            ~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf
-        )
+        q, k, v = (n @ block.attention.qkv.T).view(B, T, 3, H, -1).permute(2, 0, 3, 1, 4).reshape(3, B * H, T, -1)
+        score = (q @ k.mT / math.sqrt(D // H)).masked_fill(~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf)
         parts, offset = [], 0
         for start, stop in query_blocks(T):
             weight = score.softmax(-1)[:, start:stop, :stop]
@@ -84,9 +80,7 @@ def test_gradients_agree_with_finite_differences():
             parameter -= 2 * epsilon * direction
             down = model.loss(x_BT, y_BT, keys).item()
             parameter += epsilon * direction
-        assert float((grad * direction).sum()) == pytest.approx(
-            (up - down) / (2 * epsilon), rel=1e-5, abs=1e-8
-        )
+        assert float((grad * direction).sum()) == pytest.approx((up - down) / (2 * epsilon), rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -155,9 +149,7 @@ def test_arms_of_a_sweep_start_alike_where_their_shapes_agree():
 
     two, three, other = start(2.0, 0), start(3.0, 0), start(2.0, 1)
     for name, parameter in two.items():
-        assert (
-            name.endswith(("mlp.up", "mlp.down")) != torch.equal(parameter, three[name]) or parameter.ndim < 2
-        )
+        assert name.endswith(("mlp.up", "mlp.down")) != torch.equal(parameter, three[name]) or parameter.ndim < 2
         assert torch.equal(parameter, other[name]) == (parameter.ndim < 2)
 
 

@@ -81,9 +81,7 @@ def test_state_goes_on_exactly():
         if step == 3:
             state = {name: tensor.clone() for name, tensor in second.state().items()}
             assert sorted(state) == sorted(
-                f"{part}.{name}"
-                for part in ("exp_avg", "exp_avg_sq", "step")
-                for name in ("matrix", "vector")
+                f"{part}.{name}" for part in ("exp_avg", "exp_avg_sq", "step") for name in ("matrix", "vector")
             )
             second = Optimizer(parted, SPEC)
             second.load(state)

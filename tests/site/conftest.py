@@ -10,7 +10,17 @@ import pytest
 
 from tests.conftest import ROOT
 
-COPIED = ("Makefile", "analysis", "logs", "mkdocs.yml", "posts", "pyproject.toml", "requirements.lock", "runner", "theme")
+COPIED = (
+    "Makefile",
+    "analysis",
+    "logs",
+    "mkdocs.yml",
+    "posts",
+    "pyproject.toml",
+    "requirements.lock",
+    "runner",
+    "theme",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
