@@ -1,4 +1,4 @@
-# The two commands: `make reproduce` and `make site`. Everything here calls `runner` and `analysis`, which also work alone.
+# The two commands: `make reproduce` and `make test`. All of it calls `runner` and `analysis`, which also work alone.
 PROFILE ?= laptop
 PYTHON ?= python3
 VENV := .venv

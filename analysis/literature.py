@@ -2,8 +2,9 @@
 
 One row a model: its stream width (d_model), its MLP's hidden width (d_ff), whether the MLP is gated (three matrices
 instead of two, so that equal parameters mean two thirds of the width), the year, and where the widths are stated.
-Selected as the dense decoder or encoder stacks that introduced a family or are widely built upon; one or two sizes a
-family. Mixtures of experts are left out: their ratio is not one number.
+Selected by hand, before they were counted: dense stacks that introduced a family or are widely built upon, with the
+sizes of a family that differ in ratio or are best known. They are no random sample, and sizes of one family are not
+independent. Mixtures of experts are left out: their ratio is not one number.
 """
 
 from dataclasses import dataclass
@@ -34,12 +35,12 @@ MODELS = (
     Published("GPT-2", 768, 3072, False, 2019, "released code: 4 × n_embd"),
     Published("GPT-2 XL", 1600, 6400, False, 2019, "released code: 4 × n_embd"),
     Published("T5 base", 768, 3072, False, 2019, "Raffel et al., section 3.1.1"),
-    Published("T5 3B", 1024, 16384, False, 2019, "Raffel et al., section 3.6"),
-    Published("T5 11B", 1024, 65536, False, 2019, "Raffel et al., section 3.6"),
+    Published("T5 3B", 1024, 16384, False, 2019, "Raffel et al., section 3.7"),
+    Published("T5 11B", 1024, 65536, False, 2019, "Raffel et al., section 3.7"),
     Published("GPT-3 175B", 12288, 49152, False, 2020, "Brown et al., section 2.1: 4 × d_model"),
     Published("GPT-J 6B", 4096, 16384, False, 2021, "model card"),
     Published("Gopher 280B", 16384, 65536, False, 2021, "Rae et al., section 2.1: 4 × d_model"),
-    Published("Chinchilla 70B", 8192, 32768, False, 2022, "Hoffmann et al., table A9"),
+    Published("Chinchilla 70B", 8192, 32768, False, 2022, "Hoffmann et al., section 4.1"),
     Published("OPT 175B", 12288, 49152, False, 2022, "released configuration"),
     Published("GPT-NeoX 20B", 6144, 24576, False, 2022, "Black et al., section 2"),
     Published("BLOOM 176B", 14336, 57344, False, 2022, "Le Scao et al., section 3.2"),
@@ -53,7 +54,7 @@ MODELS = (
     Published("LLaMA 65B", 8192, 22016, True, 2023, "released configuration"),
     Published("Llama 2 70B", 8192, 28672, True, 2023, "released configuration"),
     Published("Mistral 7B", 4096, 14336, True, 2023, "Jiang et al., table 1"),
-    Published("Qwen 7B", 4096, 11008, True, 2023, "released configuration"),
+    Published("Qwen 7B", 4096, 11008, True, 2023, "released code: half of intermediate_size"),
     Published("Gemma 2B", 2048, 16384, True, 2024, "released configuration"),
     Published("Llama 3 8B", 4096, 14336, True, 2024, "Grattafiori et al., table 3"),
     Published("Qwen2 7B", 3584, 18944, True, 2024, "Yang et al., table 1"),

@@ -63,7 +63,7 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
     numbers, words = text.effect(entry), ""
     if says:
         words = f' <span class="claim-words">{says}</span>'
-        if entry["verdict"] in ("inconclusive", "not tested") and entry.get("reason"):
+        if entry.get("reason"):
             numbers = ". ".join(filter(None, [numbers, text.sentence(entry["reason"])]))
     return f'{badge}{words} <span class="effect">{numbers}</span>' if numbers else f"{badge}{words}"
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+POWER = 0.8
 MOST_SEEDS = 10_000  # beyond this, "more seeds" is no longer advice
 
 
@@ -39,13 +40,17 @@ class Estimate:
         low, high = self.interval
         return int(low > bar) - int(high < bar)
 
-    def seeds_needed(self, bar: float = 0.0) -> int | None:
-        """The fewest seeds at which this mean and spread would lie off `bar`; None where none in reach would."""
-        distance = abs(self.mean - bar)
-        if self.n < 2 or distance == 0:
+    def seeds_needed(self, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> int | None:
+        """The fewest fresh seeds whose interval would miss `bar` four times out of five, if mean and spread are as they
+        seem here; None where none in reach would. The power of the one-sample t test, by the noncentral t."""
+        if self.n < 2 or self.mean == bar:
             return None
-        counts = np.arange(2, MOST_SEEDS + 1)
-        enough = stats.t.ppf(0.5 + CONFIDENCE / 2, counts - 1) * self.sd / np.sqrt(counts) < distance
+        if self.sd == 0:
+            return 2
+        counts = np.unique(np.geomspace(2, MOST_SEEDS, 2000).astype(int))
+        edges = stats.t.ppf(1 - level / 2, counts - 1)
+        shift = abs(self.mean - bar) / self.sd * np.sqrt(counts)
+        enough = stats.nct.sf(edges, counts - 1, shift) >= POWER
         return int(counts[enough.argmax()]) if enough.any() else None
 
     def __str__(self) -> str:

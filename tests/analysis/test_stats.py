@@ -33,12 +33,19 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert covered == pytest.approx(0.95, abs=0.01)
 
 
-def test_seeds_needed_is_the_first_number_that_would_do():
-    found = stats.estimate([0.0, 1.0, 0.2, 0.9, -0.4])
-    n = found.seeds_needed()
-    assert stats.Estimate(found.mean, found.sd, n).side() == 1
-    assert stats.Estimate(found.mean, found.sd, n - 1).side() == 0
+def test_seeds_needed_is_the_textbooks():
+    """For a mean of half a standard deviation, at 5% two-sided and a power of 0.8, tables give 34."""
+    assert stats.Estimate(0.5, 1.0, 5).seeds_needed() == 34
+    assert stats.Estimate(0.8, 1.0, 5).seeds_needed() == 15
+    assert stats.Estimate(-0.5, 1.0, 5).seeds_needed() == 34
+    assert stats.Estimate(1.5, 1.0, 5).seeds_needed(bar=1.0) == 34
+    assert stats.Estimate(0.5, 1.0, 5).seeds_needed(level=0.01) > 34
+
+
+def test_where_no_number_of_seeds_would_do_it_says_so():
     assert stats.estimate([-1.0, 1.0]).seeds_needed() is None
+    assert stats.Estimate(1e-6, 1.0, 5).seeds_needed() is None
+    assert stats.Estimate(1.0, 0.0, 5).seeds_needed() == 2
 
 
 def test_holm_against_the_textbook():
