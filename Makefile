@@ -42,6 +42,7 @@ test: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.step
+	@$(BIN)/python -m benchmarks.log
 
 lint: $(READY)
 	@$(BIN)/ruff check

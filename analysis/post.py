@@ -78,13 +78,16 @@ def load(path: Path, where: str) -> Post:
         if front.get(key) in (None, ""):
             raise UserError(f"{where}:1: the front matter has no {key}")
     if not isinstance(front["post_published"], bool):
-        raise UserError(f"{where}:{lines['post_published']}: post_published must be true or false")
+        raise UserError(f"{where}:{lines.get('post_published', 1)}: post_published must be true or false")
     notebooks, tags = front.get("notebook") or [], front.get("tags") or []
+    for key, value in (("notebook", notebooks), ("tags", tags)):
+        if not isinstance(value, str | list):
+            raise UserError(f"{where}:{lines.get(key, 1)}: {key} must be a name or a list of names, not {value!r}")
     return Post(
         path.parent.name,
         where,
         str(front["title"]).strip(),
-        _date(front["date"], f"{where}:{lines['date']}"),
+        _date(front["date"], f"{where}:{lines.get('date', 1)}"),
         str(front["emoji"]),
         re.sub(r"\s+", " ", str(front["summary"])).strip(),
         front["post_published"],
@@ -229,6 +232,8 @@ def _split(source: str, where: str) -> tuple[dict[str, Any], str, dict[str, int]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{where}:{mark.line + 2 if mark else 1}: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:  # such as 2025-02-30
+        raise UserError(f"{where}:1: the front matter: {error}") from None
     if not isinstance(front, dict):
         raise UserError(f"{where}:1: the front matter must be lines of key: value")
     lines = {row.split(":")[0]: n for n, row in enumerate(match[1].splitlines(), 2) if row[:1].strip()}

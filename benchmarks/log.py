@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from runner import experiment, log, state
+from runner.files import sha256
 from runner.spec import as_dict
 
 PLAN = experiment.load("mlp-ratio").plans("paper")[0]
@@ -30,11 +31,13 @@ def metrics(rows: int) -> pa.Table:
 def evidence(folder: Path, name: str, rows: pa.Table) -> None:
     """A finished run with these rows."""
     spec, corpus = as_dict(PLAN.spec), "0" * 64
-    manifest = {
-        "schema": log.SCHEMA_VERSION, "run": name, "status": "finished", "spec": spec, "corpus": {"sha256": corpus},
-        "identity": state.identity(spec, corpus),
-    }  # fmt: skip
     log.write(folder / name / "metrics.parquet", rows)
+    log.write(folder / name / "timing.parquet", log.table([{"step": 1, "phase": "train", "seconds": 1.0}], log.TIMING))
+    manifest = {
+        "schema": log.SCHEMA_VERSION, "run": name, "experiment": folder.parent.name, "profile": folder.name,
+        "status": "finished", "spec": spec, "corpus": {"sha256": corpus}, "identity": state.identity(spec, corpus),
+        "code": "", "files": {file: sha256(folder / name / file) for file in ("metrics.parquet", "timing.parquet")},
+    }  # fmt: skip
     (folder / name / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -9,10 +9,11 @@ commit names is not seen. The last two commits are kept: where the newest is dam
 the log goes back with it.
 """
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,6 @@ from safetensors import SafetensorError
 from runner import log
 from runner.errors import UserError
 from runner.files import sha256, write_atomic
-
-KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def save(
         files = {**(before.segments if before else {}), **{path: sha256(folder / path) for path in pieces}}
         files[f"{step:08d}/state.safetensors"] = sha256(scratch / "state.safetensors")
         commit = Commit(step, identity, files, manifest)
-        write_atomic(scratch / "commit.json", json.dumps(vars(commit), indent=1, sort_keys=False))
+        write_atomic(scratch / "commit.json", json.dumps({"sha256": _digest(vars(commit)), **vars(commit)}, indent=1))
         target = folder / commit.folder
         if target.exists():  # a damaged or abandoned commit of the same step
             shutil.rmtree(target)
@@ -80,7 +79,7 @@ def save(
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    prune(folder)
+    prune(folder, [commit, before] if before else [commit])
     return commit
 
 
@@ -107,14 +106,12 @@ def rows(folder: Path, commit: Commit, kind: str, schema: pa.Schema) -> pa.Table
     return pa.concat_tables(parts)
 
 
-def weights(folder: Path) -> dict[str, Any]:
-    """The tensors of the newest whole commit, whatever its identity; a `UserError` where there is none."""
-    for step in reversed(_steps(folder)):
-        path = folder / f"{step:08d}" / "state.safetensors"
-        commit = _read(folder / f"{step:08d}" / "commit.json")
-        if commit and path.is_file() and sha256(path) == commit.files.get(f"{step:08d}/state.safetensors"):
-            return _tensors(path.parent)
-    raise UserError(f"{folder} holds no whole checkpoint: train the run first")
+def weights(folder: Path, identity: str) -> dict[str, Any]:
+    """The tensors of the newest whole commit of this identity; a `UserError` where there is none."""
+    found = latest(folder, identity, lambda line: None)
+    if found is None:
+        raise UserError(f"{folder} holds no whole checkpoint of this run: train it first")
+    return found[1]
 
 
 def last_step(folder: Path) -> int | None:
@@ -122,10 +119,18 @@ def last_step(folder: Path) -> int | None:
     return (_steps(folder) or [None])[-1]
 
 
-def prune(folder: Path, kept: int = KEPT) -> None:
-    """Remove all but the newest commits."""
-    for old in _steps(folder)[:-kept]:
-        shutil.rmtree(folder / f"{old:08d}")
+def prune(folder: Path, kept: Iterable[Commit]) -> None:
+    """Remove all commits but these: older ones, and those that were found damaged or are another run's."""
+    names = {commit.folder for commit in kept}
+    for step in _steps(folder):
+        if f"{step:08d}" not in names:
+            shutil.rmtree(folder / f"{step:08d}")
+
+
+def sweep_up(folder: Path) -> None:
+    """Remove what a killed process left half-written; to be called by the holder of the run's lock."""
+    for path in folder.glob(".*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _tensors(commit: Path) -> dict[str, Any]:
@@ -138,10 +143,17 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()) if folder.is_dir() else []
 
 
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
 def _read(path: Path) -> Commit | None:
+    """The commit that a file describes; None where it cannot be read, or not believed."""
     try:
-        return Commit(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        body = json.loads(path.read_text())
+        whole = body.pop("sha256") == _digest(body) and f"{body['step']:08d}" == path.parent.name
+        return Commit(**body) if whole else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -149,7 +161,7 @@ def _damage(folder: Path, step: int) -> tuple[str | None, Commit | None]:
     """What is wrong with a commit, and the commit as far as it can be read."""
     commit = _read(folder / f"{step:08d}" / "commit.json")
     if commit is None:
-        return "commit.json cannot be read", None
+        return "commit.json does not match its checksum", None
     for path, digest in commit.files.items():
         if not (folder / path).is_file():
             return f"{path} is missing", commit

@@ -150,9 +150,11 @@ def verify(
     logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
     folder: Annotated[Path, typer.Option("--folder", help="Where the published logs are.")] = LOGS,
 ) -> None:
-    """Train the first steps of a run again and compare, or check the published logs; status 1 where they differ."""
+    """Train the first steps of a run again and compare, or check the published logs; status 1 where numbers differ."""
     if logs:
         checked = archive.ended(folder)
+        if not checked:
+            raise UserError(f"{folder} holds no published run: name the folder with --folder")
         _say(f"{len(checked)} published runs match their manifests")
     if run is None:
         if not logs:
@@ -190,6 +192,8 @@ def pack(
 ) -> None:
     """Put the evidence of every ended run into one archive of at most 16 MiB, to carry it to another machine."""
     found = archive.ended(runs)
+    if not found:
+        raise UserError(f"{runs} holds no run that has ended: train one first")
     size = archive.pack(found, target)
     _say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
 
@@ -293,6 +297,9 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"runner: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # a folder that cannot be written to, or is no folder
+        print(f"runner: {error.filename}: {error.strerror}: name another folder, or make room there", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,6 +1,7 @@
 """Where the text comes from: pinned by SHA-256, looked for nearby first, rebuilt where no address can be reached."""
 
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def _download(corpus: Corpus, say: Callable[[str], None]) -> bytes | None:
     try:
         with urllib.request.urlopen(corpus.address, timeout=10) as response:
             text = response.read()
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         say(f"{corpus.name}: {corpus.address} cannot be reached ({getattr(error, 'reason', error)})")
         return None
     say(f"{corpus.name}: from {corpus.address}")

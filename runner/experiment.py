@@ -2,7 +2,9 @@
 
 import difflib
 import itertools
+import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,15 +47,27 @@ class Experiment:
 
     def seeds(self, profile: str) -> int:
         """How many paired seeds the profile trains: 0, 1, …"""
-        return int(self._profile(profile).get("seeds", 1))
+        seeds = self._profile(profile).get("seeds", 1)
+        if not isinstance(seeds, int) or seeds < 1:
+            raise UserError(
+                f"{self.where} [profiles.{profile}]: seeds = {seeds!r} must be a whole number of at least 1"
+            )
+        return seeds
 
     def plans(self, profile: str) -> list[Plan]:
         """Every run of the profile, seed by seed, so that a stopped sweep holds whole comparisons."""
-        return [
+        plans = [
             self.plan(profile, dict(zip(self.axes, values, strict=True)), seed)
             for seed in range(self.seeds(profile))
             for values in itertools.product(*self.axes.values())
         ]
+        twice = [name for name, count in Counter(plan.name for plan in plans).items() if count > 1]
+        if twice:
+            raise UserError(
+                f"{self.where}: several runs are called {twice[0]}: let name = {self.pattern!r} tell apart "
+                f"what is swept ({', '.join(self.axes)})"
+            )
+        return plans
 
     def plan(self, profile: str, point: dict[str, Any], seed: int) -> Plan:
         """One run: the profile with the settings of `point` (dotted path → value) on top."""
@@ -62,7 +76,15 @@ class Experiment:
         for path, value in point.items():
             tables = _with(tables, path.split("."), value, where)
         spec = replace(from_dict(tables, where), seed=seed)
-        name = self.pattern.format(seed=seed, **{p.rsplit(".", 1)[-1]: getattr_path(spec, p) for p in self.axes})
+        try:
+            name = self.pattern.format(seed=seed, **{p.rsplit(".", 1)[-1]: getattr_path(spec, p) for p in self.axes})
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.where}: name = {self.pattern!r} cannot be filled ({error}); it may use seed and the "
+                f"last parts of the axes: {', '.join(self.axes)}"
+            ) from None
+        if not re.fullmatch(r"[\w.,=+-]+", name) or name.startswith("."):
+            raise UserError(f"{self.where}: a run cannot be called {name!r}: use letters, digits and . , = + - _")
         return Plan(self.name, profile, name, check(spec, where))
 
     def variant(self, profile: str, settings: dict[str, Any], seed: int) -> Plan:
@@ -95,11 +117,14 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
         raise UserError(f"unknown experiment {name!r}{hint}")
     try:
         data = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     for key in ("title", "name", "axes", "profiles"):
         if key not in data:
             raise UserError(f"{path}: no {key}; an experiment has title, name, axes and profiles")
+    for key, kind in (("title", str), ("name", str), ("axes", dict), ("profiles", dict)):
+        if not isinstance(data[key], kind):
+            raise UserError(f"{path}: {key} must be a {'text' if kind is str else 'table'}, not {data[key]!r}")
     for axis, values in data["axes"].items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{path}: axis {axis} must be a list of values, such as [1, 2, 3]")

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,10 +18,15 @@ def hold(folder: Path) -> Iterator[None]:
     """Hold the run's folder, or raise a `UserError` that says who does and since when."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder} is held by {holder(folder)}: wait for it, or stop that process") from None
+        for wait in (0.05, 0.1, 0.2, 0.4, None):  # one that only looks (`holder`) is gone in a moment
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if wait is None:
+                    who = holder(folder) or "another process"
+                    raise UserError(f"{folder} is held by {who}: wait for it, or stop that process") from None
+                time.sleep(wait)
         file.truncate(0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": now}))

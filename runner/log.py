@@ -51,6 +51,7 @@ TIMING = pa.schema(
     [("step", pa.int32()), ("phase", pa.string()), ("seconds", pa.float64())],
     metadata={"runner.timing": SCHEMA_VERSION},
 )
+NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
 ENDED = ("finished", "diverged")
 EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "samples.txt")
 
@@ -123,6 +124,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
         held = manifest.get("schema") if isinstance(manifest, dict) else None
         raise UserError(f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit")
+    missing = [key for key in NEEDED if key not in manifest]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]}: restore it, or remove the folder to train again")
     if identity(manifest["spec"], manifest["corpus"]["sha256"]) != manifest["identity"]:
         raise UserError(f"{path} does not match its spec: its identity {manifest['identity']} belongs to another run")
     return manifest
@@ -136,21 +140,31 @@ def read_run(folder: Path) -> Run | None:
 
 def check(run: Run) -> None:
     """Hold an ended run's files against its manifest; the first that does not match is a `UserError`."""
-    for name, digest in run.manifest.get("files", {}).items():
+    manifest = run.manifest
+    if run.path.parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
+        called = "/".join((manifest["experiment"], manifest["profile"], manifest["run"]))
+        raise UserError(f"{run.path} holds a manifest of {called}: put it back where it belongs")
+    if manifest["status"] not in ENDED:
+        raise UserError(f"{run.path} has not ended: train it to its end first")
+    if not set(manifest["files"]) <= set(EVIDENCE):
+        raise UserError(f"{run.path} names files that are no evidence: {', '.join(manifest['files'])}")
+    for name, digest in manifest["files"].items():
         path = run.path / name
         if not path.is_file():
             raise UserError(f"{path} is missing: restore it, or train the run again")
         if sha256(path) != digest:
             raise UserError(f"{path} does not match the checksum of its manifest: restore it, or train the run again")
-    if run.manifest["status"] not in ENDED:
-        raise UserError(f"{run.path} has not ended: train it to its end first")
     for rows in (run.metrics(), run.timing()):
         if rows.num_rows == 0:
             raise UserError(f"{run.path} has an empty log: train the run again")
 
 
 def read_runs(root: Path, experiment: str, profile: str, names: Sequence[str] | None = None) -> list[Run]:
-    """The ended runs (finished or diverged) of an experiment's profile, by name; `names` keeps only those."""
+    """The ended runs (finished or diverged) of an experiment's profile, by name, each held against its manifest;
+    `names` keeps only those."""
     folder = Path(root) / experiment / profile
-    runs = [read_run(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
-    return [run for run in runs if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]
+    found = [read_run(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    runs = [run for run in found if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]
+    for run in runs:
+        check(run)
+    return runs

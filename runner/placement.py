@@ -36,6 +36,10 @@ def resolve(wishes: dict[str, Any]) -> Placement:
             raise UserError(f"unknown placement setting {key!r}; known: {', '.join(known)}")
         if known[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise UserError(f"placement {key} = {value!r} must be a whole number of at least 1")
+        if known[key] is int and value > 2**16:
+            raise UserError(f"placement {key} = {value} is more than any machine has")
+        if known[key] is float and not isinstance(value, int | float):
+            raise UserError(f"placement {key} = {value!r} must be a number of seconds")
         if known[key] is bool and not isinstance(value, bool):
             raise UserError(f"placement {key} = {value!r} must be true or false")
     device = _device(wishes.get("device"))
@@ -51,7 +55,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         threads=wishes.get("threads", max(1, cores // jobs) if device == "cpu" else 1),
         jobs=jobs,
         log_every=wishes.get("log_every", 10),
-        checkpoint_seconds=float(wishes.get("checkpoint_seconds", 15.0)),
+        checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),
     )
 
 

@@ -36,7 +36,7 @@ class Display:
     def tell(self, kind: str, what: Any) -> None:
         """Show a message: ("progress", Progress), ("line", str) or ("end", (name, status))."""
         if kind == "line":
-            self.console.print(what, highlight=False, soft_wrap=True)
+            self.console.print(what, highlight=False, markup=False, soft_wrap=True)
         elif kind == "progress":
             if what.run not in self.tasks:
                 self.tasks[what.run] = self.bars.add_task(f"  {what.run}", total=what.steps, detail="")

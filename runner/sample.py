@@ -23,7 +23,7 @@ def load(folder: Path) -> tuple[GPT, Tokens]:
     spec = from_dict(manifest["spec"], f"{folder / 'manifest.json'}")
     tokens = data.load(spec.data)
     model = GPT(spec.model, len(tokens.alphabet))
-    state = checkpoint.weights(folder / "checkpoint")
+    state = checkpoint.weights(folder / "checkpoint", manifest["identity"])
     model.load_state_dict({name: state[f"model.{name}"] for name, _ in model.named_parameters()})
     return model.eval(), tokens
 
@@ -47,6 +47,8 @@ def generate(
         raise UserError(f"temperature {temperature:g} must not be negative; 0.8 to 1 reads best")
     if top_k is not None and top_k < 1:
         raise UserError(f"top_k {top_k} must be at least 1")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed {seed} must be at least 0 and below 2**32")
     if not prompt:
         raise UserError("the prompt is empty: give at least one character")
     device, block = next(model.parameters()).device, model.spec.block_size

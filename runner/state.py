@@ -1,6 +1,7 @@
 """What stands in a run's folder, and so what a sweep does with it and why."""
 
 import hashlib
+import itertools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from runner.experiment import Plan
 from runner.spec import as_dict, differences, identity
 
 # The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
-NUMERIC = ("data", "dropout", "engine", "gradients", "kernels", "model", "optimizer", "train")
+NUMERIC = ("data", "dropout", "engine", "gradients", "kernels", "model", "optimizer", "spec", "train")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,14 @@ def inspect(plan: Plan, root: Path) -> State:
 
 def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:
     """Move what stands in a run's folder out of the way of another run of the same name; nothing is lost."""
-    target = folder.parent / ".set-aside" / f"{folder.name}-{manifest['identity']}"
-    shutil.rmtree(target, ignore_errors=True)
+    name = f"{folder.name}-{manifest['identity']}"
+    for number in itertools.count(1):
+        target = folder.parent / ".set-aside" / (name if number == 1 else f"{name}-{number}")
+        if not target.exists():
+            break
     target.mkdir(parents=True)
-    for path in folder.iterdir():
+    # The manifest last: as long as it is here, a move that was cut short is taken up again.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "manifest.json"):
         if path.name != "lock":
             shutil.move(path, target / path.name)
     return target

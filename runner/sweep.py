@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,16 +18,21 @@ from runner.errors import UserError
 from runner.experiment import Plan
 from runner.placement import Placement
 
+GRACE = 10.0  # seconds in which workers may save when one of them has died
 _worker: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
 def interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM call `stop`, so that runs save before they leave; a second one ends at once."""
+    """Ctrl-C and SIGTERM call `stop`, so that runs save before they leave; a second one kills the workers."""
+    asked = 0
 
     def handle(number: int, frame: Any) -> None:
-        signal.signal(number, before[number])
+        nonlocal asked
+        asked += 1
         stop()
+        if asked > 1:
+            _kill()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -46,18 +53,19 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
     context = multiprocessing.get_context("spawn")
     # Compiled kernels are kept with the data, so that the next sweep need not make them again.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
-    messages, stopped = context.Queue(), context.Event()
+    messages = context.Queue()
+    stopped = context.RawValue("b", 0)  # without a lock, which a worker that is killed could take with it
     if placement.device == "cpu":
         os.environ["OMP_NUM_THREADS"] = str(placement.threads)  # read when a worker imports torch
-    pool = ProcessPoolExecutor(min(placement.jobs, len(plans)), context, _start, (messages, stopped, os.getpid()))
+    pool = ProcessPoolExecutor(min(placement.jobs, len(plans)), context, _start, (messages, stopped))
     statuses: dict[str, str] = {}
-    with interruptible(stopped.set):
+    with interruptible(lambda: setattr(stopped, "value", 1)):
         waiting = list(plans)
         running: dict[Future, Plan] = {}
         try:
-            while (waiting and not stopped.is_set()) or running:
+            while (waiting and not stopped.value) or running:
                 # Handed out one by one: what waits in a pool's own queue could not be taken back when it stops.
-                while waiting and len(running) < placement.jobs and not stopped.is_set():
+                while waiting and len(running) < placement.jobs and not stopped.value:
                     plan = waiting.pop(0)
                     running[pool.submit(_train, plan, root, placement)] = plan
                 done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
@@ -68,20 +76,33 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
                     tell("end", (plan.name, statuses[plan.name]))
         except BrokenProcessPool:
             tell("line", "a worker process died, perhaps for want of memory: run the same command to go on")
-            waiting += running.values()
+            stopped.value = 1
+            _kill(grace=GRACE)  # it may have died with a lock of the pool, for which the others would wait for ever
         finally:
-            stopped.set()
+            stopped.value = 1
             pool.shutdown()
             _drain(messages, tell)
     return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
 
 
+def _kill(grace: float = 0.0) -> None:
+    """End the workers, those that have not left by themselves within `grace` seconds."""
+    deadline = time.monotonic() + grace
+    for child in multiprocessing.active_children():
+        child.join(max(0.0, deadline - time.monotonic()))
+        child.kill()
+
+
 def _status(future: Future, plan: Plan, tell: Callable[[str, Any], None]) -> str:
     try:
         return future.result()
+    except BrokenProcessPool:
+        raise
     except UserError as error:
         tell("line", f"{plan.name}: {error}")
-        return "failed"
+    except Exception as error:  # one run that fails must not take the others with it
+        tell("line", f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+    return "failed"
 
 
 def _drain(messages: Any, tell: Callable[[str, Any], None]) -> None:
@@ -90,21 +111,35 @@ def _drain(messages: Any, tell: Callable[[str, Any], None]) -> None:
             tell(*messages.get_nowait())
 
 
-def _start(messages: Any, stopped: Any, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and tells by the event
+def _start(messages: Any, stopped: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and tells by the flag
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _worker.update(messages=messages, stopped=stopped, parent=parent)
+    _worker.update(messages=messages, stopped=stopped, busy=False)
+    threading.Thread(target=_outlive_nobody, daemon=True).start()
+
+
+def _outlive_nobody() -> None:
+    """When the parent is gone, save what goes on and leave."""
+    multiprocessing.parent_process().join()
+    _worker["stopped"].value = 1
+    while _worker["busy"]:
+        time.sleep(0.1)
+    os._exit(1)
 
 
 def _train(plan: Plan, root: Path, placement: Placement) -> str:
     from runner.train import train
 
-    put, stopped, parent = _worker["messages"].put, _worker["stopped"], _worker["parent"]
-    return train(
-        plan,
-        root,
-        placement,
-        lambda p: put(("progress", p)),
-        lambda line: put(("line", line)),
-        lambda: stopped.is_set() or os.getppid() != parent,
-    )
+    put, stopped = _worker["messages"].put, _worker["stopped"]
+    _worker["busy"] = True
+    try:
+        return train(
+            plan,
+            root,
+            placement,
+            lambda progress: put(("progress", progress)),
+            lambda line: put(("line", line)),
+            lambda: bool(stopped.value),
+        )
+    finally:
+        _worker["busy"] = False

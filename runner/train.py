@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from runner import checkpoint, corpus, data, lock, log, sample, state
-from runner.engine import Engine, keep_memory
+from runner.engine import Engine
 from runner.errors import UserError
 from runner.experiment import Plan
 from runner.files import sha256, write_atomic
@@ -155,7 +155,6 @@ class _Run:
         self.plan, self.spec, self.folder, self.placement = plan, plan.spec, folder, placement
         self.report, self.say = report, say
         torch.set_num_threads(placement.threads)
-        keep_memory()
         self.tokens = data.load(self.spec.data)
         device = torch.device(placement.device)
         self.engine = Engine(
@@ -223,7 +222,15 @@ class _Run:
     def _restore(self) -> int:
         """Load the newest whole commit; returns the step to go on from."""
         found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
-        now = {"from_step": 0, "started": _now(), "environment": environment(self.placement)}
+        checkpoint.sweep_up(self.folder / "checkpoint")
+        now = {
+            "from_step": 0,
+            "started": _now(),
+            "environment": environment(self.placement),
+            "commit": commit(Path(__file__).parent),
+            "code": state.code_hash(),
+            "log_every": self.placement.log_every,
+        }
         if found is None:
             self.manifest = self._manifest(now)
             step = 0
@@ -232,10 +239,11 @@ class _Run:
             self.engine.load(tensors)
             step = self.committed.step
             self.manifest = self.committed.manifest
-            if self.manifest["environment"] != now["environment"]:
+            changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
+            if changed:
                 self.say(
-                    f"{self.plan.name}: goes on from step {step} in another environment than it began in; its "
-                    "numbers may differ in their last digits"
+                    f"{self.plan.name}: goes on from step {step} with another {' and another '.join(changed)} than it "
+                    "began with; its numbers may differ in their last digits"
                 )
             self.manifest["sessions"].append({**now, "from_step": step})
         return step
@@ -259,10 +267,10 @@ class _Run:
                 "vocabulary": len(self.tokens.alphabet),
             },
             "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
-            "log_every": self.placement.log_every,
+            "log_every": session["log_every"],
             "environment": session["environment"],
-            "commit": commit(Path(__file__).parent),
-            "code": state.code_hash(),
+            "commit": session["commit"],
+            "code": session["code"],
             "started": session["started"],
             "sessions": [session],
         }
@@ -316,7 +324,7 @@ class _Run:
             write_atomic(self.folder / "samples.txt", text + "\n")
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(status, finished=_now(), files=sums)
-        checkpoint.prune(folder, kept=1)
+        checkpoint.prune(folder, [self.committed])
         return status
 
 

@@ -50,6 +50,8 @@ def verify(folder: Path, steps: int) -> Verdict:
 def compare(was: list[dict], again: list[dict], same_kind: bool) -> Verdict:
     """Hold the rows of a shorter log against the beginning of a longer one."""
     largest = 0.0
+    if len(was) < len(again):
+        return Verdict("different", len(again), math.inf, same_kind)
     for old, new in zip(was, again, strict=False):
         if (old["step"], old["split"]) != (new["step"], new["split"]):
             return Verdict("different", len(again), math.inf, same_kind)

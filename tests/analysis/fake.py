@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.project import Project
 from runner import log
+from runner.files import sha256
 from runner.spec import DataSpec, EvalSpec, ModelSpec, RunSpec, TrainSpec, as_dict, identity
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -95,6 +96,7 @@ def write_run(
         "started": "2026-11-21T09:00:00Z",
         "sessions": [],
         "finished": "2026-11-21T09:00:07Z",
+        "files": {file: sha256(folder / file) for file in log.EVIDENCE if file != "manifest.json"},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return folder

@@ -1,3 +1,5 @@
+import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -63,3 +65,14 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path, trained):
     with pytest.raises(UserError, match="cannot be unpacked"):
         archive.unpack(tmp_path / "evil.tar", tmp_path / "a" / "logs")
     assert not (tmp_path / "evil.json").exists()
+
+
+def test_a_manifest_that_points_elsewhere_is_refused(tmp_path, trained):
+    """The folder that evidence goes to follows from its manifest, so the manifest must belong where it lies."""
+    folder = tmp_path / "runs" / "mlp-ratio" / "smoke" / "r1-s0"
+    shutil.copytree(trained, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for change in ({"experiment": "..", "run": "victim"}, {"files": {"../../x": ""}}):
+        (folder / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(UserError, match=r"put it back where it belongs|no evidence"):
+            archive.ended(tmp_path / "runs")

@@ -90,6 +90,34 @@ def test_a_commit_that_fails_leaves_those_before(three: Path, monkeypatch):
 
 def test_weights_come_from_the_newest_whole_commit(three: Path, tmp_path: Path):
     (three / "00000030/state.safetensors").write_bytes(b"")
-    assert int(checkpoint.weights(three)["w"]) == 20
-    with pytest.raises(UserError, match="holds no whole checkpoint"):
-        checkpoint.weights(tmp_path / "none")
+    assert int(checkpoint.weights(three, "abc")["w"]) == 20
+    for folder, identity in ((tmp_path / "none", "abc"), (three, "xyz")):
+        with pytest.raises(UserError, match="holds no whole checkpoint of this run"):
+            checkpoint.weights(folder, identity)
+
+
+def test_a_bit_flipped_anywhere_in_the_commit_is_found(three: Path):
+    path = three / "00000030/commit.json"
+    content = path.read_bytes()
+    for position in range(0, len(content), 7):
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        assert seen(three, []) == (20, 20, 20, [10, 20]), position
+
+
+def test_a_new_beginning_outlives_damaged_and_foreign_commits_of_higher_steps(three: Path):
+    for path in three.glob("*/state.safetensors"):
+        path.write_bytes(b"")
+    commit = checkpoint.save(three, None, 5, "abc", {"m": 5}, {"w": torch.tensor([5])}, *rows(5))
+    assert seen(three, []) == (5, 5, 5, [5])
+    checkpoint.save(three, None, 4, "xyz", {"m": 4}, {"w": torch.tensor([4])}, *rows(4))
+    assert seen(three, [], "xyz") == (4, 4, 4, [4])
+    assert commit.step == 5
+
+
+def test_what_a_killed_process_left_is_swept_up(three: Path):
+    (three / ".00000040.123").mkdir()
+    (three / ".scratch").write_text("")
+    checkpoint.sweep_up(three)
+    assert sorted(p.name for p in three.iterdir()) == ["00000020", "00000030", "log"]

@@ -62,6 +62,23 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[axes]", '[axes]\n"model.dropout" = [0, 0.1]', "several runs are called r1-s0"),
+        ("r{mlp_ratio:g}-s{seed}", "../{mlp_ratio}-{seed}", "a run cannot be called '../1.0-0'"),
+        ("r{mlp_ratio:g}-s{seed}", "r{ratio}", "name = 'r{ratio}' cannot be filled"),
+        ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
+        ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
+    ],
+)
+def test_runs_that_could_not_be_told_apart_are_refused(tmp_path: Path, old, new, message):
+    path = tmp_path / "bad.toml"
+    path.write_text((experiment.FOLDER / "mlp-ratio.toml").read_text().replace(old, new))
+    with pytest.raises(UserError, match=message):
+        experiment.load(str(path)).plans("smoke")
+
+
 def test_variants_that_no_experiment_plans_are_kept_apart():
     loaded = experiment.load("mlp-ratio")
     planned = loaded.variant("smoke", {"model.mlp_ratio": 3}, 1)

@@ -45,3 +45,15 @@ def test_the_identity_of_a_plan_is_that_of_its_manifest(tiny, tmp_path, settings
     train_here(plan, tmp_path)
     manifest = json.loads((plan.folder(tmp_path) / "manifest.json").read_text())
     assert manifest["identity"] == state.plan_identity(plan)
+
+
+def test_what_was_set_aside_is_never_overwritten(tiny, tmp_path):
+    """Specification A, then B, then A again and B again: four runs, and all are kept."""
+    shorter = replace(tiny, spec=replace(tiny.spec, train=replace(tiny.spec.train, steps=5)))
+    for plan in (tiny, shorter, tiny, shorter):
+        train_here(plan, tmp_path)
+    aside = tiny.folder(tmp_path).parent / ".set-aside"
+    assert len(list(aside.glob("*/metrics.parquet"))) == 3
+    first = aside / f"{tiny.name}-{state.plan_identity(tiny)}"
+    assert first.is_dir()
+    assert first.with_name(f"{first.name}-2").is_dir()

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner import experiment, log, sweep
-from runner.lock import hold
+from runner.lock import hold, holder
 from runner.placement import Placement
 from tests.conftest import train_here
 
@@ -39,11 +40,7 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, tmp_path: Pa
     lines = []
     with hold(plans[1].folder(tmp_path)):
         statuses = sweep.run(plans, tmp_path, PLACEMENT, lambda kind, what: kind == "line" and lines.append(what))
-    assert list(statuses.values()) == ["diverged", "failed", "finished"] or statuses == {
-        plans[0].name: "diverged",
-        plans[1].name: "failed",
-        plans[2].name: "finished",
-    }
+    assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert {run.manifest["status"] for run in log.read_runs(tmp_path, "mlp-ratio", "smoke")} == {"diverged", "finished"}
 
@@ -67,9 +64,7 @@ def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, num
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
         folder = tmp_path / "runs" / "long" / "smoke"
-        deadline = time.monotonic() + 60
-        while len(list(folder.glob("*/manifest.json"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: len(list(folder.glob("*/manifest.json"))) == 2)
         os.kill(process.pid, number)
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
@@ -77,3 +72,38 @@ def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, num
     assert "the same command goes on where it stopped" in said
     assert "Traceback" not in said
     assert list(folder.glob("*/checkpoint/*/state.safetensors"))
+
+
+def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sweep, "GRACE", 1.0)
+    long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
+    lines = []
+
+    def tell(kind, what):
+        lines.append(what) if kind == "line" else None
+        if kind == "progress" and multiprocessing.active_children():
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    statuses = sweep.run(long, tmp_path, PLACEMENT, tell)
+    assert set(statuses.values()) == {"stopped"}
+    assert any("a worker process died" in line for line in lines)
+    assert not multiprocessing.active_children()
+
+
+def test_workers_do_not_outlive_their_parent(tmp_path: Path):
+    text = (experiment.FOLDER / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
+    (tmp_path / "long.toml").write_text(text)
+    words = [sys.executable, "-m", "runner.cli", "sweep", str(tmp_path / "long.toml"), "--profile", "smoke"]
+    with subprocess.Popen([*words, "--runs", str(tmp_path)], stdout=subprocess.DEVNULL) as process:
+        folder = tmp_path / "long" / "smoke"
+        wait_for(lambda: len(list(folder.glob("*/manifest.json"))) == 2)
+        process.kill()
+    wait_for(lambda: not any(holder(path) for path in folder.iterdir()))
+    assert len(list(folder.glob("*/checkpoint/*/commit.json"))) == 2, "they saved before they left"
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)

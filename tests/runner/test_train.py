@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from runner import log
+from runner import checkpoint, log
 from runner.data import load
 from runner.errors import UserError
 from runner.experiment import Plan
@@ -211,8 +211,9 @@ def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
     path = next((tiny.folder(tmp_path) / "checkpoint").glob("00000012/commit.json"))
     commit = json.loads(path.read_text())
     commit["manifest"]["environment"]["machine"] = "another machine"
-    path.write_text(json.dumps(commit))
+    commit.pop("sha256")
+    path.write_text(json.dumps({"sha256": checkpoint._digest(commit), **commit}))
     said = []
     train_here(tiny, tmp_path, say=said.append)
-    assert "goes on from step 12 in another environment" in said[0]
+    assert "goes on from step 12 with another environment than it began with" in said[0]
     assert [s["from_step"] for s in log.read_run(tiny.folder(tmp_path)).manifest["sessions"]] == [0, 12]

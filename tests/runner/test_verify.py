@@ -13,7 +13,7 @@ from runner.files import sha256
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
     """The finished run, to tamper with."""
-    return Path(shutil.copytree(trained, tmp_path / trained.name))
+    return Path(shutil.copytree(trained, tmp_path.joinpath(*trained.parts[-3:])))
 
 
 def rewrite(folder: Path, change) -> None:
@@ -58,6 +58,7 @@ def test_rows_that_are_not_numbers_compare_as_themselves():
     assert verify.compare([row], [dict(row)], True).kind == "identical"
     assert verify.compare([row], [row | {"loss": 1.0}], False).kind == "different"
     assert verify.compare([row], [row | {"step": 1}], False).kind == "different"
+    assert verify.compare([row], [row, row], True).kind == "different", "a log that was cut short"
 
 
 @pytest.mark.parametrize("steps", [0, 61])
