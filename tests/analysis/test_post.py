@@ -57,7 +57,7 @@ def test_front_matter(tmp_path):
         ("emoji: 🧠\n", "", r"index.md:1: the front matter has no emoji"),
         ("date: 2025/02/05", "date: 2025-02-30", r"index.md:1: the front matter: day"),
         ("date: 2025/02/05", '"date": soon', r"index.md:1: date 'soon' must look like"),
-        ("post_published: true", "post_published: true\ntags: 5", r"tags must be a name or a list of names, not 5"),
+        ("tags: [transformers, width]", "tags: 5", r"tags must be a name or a list of names, not 5"),
         ("post_published: true", "post_published: maybe", r"index.md:6: post_published must be true or false"),
         ("title: Is", "title: [Is", r"index.md:\d+: "),
     ],
