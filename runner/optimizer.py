@@ -39,7 +39,8 @@ class Optimizer:
 
     def step(self, step: int) -> Tensor:
         """Update from the gradients at `step`, drop them, and give their norm before clipping (no host sync)."""
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.spec.grad_clip, foreach=True)
+        bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate(self.spec, step)
         self.adamw.step()

@@ -91,3 +91,16 @@ def test_state_goes_on_exactly():
     assert torch.equal(whole.matrix, parted.matrix)
     assert torch.equal(whole.vector, parted.vector)
     assert all(torch.equal(tensor, second.state()[name]) for name, tensor in first.state().items())
+
+
+def test_a_clip_of_zero_is_no_clipping():
+    moved = {}
+    for clip in (0.0, 1e9):
+        model = nn.Linear(3, 2, bias=False)
+        nn.init.constant_(model.weight, 1.0)
+        optimizer = Optimizer(model, TrainSpec(grad_clip=clip, weight_decay=0.0, warmup_steps=0))
+        model(torch.ones(1, 3)).sum().mul(100).backward()
+        assert float(optimizer.step(0)) > 100, "the norm is told before clipping"
+        moved[clip] = model.weight.detach().clone()
+    assert torch.equal(moved[0.0], moved[1e9])
+    assert (moved[0.0] < 1).all()
