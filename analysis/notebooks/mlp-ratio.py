@@ -196,8 +196,15 @@ per_run = rows.groupby(["ratio", "seed"])[["step", "split", "loss"]].apply(summa
 per_run = per_run[per_run.index.get_level_values("seed").isin(complete)]
 trains = rows[(rows.split == "train") & rows.seed.isin(complete)]
 bar = float(trains.groupby(["ratio", "seed"]).loss.min().max())  # every run reaches it
-reached = {key: stats.crossing(list(g.step), list(g.loss), bar) for key, g in trains.groupby(["ratio", "seed"])}
-per_run["steps_to"] = pd.Series(reached)
+
+
+def steps_until(level: float) -> pd.Series:
+    """For each (ratio, seed) the step at which the training loss reaches a level."""
+    runs_of = trains.groupby(["ratio", "seed"])
+    return pd.Series({key: stats.crossing(list(g.step), list(g.loss), level) for key, g in runs_of})
+
+
+per_run["steps_to"] = steps_until(bar)
 open_ended = int((per_run.onset == per_run["last"]).sum())  # still improving when they were stopped
 
 
@@ -576,7 +583,7 @@ start = float(trains[trains.step == 0].loss.mean())
 
 def delays(level: float) -> tuple[stats.Estimate, stats.Estimate]:
     """The delay of learning of the narrowest against the widest at a level, and how much more the onset is delayed."""
-    at = {k: stats.crossing(list(g.step), list(g.loss), level) for k, g in trains.groupby(["ratio", "seed"])}
+    at = steps_until(level)
     slow = np.array([np.log2(at[narrow, s] / at[wide, s]) for s in complete])
     return stats.estimate(slow), stats.estimate(delayed.to_numpy() - slow)
 
@@ -588,6 +595,7 @@ def factor(found: stats.Estimate) -> str:
 
 
 levels = {share: start + share * (bar - start) for share in (0.6, 0.7, 0.8, 0.9, 1.0)}
+found_at = {share: delays(level) for share, level in levels.items()}
 results.table(
     "levels",
     pd.DataFrame(
@@ -595,8 +603,8 @@ results.table(
             {
                 "train loss": f"{level:.2f}",
                 "share of the way": f"{share:.0%}",
-                "delay of learning": factor(delays(level)[0]),
-                "delay of the onset over it": "–" if open_ended else factor(delays(level)[1]),
+                "delay of learning": factor(found_at[share][0]),
+                "delay of the onset over it": "–" if open_ended else factor(found_at[share][1]),
             }
             for share, level in levels.items()
         ]
@@ -604,7 +612,7 @@ results.table(
     caption=f"r = {narrow:g} against r = {wide:g}, as factors: mean over {COUNT} with its 95% interval. "
     f"The last line is the one that the verdict stands on. Profile {profile}.",
 )
-at_levels = [] if open_ended else [delays(level)[1].side() for level in levels.values()]
+at_levels = [] if open_ended else [found[1].side() for found in found_at.values()]
 results.number("levels", len(levels))
 results.number("levels-as-claimed", at_levels.count(1))
 results.number("levels-against", at_levels.count(-1))
