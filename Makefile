@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RAY := $(VENV)/.ray
 
 .PHONY: help reproduce site serve test bench lint clean
 help:
@@ -11,7 +12,7 @@ help:
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make serve                                    show it on this machine, with live reload"
 	@echo "make test                                     pass the tests"
-	@echo "make bench                                    measure the training step against a plain reference"
+	@echo "make bench                                    measure the training step, logs and the tokeniser"
 	@echo "make lint                                     check the style of the code"
 	@echo "make clean                                    remove what can be made again, but no runs"
 
@@ -22,6 +23,11 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What the tests need on top: Ray, for sweeps over several machines.
+$(RAY): requirements-ray.lock $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-ray.lock
 	@touch $@
 
 reproduce: $(READY)
@@ -36,13 +42,14 @@ site: $(READY)
 serve: $(READY)
 	@$(BIN)/analysis serve
 
-test: $(READY)
+test: $(RAY)
 	@$(BIN)/runner data
 	@$(BIN)/pytest -n 2 --dist loadgroup
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.step
 	@$(BIN)/python -m benchmarks.log
+	@$(BIN)/python -m benchmarks.tokens
 
 lint: $(READY)
 	@$(BIN)/ruff check

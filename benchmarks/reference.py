@@ -39,8 +39,8 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, spec: ModelSpec):
         super().__init__()
-        self.up = nn.Linear(spec.d_model, spec.d_ff, bias=False)
-        self.down = nn.Linear(spec.d_ff, spec.d_model, bias=False)
+        self.up = nn.Linear(spec.d_model, spec.d_ffs[0], bias=False)
+        self.down = nn.Linear(spec.d_ffs[0], spec.d_model, bias=False)
         self.dropout = nn.Dropout(spec.dropout)
 
     def forward(self, x: Tensor) -> Tensor:

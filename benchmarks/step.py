@@ -35,7 +35,7 @@ Row = dict[str, Any]
 def flops(spec: ModelSpec, batch: int) -> int:
     """Floating-point operations of the matrix products of a step, backward as twice forward, attention causal."""
     tokens, pairs = batch * spec.block_size, batch * spec.block_size * (spec.block_size + 1) // 2
-    weights = spec.n_layer * (4 * spec.d_model**2 + 2 * spec.d_model * spec.d_ff) + VOCAB * spec.d_model
+    weights = (spec.n_layer * 4 * spec.d_model**2 + 2 * spec.d_model * sum(spec.d_ffs)) + VOCAB * spec.d_model
     return 3 * (2 * tokens * weights + spec.n_layer * 4 * pairs * spec.d_model)
 
 

@@ -72,6 +72,23 @@ def unpack(archive: Path, logs: Path) -> list[Path]:
         return publish(runs, logs)
 
 
+def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
+    """Write the evidence of an ended run of this identity, which came as content by name, into the run's folder.
+
+    All of it is checked first, and the manifest goes last: with it the evidence is there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        staged = Path(scratch, *folder.parts[-3:])
+        for name in set(files) & set(log.EVIDENCE):
+            write_atomic(staged / name, files[name])
+        run = log.read_run(staged)
+        if run is None or run.manifest["identity"] != identity:
+            raise UserError(f"{folder}: what arrived is not the evidence of this run: train it again")
+        log.check(run)
+        for name in (*run.manifest["files"], "manifest.json"):
+            write_atomic(folder / name, files[name])
+
+
 def _same(one: Path, other: Path) -> bool:
     names = [name for name in log.EVIDENCE if (one / name).is_file()]
     return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in names)

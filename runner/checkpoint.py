@@ -12,6 +12,7 @@ the log goes back with it.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,22 +65,44 @@ def save(
         save as save_tensors,  # late: it imports torch, which `runner status` must not
     )
 
-    scratch = folder / f".{step:08d}.{os.getpid()}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        write_atomic(scratch / "state.safetensors", save_tensors(state))
-        files = {**(before.segments if before else {}), **{path: sha256(folder / path) for path in pieces}}
-        files[f"{step:08d}/state.safetensors"] = sha256(scratch / "state.safetensors")
-        commit = Commit(step, identity, files, manifest)
-        write_atomic(scratch / "commit.json", json.dumps({"sha256": _digest(vars(commit)), **vars(commit)}, indent=1))
-        target = folder / commit.folder
-        if target.exists():  # a damaged or abandoned commit of the same step
-            shutil.rmtree(target)
-        os.replace(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    tensors = save_tensors(state)
+    files = {**(before.segments if before else {}), **{path: sha256(folder / path) for path in pieces}}
+    files[f"{step:08d}/state.safetensors"] = hashlib.sha256(tensors).hexdigest()
+    commit = Commit(step, identity, files, manifest)
+    _place(folder, commit, tensors)
     prune(folder, [commit, before] if before else [commit])
+    return commit
+
+
+def pack(folder: Path, identity: str) -> dict[str, bytes] | None:
+    """The newest whole commit of this identity as content by path, to be sent elsewhere; None where there is none."""
+    for step in reversed(_steps(folder)):
+        damage, commit = _damage(folder, step)
+        if damage is None and commit is not None and commit.identity == identity:
+            return {path: (folder / path).read_bytes() for path in (*commit.files, f"{commit.folder}/commit.json")}
+    return None
+
+
+def unpack(folder: Path, packed: dict[str, bytes], identity: str) -> Commit:
+    """Write what `pack` made elsewhere, after all of it has been checked; a `UserError` where it does not hold.
+
+    As after `save`, the commit before it is kept.
+    """
+    ends = [path for path in packed if path.endswith("/commit.json")]
+    commit = _parse(packed[ends[0]], ends[0].partition("/")[0]) if len(ends) == 1 else None
+    if commit is None or commit.identity != identity or set(packed) != {*commit.files, *ends}:
+        raise UserError(f"{folder.parent}: what arrived is no whole checkpoint of this run: send it again")
+    state = f"{commit.folder}/state.safetensors"
+    for path, digest in commit.files.items():
+        if path != state and not re.fullmatch(r"log/(metrics|timing)-\d{8}\.parquet", path):
+            raise UserError(f"{folder.parent}: the checkpoint that arrived names {path}, which belongs to none")
+        if hashlib.sha256(packed[path]).hexdigest() != digest:
+            raise UserError(f"{folder.parent}: {path} arrived without matching its checksum: send it again")
+    for path in commit.segments:
+        write_atomic(folder / path, packed[path])
+    before = [_read(folder / f"{step:08d}" / "commit.json") for step in _steps(folder) if step < commit.step]
+    _place(folder, commit, packed[state])
+    prune(folder, [commit, *[kept for kept in before[-1:] if kept and kept.identity == identity]])
     return commit
 
 
@@ -133,6 +156,22 @@ def sweep_up(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def _place(folder: Path, commit: Commit, tensors: bytes) -> None:
+    """Make the commit's own folder, whole or not at all; its pieces of the log are there already."""
+    scratch = folder / f".{commit.folder}.{os.getpid()}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        write_atomic(scratch / "state.safetensors", tensors)
+        write_atomic(scratch / "commit.json", json.dumps({"sha256": _digest(vars(commit)), **vars(commit)}, indent=1))
+        target = folder / commit.folder
+        if target.exists():  # a damaged or abandoned commit of the same step
+            shutil.rmtree(target)
+        os.replace(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
 def _tensors(commit: Path) -> dict[str, Any]:
     from safetensors.torch import load  # late, as above
 
@@ -150,10 +189,18 @@ def _digest(body: dict[str, Any]) -> str:
 def _read(path: Path) -> Commit | None:
     """The commit that a file describes; None where it cannot be read, or not believed."""
     try:
-        body = json.loads(path.read_text())
-        whole = body.pop("sha256") == _digest(body) and f"{body['step']:08d}" == path.parent.name
+        return _parse(path.read_bytes(), path.parent.name)
+    except OSError:
+        return None
+
+
+def _parse(content: bytes, name: str) -> Commit | None:
+    """The commit that the content of a folder's commit.json describes; None where it is not to be believed."""
+    try:
+        body = json.loads(content)
+        whole = body.pop("sha256") == _digest(body) and f"{body['step']:08d}" == name
         return Commit(**body) if whole else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

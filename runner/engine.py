@@ -4,11 +4,13 @@ import ctypes
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from runner.dropout import site_keys
+from runner.group import Group
 from runner.model import GPT, dropout_sites
 from runner.optimizer import Optimizer
 from runner.spec import ModelSpec, TrainSpec
@@ -47,12 +49,15 @@ class Engine:
         device: torch.device,
         precision: str = "bf16",
         compile: bool = True,
+        group: Group | None = None,
     ):
         compile = compile and can_compile(device)
         if device.type == "cpu":
             keep_memory()
-        self.seed, self.device = seed, device
-        self.sites = dropout_sites(model_spec)
+        elif device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self.seed, self.device, self.group = seed, device, group or Group()
+        self.micro_batches, self.sites = train_spec.grad_accumulation, dropout_sites(model_spec)
         # On a CPU calls are cheap and compiling is not: compile the kernels between the products, which every layer
         # and every run of a sweep shares. On CUDA a launch for each of them would cost more than their work.
         small_kernels = compile and device.type == "cpu"
@@ -65,17 +70,37 @@ class Engine:
             self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True)
 
     def step(self, x_BT: Tensor, y_BT: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """One update. The loss and the gradient's norm stay on the device."""
-        keys = site_keys(self.seed, step, self.sites).to(self.device, non_blocking=True)
-        loss = self.loss(x_BT, y_BT, keys)
-        loss.backward()
-        return loss.detach(), self.optimizer.step(step)
+        """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
+        on the device."""
+        count, mine = self.micro_batches, self.group.share(self.micro_batches)
+        keys_MS = site_keys(self.seed, step, count * self.sites).view(count, -1).to(self.device, non_blocking=True)
+        losses = []
+        for i, x_bT, y_bT in zip(mine, x_BT.chunk(len(mine)), y_BT.chunk(len(mine)), strict=True):
+            loss = self.loss(x_bT, y_bT, keys_MS[i])
+            losses.append(loss.detach())
+            (loss if count == 1 else loss / count).backward()
+        total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        self.group.add([total, *(p.grad for p in self.optimizer.parameters.values())])
+        return total / count, self.optimizer.step(step)
 
     @torch.no_grad()
     def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
         """The summed loss of a batch of windows, without dropout. Not compiled: it takes windows of any length, and
         PyTorch's own attention without dropout is as fast."""
         return self.model.summed_loss(x_BT, y_BT, weight_BT)
+
+    def evaluate_all(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """The summed loss of each batch; the processes of a group share the work."""
+        mine = range(self.group.rank, len(batches), self.group.size)
+        sums = {i: self.evaluate(*batches[i]) for i in mine}
+        zero = torch.zeros((), dtype=next(iter(sums.values())).dtype if sums else torch.float64, device=self.device)
+        total = torch.stack([sums.get(i, zero) for i in range(len(batches))])
+        self.group.add([total])  # zeros are what the others add, so each sum stays exact
+        return total
+
+    def peak_bytes(self) -> int | None:
+        """Most memory that was taken on the device since the engine was made; None where it cannot be told."""
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def state(self) -> dict[str, Tensor]:
         """All that `load` needs to go on exactly, not copied: write it before the next step."""
@@ -88,3 +113,10 @@ class Engine:
             parameter.copy_(state[f"model.{name}"])
         prefix = "optimizer."
         self.optimizer.load({k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)})
+
+    def share_state(self, step: int) -> None:
+        """Give every process what the leader has loaded, at `step`."""
+        if self.group.size > 1:
+            if step and not self.group.leads:  # Adam's state is there after the first step only
+                self.optimizer.allocate()
+            self.group.tensors_from_leader([tensor for _, tensor in sorted(self.state().items())])

@@ -2,24 +2,32 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one and nothing between."""
-    if isinstance(content, str):
-        content = content.encode()
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes `path`'s place when the block ends; after an error nothing of it is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write `content` so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    with atomic(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def sha256(path: Path) -> str:

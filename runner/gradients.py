@@ -90,6 +90,24 @@ class CausalAttention(Function):
         return run.merge_backward(dq, dk, dv, ctx.n_head), None, None, None, None
 
 
+class Derived(Function):
+    """A function of `kernels.DERIVED`, by name. It keeps its arguments alone; backward computes the rest again."""
+
+    @staticmethod
+    def forward(ctx, run: SimpleNamespace, name: str, *args):
+        ctx.save_for_backward(*(arg for arg in args if isinstance(arg, Tensor)))
+        ctx.others = [None if isinstance(arg, Tensor) else (arg,) for arg in args]
+        ctx.run, ctx.name = run, name
+        return getattr(run, name)(*args)
+
+    @staticmethod
+    def backward(ctx, dy: Tensor):
+        tensors, wanted = iter(ctx.saved_tensors), ctx.needs_input_grad[2:]
+        args = [next(tensors) if other is None else other[0] for other in ctx.others]
+        grads = iter(getattr(ctx.run, f"{ctx.name}_backward")(dy.contiguous(), wanted, *args))
+        return None, None, *(next(grads) if want else None for want in wanted)
+
+
 class CrossEntropy(Function):
     """The mean loss; forward already has all that its gradient needs."""
 

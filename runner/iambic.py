@@ -110,6 +110,12 @@ def plays(wheel: Path) -> dict[str, str]:
     return {play: transcript(markdown) for play, markdown in _sources(wheel).items()}
 
 
+def collected(wheel: Path) -> bytes:
+    """All plays in one text, UTF-8, by the names of their files, with an empty line between them."""
+    texts = plays(wheel)
+    return "\n".join(texts[name].strip("\n") + "\n" for name in sorted(texts)).encode()
+
+
 def _sources(wheel: Path) -> dict[str, str]:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".md") and "/plays/" in name]

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from runner.dropout import dropout, kept, positions
@@ -126,9 +127,55 @@ def cross_entropy(logits_NV: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
     return loss, ((log_NV.exp() - hit_NV.to(log_NV.dtype)) / N).to(logits_NV.dtype)
 
 
+def activate(h_NF: Tensor, name: str) -> Tensor:
+    """The MLP's hidden units after "relu2" or "swiglu". Of a gated MLP `h` has the gate before the rest, 2 * F wide."""
+    high_NF = wide(h_NF)
+    if name == "relu2":
+        return F.relu(high_NF).square().to(h_NF.dtype)
+    gate_NF, up_NF = high_NF.chunk(2, dim=-1)
+    return (F.silu(gate_NF) * up_NF).to(h_NF.dtype)
+
+
+def norm(x: Tensor, weight: Tensor, scale: float) -> Tensor:
+    """LayerNorm over the last dimension, times `scale`."""
+    return (F.layer_norm(wide(x), weight.shape, weight.to(wide(x).dtype), eps=EPSILON) * scale).to(x.dtype)
+
+
+def heads(qkv_BTE: Tensor, norm_2K: Tensor | None, turn_2TK: Tensor | None, n_head: int, n_kv_head: int) -> Tensor:
+    """Queries, keys and values as attention takes them, n_head of each: shared keys and values repeated, queries and
+    keys normed, then turned by cosines and sines: rotary positions (arXiv 2104.09864), units i and i + K / 2 a pair."""
+    B, T, E = qkv_BTE.shape
+    K, shared = E // (n_head + 2 * n_kv_head), n_head // n_kv_head
+    *looked, v_BTHK = wide(qkv_BTE).view(B, T, -1, K).split((n_head, n_kv_head, n_kv_head), dim=2)
+    if norm_2K is not None:
+        looked = [norm(x_BTHK, weight_K, 1.0) for x_BTHK, weight_K in zip(looked, norm_2K.unbind(), strict=True)]
+    if turn_2TK is not None:
+        cos_T1K, sin_T1K = turn_2TK[:, :, None].unbind()
+        halves = [x_BTHK.chunk(2, dim=-1) for x_BTHK in looked]
+        looked = [torch.cat((a, b), -1) * cos_T1K + torch.cat((-b, a), -1) * sin_T1K for a, b in halves]
+    q_BTHK, k_BTHK = looked
+    parts = (q_BTHK, k_BTHK.repeat_interleave(shared, dim=2), v_BTHK.repeat_interleave(shared, dim=2))
+    return torch.cat(parts, dim=2).to(qkv_BTE.dtype).view(B, T, 3 * n_head * K)
+
+
+def pullback(function: Callable) -> Callable:
+    """The gradient of a function of one result, as autograd derives it: for dy, those of the `wanted` arguments."""
+
+    def backward(dy: Tensor, wanted: tuple[bool, ...], *args: Any) -> tuple[Tensor, ...]:
+        def of(*varied: Tensor) -> Tensor:
+            left = iter(varied)
+            return function(*(next(left) if want else arg for arg, want in zip(args, wanted, strict=True)))
+
+        return torch.func.vjp(of, *(arg for arg, want in zip(args, wanted, strict=True) if want))[1](dy)
+
+    backward.__name__ = f"{function.__name__}_backward"
+    return backward
+
+
+DERIVED = (activate, norm, heads)  # those whose gradients need not be written by hand
 FUNCTIONS: tuple[Callable, ...] = (
     add_dropout, norm_forward, add_norm_backward, split_heads, weights_forward, weights_backward, merge_heads,
-    split_backward, merge_backward, cross_entropy,
+    split_backward, merge_backward, cross_entropy, *DERIVED, *map(pullback, DERIVED),
 )  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from runner.spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Linear warm-up, then half a cosine down to `min_learning_rate` at step `steps`."""
+    """Linear warm-up, then half a cosine, or a level and a line, down to `min_learning_rate` at step `steps`."""
     if step < spec.warmup_steps:
         return spec.learning_rate * (step + 1) / (spec.warmup_steps + 1)
     if step >= spec.steps:
         return spec.min_learning_rate
-    done = (step - spec.warmup_steps) / (spec.steps - spec.warmup_steps)
-    share = 0.5 * (1.0 + math.cos(math.pi * done))
+    if spec.warmdown_steps is not None:
+        share = min(1.0, (spec.steps - step) / max(1, spec.warmdown_steps))
+    else:
+        share = 0.5 * (1.0 + math.cos(math.pi * (step - spec.warmup_steps) / (spec.steps - spec.warmup_steps)))
     return spec.min_learning_rate + share * (spec.learning_rate - spec.min_learning_rate)
 
 
@@ -61,3 +63,12 @@ class Optimizer:
             part, name = label.split(".", 1)
             parameter = self.parameters[name]
             self.adamw.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
+
+    def allocate(self) -> None:
+        """Make room for the state that the first step makes, to be filled."""
+        for parameter in self.parameters.values():
+            self.adamw.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }

@@ -14,7 +14,8 @@ from runner.errors import UserError
 
 @dataclass(frozen=True)
 class Placement:
-    """A resolved choice. `threads` are those of one run; `jobs` runs go side by side."""
+    """A resolved choice. `threads` are those of one run; `jobs` runs go side by side. A run without `weights` leaves
+    its log alone: nothing to resume, to sample or to keep, for runs whose speed is the point."""
 
     device: str = "cpu"
     precision: str = "float32"
@@ -23,6 +24,7 @@ class Placement:
     jobs: int = 1
     log_every: int = 10
     checkpoint_seconds: float = 15.0
+    weights: bool = True
 
 
 def resolve(wishes: dict[str, Any]) -> Placement:
@@ -56,6 +58,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         jobs=jobs,
         log_every=wishes.get("log_every", 10),
         checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),
+        weights=wishes.get("weights", True),
     )
 
 

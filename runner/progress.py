@@ -51,3 +51,41 @@ class Display:
                 self.bars.remove_task(self.tasks.pop(name))
             self.bars.advance(self.whole)
             self.console.print(f"{MARKS[status]} {name} {status}", highlight=False)
+
+
+class Loading:
+    """A bar for a corpus' tokens, one for the shard that comes; hears what `runner.openwebtext.load` reports."""
+
+    def __init__(self, title: str, wanted: int, console: Console) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.wanted = wanted
+        self.whole = self.bars.add_task(title, total=wanted, detail="")
+        self.step: tuple[tuple[str, str], TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def tell(self, progress: Any) -> None:
+        """Show a `runner.openwebtext.Progress`."""
+        detail = f"{progress.tokens / 1e6:,.0f}M of {self.wanted / 1e6:,.0f}M tokens"
+        self.bars.update(self.whole, completed=min(progress.tokens, self.wanted), detail=detail)
+        now = progress.shard, progress.action
+        if self.step is None or self.step[0] != now:
+            if self.step:
+                self.bars.remove_task(self.step[1])
+            name = progress.shard.rpartition("/")[2]
+            self.step = now, self.bars.add_task(f"  {progress.action} {name}", total=progress.total, detail="")
+        unit, scale = ("MB", 1e6) if progress.action == "download" else ("documents", 1)
+        detail = f"{progress.done / scale:,.0f} of {progress.total / scale:,.0f} {unit}"
+        self.bars.update(self.step[1], completed=progress.done, detail=detail)

@@ -22,7 +22,7 @@ def load(folder: Path) -> tuple[GPT, Tokens]:
         raise UserError(f"{folder} holds no run: name a run's folder, such as runs/mlp-ratio/laptop/r4-s0")
     spec = from_dict(manifest["spec"], f"{folder / 'manifest.json'}")
     tokens = data.load(spec.data)
-    model = GPT(spec.model, len(tokens.alphabet))
+    model = GPT(spec.model, tokens.vocabulary)
     state = checkpoint.weights(folder / "checkpoint", manifest["identity"])
     model.load_state_dict({name: state[f"model.{name}"] for name, _ in model.named_parameters()})
     return model.eval(), tokens
@@ -54,12 +54,12 @@ def generate(
     device, block = next(model.parameters()).device, model.spec.block_size
     words = np.random.Philox(key=seed, counter=[0, 0, STREAM, 0]).random_raw(length)
     uniform = (words >> np.uint64(11)) * 2.0**-53
-    ids = tokens.encode(prompt).astype(np.int64).tolist()
+    ids = tokens.codec.encode(prompt).astype(np.int64).tolist()
     for u in uniform:
         x_BT = torch.tensor([ids[-block:]], device=device)
         logits_V = model(x_BT)[0, -1].double().cpu().numpy()
         ids.append(_draw(logits_V, float(u), temperature, top_k))
-    return tokens.decode(np.array(ids))
+    return tokens.codec.decode(np.array(ids))
 
 
 def _draw(logits_V: np.ndarray, u: float, temperature: float, top_k: int | None) -> int:

@@ -8,20 +8,36 @@ import dataclasses
 import hashlib
 import json
 import math
+import types
+import typing
 from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import UserError
 
+OTHER_NAMES = {"mlp_expansion_factor": "mlp_ratio"}  # what a source calls it, and what it is called here
+ACTIVATIONS = ("gelu", "silu", "relu2", "swiglu")
+TOKENIZERS = ("characters", "gpt2")
+POSITIONS = ("learned", "rotary")
+INITS = ("gpt2", "zero")
+
+
+def later(default: Any) -> Any:
+    """A setting that came after runs were published. At its default it is left out of a spec's plain form, so that
+    those runs keep their identity."""
+    return field(default=default, metadata={"later": True})
+
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A corpus and its splits, as half-open ranges of tokens `(start, stop)`."""
+    """A corpus and its splits, as half-open ranges of tokens `(start, stop)`. A token is a character, or one of
+    GPT-2's byte pairs (tokenizer = "gpt2")."""
 
     corpus: str = "tiny-shakespeare"
     train: tuple[int, int] = (0, 1_003_854)
     val: tuple[int, int] = (1_003_854, 1_115_394)
     test: tuple[int, int] | None = None
+    tokenizer: str = later("characters")
 
     def splits(self) -> dict[str, tuple[int, int]]:
         """The splits that exist, by name, in the order in which they are evaluated."""
@@ -31,24 +47,69 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A decoder-only transformer. `mlp_ratio` is d_ff / d_model."""
+    """A decoder-only transformer. `mlp_ratio` is d_ff / d_model, one number or one for each layer.
+
+    activation     of the MLP: "gelu", "silu", "relu2" (the square of ReLU), or "swiglu", which has three matrices
+    match_params   give SwiGLU two thirds of the hidden width, so that it has exactly the parameters of the others
+    d_ff_multiple  round the hidden width up to a multiple of this
+    n_kv_head      heads of keys and values, each shared by n_head / n_kv_head queries; None is one for each
+    qk_norm        a LayerNorm over each head's queries and keys, before rotary positions
+    post_norm      a LayerNorm after each branch, besides the one before; attention's is scaled by 1 / √(2 n_layer)
+    positions      "learned", or "rotary": turned queries and keys, and no parameters
+    init           "gpt2", or "zero": projections into the residual stream start at 0, all other matrices of the
+                   blocks uniform within ±√(3 / d_model)
+    """
 
     n_layer: int = 6
     n_head: int = 6
     d_model: int = 384
     block_size: int = 256
-    mlp_ratio: float = 4.0
+    mlp_ratio: float | tuple[float, ...] = 4.0
     dropout: float = 0.2
+    activation: str = later("gelu")
+    match_params: bool = later(False)
+    d_ff_multiple: int = later(1)
+    n_kv_head: int | None = later(None)
+    qk_norm: bool = later(False)
+    post_norm: bool = later(False)
+    positions: str = later("learned")
+    init: str = later("gpt2")
 
     @property
-    def d_ff(self) -> int:
-        """Hidden width of the MLP, in units."""
-        return max(1, round(self.mlp_ratio * self.d_model))
+    def ratios(self) -> tuple[float, ...]:
+        """The MLP ratio of each layer."""
+        return self.mlp_ratio if isinstance(self.mlp_ratio, tuple) else (self.mlp_ratio,) * self.n_layer
+
+    @property
+    def d_ffs(self) -> tuple[int, ...]:
+        """Hidden width of each layer's MLP, in units."""
+        share, unit = (2 / 3 if self.match_params else 1), self.d_ff_multiple
+        widths = (max(1, round(ratio * self.d_model * share)) for ratio in self.ratios)
+        return tuple(-(-width // unit) * unit for width in widths)
+
+    @property
+    def gated(self) -> bool:
+        """Whether the MLP has a third matrix, the gate."""
+        return self.activation == "swiglu"
+
+    @property
+    def d_head(self) -> int:
+        """Width of one attention head, in units."""
+        return self.d_model // self.n_head
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.n_kv_head or self.n_head
 
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """AdamW with linear warm-up and cosine decay. One step sees `batch_size` windows of `block_size` tokens."""
+    """AdamW with linear warm-up and cosine decay. One step sees `batch_size` windows of `block_size` tokens.
+
+    grad_accumulation  equal micro-batches whose gradients are summed before an update; batch_size is all of them
+    warmdown_steps     instead of the cosine: the learning rate stays, and falls in a line over these last steps
+    """
 
     steps: int = 5000
     batch_size: int = 64
@@ -59,6 +120,8 @@ class TrainSpec:
     beta2: float = 0.99
     weight_decay: float = 0.1
     grad_clip: float = 1.0
+    grad_accumulation: int = later(1)
+    warmdown_steps: int | None = later(None)
 
 
 @dataclass(frozen=True)
@@ -66,12 +129,14 @@ class EvalSpec:
     """When and how the splits are evaluated.
 
     `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean
-    over `batches` random batches, the same ones at each evaluation of a seed.
+    over `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are
+    evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
     """
 
     every: int = 250
     mode: str = "exact"
     batches: int = 200
+    splits: tuple[str, ...] | None = later(None)
 
 
 @dataclass(frozen=True)
@@ -86,8 +151,15 @@ class RunSpec:
 
 
 def as_dict(spec: RunSpec) -> dict[str, Any]:
-    """The spec as plain JSON types."""
-    return json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
+    """The spec as plain JSON types, without what came later and stands at its default."""
+
+    def plain(part: Any) -> Any:
+        if not dataclasses.is_dataclass(part):
+            return part
+        values = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]
+        return {f.name: plain(v) for f, v in values if not (f.metadata.get("later") and v == f.default)}
+
+    return json.loads(json.dumps(plain(spec), allow_nan=False))
 
 
 def identity(spec: dict[str, Any], corpus_sha256: str) -> str:
@@ -119,30 +191,49 @@ def _build(cls: type, data: Any, where: str, path: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
     values = {}
     for key, value in data.items():
-        if key not in fields:
+        name = OTHER_NAMES.get(key, key)
+        if name not in fields:
             raise UserError(f"{where}: unknown setting {path}{key}; known: {', '.join(fields)}")
-        values[key] = _convert(fields[key].type, value, where, path + key)
+        if name in values:
+            raise UserError(f"{where}: {path}{key} and {path}{name} are one setting; give one of them")
+        values[name] = _convert(fields[name].type, value, where, path + key)
     return cls(**values)
 
 
 def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where, path + ".")
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if kind is int and whole:
-        return value
-    if kind is float and (whole or isinstance(value, float)):
-        return float(value)
-    if kind is str and isinstance(value, str):
-        return value
-    if kind not in (int, float, str):
-        if value is None:
-            return None
-        if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(v, int) for v in value):
-            return (value[0], value[1])
-        raise UserError(f"{where}: {path} must be a pair of token positions [start, stop], not {value!r}")
-    wanted = {int: "a whole number", float: "a number", str: "a text"}[kind]
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    for each in kinds:
+        if _fits(each, value):
+            if typing.get_origin(each) is tuple:
+                return tuple(map(typing.get_args(each)[0], value))
+            return None if value is None else each(value)
+    wanted = " or ".join(WANTED[each] for each in kinds if each in WANTED)
     raise UserError(f"{where}: {path} must be {wanted}, not {value!r}")
+
+
+WANTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple[float, ...]: "a list of numbers, one a layer",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, int]: "a pair of token positions [start, stop]",
+}
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if kind is types.NoneType:
+        return value is None
+    if typing.get_origin(kind) is tuple:
+        first, last = typing.get_args(kind)
+        is_list = isinstance(value, list | tuple) and (last is ... or len(value) == 2)
+        return is_list and all(_fits(first, each) for each in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def check(spec: RunSpec, where: str) -> RunSpec:
@@ -153,19 +244,54 @@ def check(spec: RunSpec, where: str) -> RunSpec:
         if not holds:
             raise UserError(f"{where}: {message}")
 
-    need(
-        math.isfinite(model.mlp_ratio) and model.mlp_ratio > 0,
-        f"mlp_ratio = {model.mlp_ratio:g} must be a positive number, such as 4",
-    )
-    for name in ("n_layer", "n_head", "d_model", "block_size"):
+    for name in ("n_layer", "n_head", "d_model", "block_size", "d_ff_multiple"):
         need(getattr(model, name) >= 1, f"{name} = {getattr(model, name)} must be at least 1")
+    for ratio in model.ratios:
+        need(math.isfinite(ratio) and ratio > 0, f"mlp_ratio = {ratio:g} must be a positive number, such as 4")
+    need(
+        len(model.ratios) == model.n_layer,
+        f"mlp_ratio has {len(model.ratios)} numbers for {model.n_layer} layers: give one number, or one a layer",
+    )
     need(
         model.d_model % model.n_head == 0,
         f"n_head = {model.n_head} does not divide d_model = {model.d_model}; choose heads that divide the width",
     )
+    need(
+        1 <= model.kv_heads <= model.n_head and model.n_head % model.kv_heads == 0,
+        f"n_kv_head = {model.n_kv_head} does not divide n_head = {model.n_head}; choose a divisor of it",
+    )
+    for name, known in (("activation", ACTIVATIONS), ("positions", POSITIONS), ("init", INITS)):
+        given = getattr(model, name)
+        need(given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
+    need(
+        model.positions != "rotary" or model.d_head % 2 == 0,
+        f"rotary positions turn pairs of units, and heads of {model.d_model} / {model.n_head} = {model.d_head} units "
+        "are odd: choose a width and heads that give an even number, such as 896 / 14 = 64, or learned positions",
+    )
+    need(
+        not model.match_params or model.gated,
+        f'match_params gives a gated MLP the parameters of a plain one; activation = "{model.activation}" has no gate: '
+        'leave it out, or set activation = "swiglu"',
+    )
+    for ratio in model.ratios if model.match_params else ():
+        plain = max(1, round(ratio * model.d_model))
+        need(
+            2 * plain % 3 == 0 and model.d_ff_multiple == 1,
+            f"match_params: two thirds of {plain} hidden units must be whole, and not rounded by d_ff_multiple: choose "
+            "mlp_ratio and d_model whose product is a multiple of 3",
+        )
     need(0 <= model.dropout < 1, f"dropout = {model.dropout:g} must be at least 0 and below 1")
     for name in ("steps", "batch_size"):
         need(getattr(train, name) >= 1, f"{name} = {getattr(train, name)} must be at least 1")
+    need(
+        train.grad_accumulation >= 1 and train.batch_size % train.grad_accumulation == 0,
+        f"grad_accumulation = {train.grad_accumulation} does not divide batch_size = {train.batch_size}; "
+        "choose a divisor",
+    )
+    need(
+        train.warmdown_steps is None or 0 <= train.warmdown_steps <= train.steps,
+        f"warmdown_steps = {train.warmdown_steps} must lie between 0 and steps = {train.steps}",
+    )
     need(train.warmup_steps >= 0, f"warmup_steps = {train.warmup_steps} must not be negative")
     for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
         value = getattr(train, name)
@@ -175,6 +301,12 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(spec.eval.mode in ("exact", "sampled"), f'eval.mode = "{spec.eval.mode}" must be "exact" or "sampled"')
     need(spec.eval.every >= 1, f"eval.every = {spec.eval.every} must be at least 1")
     need(spec.eval.batches >= 1, f"eval.batches = {spec.eval.batches} must be at least 1")
+    strange = [name for name in spec.eval.splits or () if name not in data.splits()]
+    need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
+    need(
+        data.tokenizer in TOKENIZERS,
+        f'tokenizer = "{data.tokenizer}" is unknown; known: {", ".join(TOKENIZERS)}',
+    )
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")
     for name, (start, stop) in data.splits().items():
         need(

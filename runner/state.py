@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import checkpoint, corpus, lock, log
+from runner import checkpoint, data, lock, log
 from runner.experiment import Plan
 from runner.spec import as_dict, differences, identity
 
 # The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
-NUMERIC = ("data", "dropout", "engine", "gradients", "kernels", "model", "optimizer", "spec", "train")
+NUMERIC = (
+    "data", "dropout", "engine", "gradients", "group", "kernels", "model", "optimizer", "shards", "spec", "tokenizer",
+    "train",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class State:
 
 def plan_identity(plan: Plan) -> str:
     """The identity of a planned run."""
-    return identity(as_dict(plan.spec), corpus.named(plan.spec.data.corpus).sha256)
+    return identity(as_dict(plan.spec), data.fingerprint(plan.spec.data))
 
 
 def inspect(plan: Plan, root: Path) -> State:

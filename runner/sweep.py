@@ -16,6 +16,7 @@ from typing import Any
 from runner.corpus import cache_folder
 from runner.errors import UserError
 from runner.experiment import Plan
+from runner.group import Group
 from runner.placement import Placement
 
 GRACE = 10.0  # seconds in which workers may save when one of them has died
@@ -50,6 +51,8 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
     Statuses: "finished", "diverged", "stopped" (saved before it ended), "failed" (said in a line). `tell` hears
     ("progress", Progress), ("line", str) and ("end", (name, status)) in this process.
     """
+    if Group().size > 1:
+        return _together(plans, root, placement, tell)
     context = multiprocessing.get_context("spawn")
     # Compiled kernels are kept with the data, so that the next sweep need not make them again.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
@@ -82,6 +85,30 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
             stopped.value = 1
             pool.shutdown()
             _drain(messages, tell)
+    return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
+
+
+def _together(
+    plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[[str, Any], None]
+) -> dict[str, str]:
+    """One run after another, each by all processes that torchrun started."""
+    from runner.train import train
+
+    group, statuses, asked = Group(), {}, []
+    with interruptible(lambda: asked.append(True)):
+        for plan in plans:
+            statuses[plan.name] = train(
+                plan,
+                root,
+                placement,
+                lambda p: tell("progress", p),
+                lambda line: tell("line", line),
+                lambda: bool(asked),
+            )
+            tell("end", (plan.name, statuses[plan.name]))
+            if statuses[plan.name] == "stopped":
+                break
+    group.leave()
     return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
 
 

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from runner import checkpoint, corpus, data, lock, log, sample, state
+from runner import budget, checkpoint, data, lock, log, sample, state
 from runner.engine import Engine
 from runner.errors import UserError
 from runner.experiment import Plan
 from runner.files import sha256, write_atomic
+from runner.group import Group
 from runner.optimizer import learning_rate
 from runner.placement import Placement, commit, environment
 from runner.spec import RunSpec, as_dict
@@ -39,17 +40,25 @@ class Progress:
 
 
 class Batches:
-    """Windows of the corpus on the device, as functions of (seed, step)."""
+    """Windows of the corpus on the device, as functions of (seed, step): this process' share of each batch."""
 
-    def __init__(self, spec: RunSpec, tokens: data.Tokens, device: torch.device) -> None:
-        self.spec, self.device = spec, device
-        self.ids_N = torch.from_numpy(tokens.ids).to(device)
+    def __init__(self, spec: RunSpec, tokens: data.Tokens, device: torch.device, group: Group) -> None:
+        self.spec, self.device, self.group = spec, device, group
+        mine, size = group.share(spec.train.grad_accumulation), spec.train.batch_size // spec.train.grad_accumulation
+        self.mine = slice(mine.start * size, mine.stop * size)
+        # A corpus that fits is kept on the device; windows of a larger one are read from its shards as they are needed.
+        small = isinstance(tokens.ids, np.ndarray)
+        self.tokens, self.ids_N = tokens, torch.from_numpy(tokens.ids).to(device) if small else None
         self.offsets_T = torch.arange(spec.model.block_size + 1, device=device)
         self._chunk: tuple[int, torch.Tensor] | None = None
 
     def windows(self, starts_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets, int64 [B, T] each, of the windows that begin at `starts_B`."""
-        window_BT = self.ids_N[starts_B[:, None] + self.offsets_T].long()
+        if self.ids_N is None:
+            found_BT = self.tokens.windows(starts_B.cpu().numpy(), len(self.offsets_T))
+            window_BT = torch.from_numpy(found_BT).to(self.device).long()
+        else:
+            window_BT = self.ids_N[starts_B[:, None] + self.offsets_T].long()
         return window_BT[:, :-1].contiguous(), window_BT[:, 1:].contiguous()
 
     def train(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,7 +70,7 @@ class Batches:
                 data.starts(spec.seed, s, spec.train.batch_size, spec.data.train, spec.model.block_size)
                 for s in range(first, first + CHUNK)
             ]
-            self._chunk = first, torch.from_numpy(np.stack(starts)).to(self.device)
+            self._chunk = first, torch.from_numpy(np.stack(starts)[:, self.mine]).to(self.device)
         return self.windows(self._chunk[1][step - first])
 
     def split(self, name: str) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -125,16 +134,24 @@ def train(
     to save and leave. A full disk is a `UserError`; what was committed before it stays whole.
     """
     folder = plan.folder(root)
+    placement = replace(placement, **plan.placement)
+    group = Group()
+    placement = replace(placement, device=group.join(placement.device))
+    if not group.leads:
+        if group.from_leader(None) == "skip":
+            return "skipped"
+        return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping)
     try:
         with lock.hold(folder):
             found = state.inspect(plan, root)
+            group.from_leader(found.action)
             if found.action == "skip":
                 return found.status
             if found.status == "outdated":
                 old = log.read_manifest(folder)
                 assert old is not None
                 say(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
-            return _Run(plan, folder, placement, report, say).go(stopping)
+            return _Run(plan, folder, placement, report, say, group).go(stopping)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
@@ -151,38 +168,42 @@ class _Run:
         placement: Placement,
         report: Callable[[Progress], None],
         say: Callable[[str], None],
+        group: Group,
     ) -> None:
         self.plan, self.spec, self.folder, self.placement = plan, plan.spec, folder, placement
-        self.report, self.say = report, say
+        self.report, self.say, self.group = report, say, group
         torch.set_num_threads(placement.threads)
         self.tokens = data.load(self.spec.data)
         device = torch.device(placement.device)
         self.engine = Engine(
             self.spec.model,
             self.spec.train,
-            len(self.tokens.alphabet),
+            self.tokens.vocabulary,
             self.spec.seed,
             device,
             placement.precision,
             placement.compile,
+            group,
         )
-        self.batches = Batches(self.spec, self.tokens, device)
-        self.splits = {name: self.batches.split(name) for name in self.spec.data.splits()}
+        self.batches = Batches(self.spec, self.tokens, device, group)
+        names = self.spec.eval.splits or tuple(self.spec.data.splits())
+        self.splits = {name: self.batches.split(name) for name in names}
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
 
     def go(self, stopping: Callable[[], bool]) -> str:
-        step = self._restore()
-        if self.manifest["status"] == "diverged":  # committed so, but killed before its evidence was written
+        committed = self._restore()  # the step of the last commit, as every process of a group knows it
+        step = committed or 0
+        if self.status == "diverged":  # committed so, but killed before its evidence was written
             return self._end(step)
         self._write_manifest("running")
         steps, every = self.spec.train.steps, self.spec.eval.every
         clock = saved = time.perf_counter()
         trained = step
         while True:
-            # A commit of this very step holds its evaluation already.
-            if (step % every == 0 or step == steps) and not (self.committed and self.committed.step == step):
+            # The commit of a step holds its evaluation already.
+            if (step % every == 0 or step == steps) and step != committed:
                 if step > trained:
                     clock = self.rows.time(step, "train", clock)
                 finite = self._evaluate(step)
@@ -190,14 +211,18 @@ class _Run:
                 trained = step
                 if not finite:
                     return self._diverge(step, at=step)
-                if step == steps or clock - saved >= self.placement.checkpoint_seconds:
+                if step == steps or (clock - saved >= self.placement.checkpoint_seconds and self.placement.weights):
                     self._commit(step)
+                    committed = step
                     clock = saved = self.rows.time(step, "save", clock)
             if step == steps:
-                self.manifest["status"] = "finished"
+                self.status = "finished"
                 return self._end(step)
-            if stopping():
-                if self.committed is None or self.committed.step < step:
+            if self._stops(stopping, step):
+                if not self.placement.weights:
+                    self.say(f"{self.plan.name}: stopped; it keeps no weights, so the same command begins it again")
+                    return "stopped"
+                if step != committed:
                     self._commit(step)
                 self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
                 return "stopped"
@@ -219,38 +244,57 @@ class _Run:
                     return self._diverge(step + 1, at=step)
             step += 1
 
-    def _restore(self) -> int:
-        """Load the newest whole commit; returns the step to go on from."""
+    def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
+        """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
+        if self.group.size == 1:
+            return stopping()
+        return step % self.placement.log_every == 0 and self.group.any(stopping(), self.engine.device)
+
+    def _restore(self) -> int | None:
+        """Every process at the newest whole commit; returns its step, None where the run begins."""
+        step, self.status = self.group.from_leader(self._load() if self.group.leads else None)
+        self.engine.share_state(step or 0)
+        return step
+
+    def _load(self) -> tuple[int | None, str]:
+        """Load the newest whole commit that has weights; its step and status."""
         found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
         checkpoint.sweep_up(self.folder / "checkpoint")
+        if found and not found[1] and found[0].manifest["status"] == "running":
+            found = None  # it kept no weights to go on from
         now = {
             "from_step": 0,
             "started": _now(),
-            "environment": environment(self.placement),
+            "environment": environment(self.placement) | self._company(),
             "commit": commit(Path(__file__).parent),
             "code": state.code_hash(),
             "log_every": self.placement.log_every,
         }
         if found is None:
             self.manifest = self._manifest(now)
-            step = 0
-        else:
-            self.committed, tensors = found
+            return None, "running"
+        self.committed, tensors = found
+        if tensors:
             self.engine.load(tensors)
-            step = self.committed.step
-            self.manifest = self.committed.manifest
-            changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
-            if changed:
-                self.say(
-                    f"{self.plan.name}: goes on from step {step} with another {' and another '.join(changed)} than it "
-                    "began with; its numbers may differ in their last digits"
-                )
-            self.manifest["sessions"].append({**now, "from_step": step})
-        return step
+        self.manifest = self.committed.manifest
+        changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
+        if changed:
+            self.say(
+                f"{self.plan.name}: goes on from step {self.committed.step} with another "
+                f"{' and another '.join(changed)} than it began with; its numbers may differ in their last digits"
+            )
+        self.manifest["sessions"].append({**now, "from_step": self.committed.step})
+        return self.committed.step, self.manifest["status"]
+
+    def _company(self) -> dict[str, int]:
+        return {"processes": self.group.size} if self.group.size > 1 else {}
 
     def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
-        plan, text = self.plan, corpus.named(self.spec.data.corpus)
+        plan = self.plan
         shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
+        spans, train = self.spec.data.splits(), self.spec.train
+        per_step = train.batch_size * self.spec.model.block_size
+        preset = next((name for name, count in budget.PRESETS.items() if count // per_step == train.steps), None)
         return {
             "schema": log.SCHEMA_VERSION,
             "run": plan.name,
@@ -261,11 +305,13 @@ class _Run:
             "seed": self.spec.seed,
             "spec": as_dict(self.spec),
             "corpus": {
-                "name": text.name,
-                "sha256": text.sha256,
+                "name": self.spec.data.corpus,
+                "sha256": data.fingerprint(self.spec.data),
                 "tokens": len(self.tokens.ids),
-                "vocabulary": len(self.tokens.alphabet),
+                "vocabulary": self.tokens.vocabulary,
+                "bytes_per_token": {name: self.tokens.bytes_per_token(spans[name]) for name in self.splits},
             },
+            "budget": {"tokens": train.steps * per_step, "name": preset},
             "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
             "log_every": session["log_every"],
             "environment": session["environment"],
@@ -277,55 +323,61 @@ class _Run:
 
     def _write_manifest(self, status: str, **more: Any) -> None:
         """Publish the manifest as it stands, with this status."""
-        self.manifest.update(status=status, **more)
-        write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
+        if self.group.leads:
+            self.manifest.update(status=status, **more)
+            write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
 
     def _evaluate(self, step: int) -> bool:
         """Measure every split; False where a loss is not finite."""
         losses = {}
         for name, batches in self.splits.items():
-            sums = torch.stack([self.engine.evaluate(*batch) for batch in batches])
+            sums = self.engine.evaluate_all(batches)
             losses[name] = float(sums.double().sum()) if sums.device.type != "mps" else float(sums.sum())
             self.rows.measure(step, name, losses[name])
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int) -> None:
         metrics, timing = self.rows.tables()
-        self.committed = checkpoint.save(
-            self.folder / "checkpoint",
-            self.committed,
-            step,
-            self.identity,
-            self.manifest,
-            self.engine.state(),
-            metrics,
-            timing,
-        )
+        if self.group.leads:
+            self.committed = checkpoint.save(
+                self.folder / "checkpoint",
+                self.committed,
+                step,
+                self.identity,
+                self.manifest,
+                self.engine.state() if self.placement.weights else {},
+                metrics,
+                timing,
+            )
 
     def _diverge(self, step: int, at: int) -> str:
         """End a run whose loss is not finite any more; `step` updates were made, `at` is where it was seen."""
-        self.manifest.update(status="diverged", diverged_at=at)
+        self.status = "diverged"
+        if self.group.leads:
+            self.manifest.update(status=self.status, diverged_at=at)
         self._commit(step)
         return self._end(step)
 
     def _end(self, step: int) -> str:
         """Turn the committed pieces of the log into the run's evidence; safe to do twice."""
+        if not self.group.leads:
+            return self.status
         assert self.committed is not None
-        folder, status = self.folder / "checkpoint", self.manifest["status"]
+        folder = self.folder / "checkpoint"
         log.write(self.folder / "metrics.parquet", checkpoint.rows(folder, self.committed, "metrics", log.METRICS))
         log.write(self.folder / "timing.parquet", checkpoint.rows(folder, self.committed, "timing", log.TIMING))
-        if status == "diverged":
+        if self.status == "diverged":
             self.say(
                 f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "
                 "its log is kept"
             )
-        else:
+        elif self.placement.weights:
             text = sample.generate(self.engine.model, self.tokens, "\n", SAMPLE_LENGTH, self.spec.seed)
             write_atomic(self.folder / "samples.txt", text + "\n")
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
-        self._write_manifest(status, finished=_now(), files=sums)
+        self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])
-        return status
+        return self.status
 
 
 def _now() -> str:

@@ -76,3 +76,22 @@ def test_a_manifest_that_points_elsewhere_is_refused(tmp_path, trained):
         (folder / "manifest.json").write_text(json.dumps(manifest | change))
         with pytest.raises(UserError, match=r"put it back where it belongs|no evidence"):
             archive.ended(tmp_path / "runs")
+
+
+def test_evidence_that_arrives_is_written_once_it_holds(trained, tmp_path):
+    files = {name: (trained / name).read_bytes() for name in log.EVIDENCE}
+    identity = json.loads(files["manifest.json"])["identity"]
+    folder = tmp_path / "mlp-ratio" / "smoke" / trained.name
+    for wrong, message in (
+        ({"metrics.parquet": b""}, "does not match the checksum of its manifest"),
+        ({"manifest.json": b"{}"}, "has schema None"),
+    ):
+        with pytest.raises(UserError, match=message):
+            archive.receive(files | wrong, folder, identity)
+    with pytest.raises(UserError, match="is not the evidence of this run"):
+        archive.receive(files, folder, "another")
+    with pytest.raises(UserError, match="put it back where it belongs"):
+        archive.receive(files, tmp_path / "mlp-ratio" / "smoke" / "other", identity)
+    assert not list(tmp_path.iterdir())
+    archive.receive(files, folder, identity)
+    assert all((folder / name).read_bytes() == files[name] for name in log.EVIDENCE)

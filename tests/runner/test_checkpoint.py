@@ -1,3 +1,5 @@
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,44 @@ def test_what_a_killed_process_left_is_swept_up(three: Path):
     (three / ".scratch").write_text("")
     checkpoint.sweep_up(three)
     assert sorted(p.name for p in three.iterdir()) == ["00000020", "00000030", "log"]
+
+
+def test_a_commit_travels_whole_or_not_at_all(three: Path, tmp_path: Path):
+    there = tmp_path / "there" / "checkpoint"
+    packed = checkpoint.pack(three, "abc")
+    assert checkpoint.unpack(there, packed, "abc").step == 30
+    assert seen(there, []) == seen(three, []) == (30, 30, 30, [10, 20, 30])
+    assert checkpoint.pack(there, "abc") == packed
+    assert checkpoint.pack(there, "xyz") is None
+    commit, _ = checkpoint.latest(three, "abc", print)
+    commit = checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, *rows(40))
+    checkpoint.save(three, commit, 50, "abc", {"m": 50}, {"w": torch.tensor([50])}, *rows(50))
+    packed = checkpoint.pack(three, "abc")
+    for path, content in packed.items():
+        with pytest.raises(UserError):
+            checkpoint.unpack(there, packed | {path: content[:-1] + bytes([content[-1] ^ 1])}, "abc")
+        with pytest.raises(UserError, match="is no whole checkpoint of this run"):
+            checkpoint.unpack(there, {name: packed[name] for name in packed if name != path}, "abc")
+    with pytest.raises(UserError, match="is no whole checkpoint of this run"):
+        checkpoint.unpack(there, packed, "xyz")
+    assert seen(there, []) == (30, 30, 30, [10, 20, 30])
+    checkpoint.unpack(there, packed, "abc")
+    assert seen(there, []) == (50, 50, 50, [10, 20, 30, 40, 50])
+    (there / "00000050/state.safetensors").write_bytes(b"")
+    assert checkpoint.last_step(there) == 50
+    assert seen(there, []) == (30, 30, 30, [10, 20, 30]), "the one before was kept"
+
+
+def test_a_damaged_commit_is_not_sent(three: Path):
+    (three / "00000030/state.safetensors").write_bytes(b"")
+    assert "00000020/commit.json" in checkpoint.pack(three, "abc")
+
+
+def test_a_commit_that_names_other_files_is_not_written(three: Path, tmp_path: Path):
+    packed, (commit, _) = checkpoint.pack(three, "abc"), checkpoint.latest(three, "abc", print)
+    evil = replace(commit, files=commit.files | {"../../evil": hashlib.sha256(b"evil").hexdigest()})
+    checkpoint._place(three, evil, packed["00000030/state.safetensors"])
+    packed |= {"../../evil": b"evil", "00000030/commit.json": (three / "00000030/commit.json").read_bytes()}
+    with pytest.raises(UserError, match=r"names \.\./\.\./evil, which belongs to none"):
+        checkpoint.unpack(tmp_path / "a" / "b" / "checkpoint", packed, "abc")
+    assert not (tmp_path / "a").exists()

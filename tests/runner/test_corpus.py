@@ -77,7 +77,7 @@ def test_tiny_shakespeare_is_the_original():
 
 
 def test_unknown_corpora_are_named():
-    with pytest.raises(UserError, match="unknown corpus 'bible'; known: tiny-shakespeare"):
+    with pytest.raises(UserError, match="unknown corpus 'bible'; known: shakespeare-plays, tiny-shakespeare"):
         corpus.load("bible")
 
 

@@ -8,10 +8,10 @@ from runner.spec import DataSpec
 
 def test_the_characters_of_tiny_shakespeare():
     tokens = data.load(DataSpec())
-    assert len(tokens.alphabet) == 65
+    assert tokens.vocabulary == 65
     assert tokens.ids.shape == (1_115_394,)
-    assert tokens.decode(tokens.ids[:14]) == "First Citizen:"
-    assert (tokens.encode("First Citizen:") == tokens.ids[:14]).all()
+    assert tokens.codec.decode(tokens.ids[:14]) == "First Citizen:"
+    assert (tokens.codec.encode("First Citizen:") == tokens.ids[:14]).all()
 
 
 def test_a_split_beyond_the_data_is_named():
@@ -21,7 +21,7 @@ def test_a_split_beyond_the_data_is_named():
 
 def test_strange_characters_are_named():
     with pytest.raises(UserError, match="'ß'"):
-        data.load(DataSpec()).encode("Straße")
+        data.load(DataSpec()).codec.encode("Straße")
 
 
 def test_starts_depend_on_seed_and_step_alone():

@@ -1,6 +1,7 @@
 """The model against plain PyTorch: its values, its gradients, its parameters."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from runner.engine import Engine
 from runner.gradients import query_blocks
 from runner.model import GPT, dropout_sites
 from runner.optimizer import learning_rate
-from runner.spec import ModelSpec, TrainSpec
+from runner.spec import ModelSpec, RunSpec, TrainSpec, check
 
 SPEC = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
 VOCAB = 11
@@ -35,14 +36,39 @@ def batch(length: int, size: int = 2, vocab: int = VOCAB, seed: int = 0) -> tupl
     return x_BT, (3 * x_BT + 1) % vocab
 
 
+PLAIN = {
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "relu2": lambda h: h.clamp(min=0) ** 2,
+    "swiglu": lambda h: F.silu(h[:, : h.shape[1] // 2]) * h[:, h.shape[1] // 2 :],
+}
+
+
+def turned(x_BHTK: Tensor) -> Tensor:
+    """Rotary positions as products of complex numbers."""
+    *_, T, K = x_BHTK.shape
+    angle = torch.arange(T)[:, None] * 10_000.0 ** (-torch.arange(0, K, 2, dtype=torch.float64) / K)
+    pairs = torch.complex(x_BHTK[..., : K // 2], x_BHTK[..., K // 2 :])
+    pairs = pairs * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat((pairs.real, pairs.imag), dim=-1)
+
+
 def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
     """The same mathematics with the same masks, as a textbook would write it."""
     spec, (B, T) = model.spec, x_BT.shape
     D, H, p = spec.d_model, spec.n_head, spec.dropout
-    x = dropout((model.token[x_BT] + model.position[:T]).view(B * T, D), keys[0], p)
+    K, kv = spec.d_head, spec.kv_heads
+    x = model.token[x_BT] + (0 if model.position is None else model.position[:T])
+    x = dropout(x.view(B * T, D), keys[0], p)
     for block, (weights, first, second) in zip(model.blocks, keys[1:].view(-1, 3), strict=True):
         n = F.layer_norm(x, (D,), block.attention.norm)
-        q, k, v = (n @ block.attention.qkv.T).view(B, T, 3, H, -1).permute(2, 0, 3, 1, 4).reshape(3, B * H, T, -1)
+        q, k, v = (n @ block.attention.qkv.T).view(B, T, H + 2 * kv, K).transpose(1, 2).split((H, kv, kv), dim=1)
+        if spec.qk_norm:
+            q, k = F.layer_norm(q, (K,), block.attention.q_norm), F.layer_norm(k, (K,), block.attention.k_norm)
+        if spec.positions == "rotary":
+            q, k = turned(q), turned(k)
+        of_query = torch.arange(H) // (H // kv)  # which head of keys and values each query shares
+        q, k, v = (t.reshape(B * H, T, K) for t in (q, k[:, of_query], v[:, of_query]))
         score = (q @ k.mT / math.sqrt(D // H)).masked_fill(~torch.ones(T, T, dtype=torch.bool).tril(), -math.inf)
         parts, offset = [], 0
         for start, stop in query_blocks(T):
@@ -51,15 +77,40 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
             parts.append(torch.where(keep, weight / (1 - p), 0.0) @ v[:, :stop])
             offset += weight.numel()
         y = torch.cat(parts, 1).view(B, H, T, -1).transpose(1, 2).reshape(B * T, D)
-        x = x + dropout(y @ block.attention.out.T, first, p)
-        h = F.gelu(F.layer_norm(x, (D,), block.mlp.norm) @ block.mlp.up.T)
-        x = x + dropout(h @ block.mlp.down.T, second, p)
+        branch = y @ block.attention.out.T
+        if spec.post_norm:
+            branch = F.layer_norm(branch, (D,), block.attention.post_norm) / math.sqrt(2 * spec.n_layer)
+        x = x + dropout(branch, first, p)
+        h = F.layer_norm(x, (D,), block.mlp.norm) @ block.mlp.up.T
+        branch = PLAIN[spec.activation](h) @ block.mlp.down.T
+        if spec.post_norm:
+            branch = F.layer_norm(branch, (D,), block.mlp.post_norm)
+        x = x + dropout(branch, second, p)
     return F.cross_entropy(F.layer_norm(x, (D,), model.norm) @ model.token.T, y_BT.flatten())
 
 
-@pytest.mark.parametrize("length", [1, 7, 64, 129, 130])
-def test_loss_and_gradients_are_those_of_plain_pytorch_with_the_same_masks(length):
-    model, (x_BT, y_BT) = model_of(), batch(length)
+EVERYTHING = {"n_kv_head": 2, "qk_norm": True, "post_norm": True, "positions": "rotary"}
+VARIANTS = {
+    "as it was": {},
+    "ratios": {"mlp_ratio": (1.0, 2.5)},
+    "silu": {"activation": "silu"},
+    "relu2": {"activation": "relu2"},
+    "swiglu": {"activation": "swiglu"},
+    "matched": {"activation": "swiglu", "match_params": True},
+    "grouped": {"n_kv_head": 1},
+    "qk norm": {"qk_norm": True},
+    "post norm": {"post_norm": True},
+    "rotary": {"positions": "rotary"},
+    "everything": EVERYTHING | {"n_head": 4, "activation": "swiglu", "mlp_ratio": (3.0, 1.5)},
+}
+
+
+@pytest.mark.parametrize(
+    ("length", "variant"), [*((T, "as it was") for T in (1, 7, 64, 129)), *((130, name) for name in VARIANTS)]
+)
+def test_loss_and_gradients_are_those_of_plain_pytorch_with_the_same_masks(length, variant):
+    spec = check(RunSpec(model=replace(SPEC, **VARIANTS[variant])), "here").model
+    model, (x_BT, y_BT) = model_of(spec), batch(length)
     keys, parameters = site_keys(3, 4, dropout_sites(SPEC)), list(model.parameters())
     ours, plain = model.loss(x_BT, y_BT, keys), plain_loss(model, x_BT, y_BT, keys)
     assert ours.item() == pytest.approx(plain.item(), rel=1e-12)

@@ -34,7 +34,10 @@ def test_whole_and_decimal_numbers_name_one_run():
         ({"model": {"mlp_ratio": 0}}, "mlp_ratio = 0 must be a positive number"),
         ({"model": {"mlp_ratio": -1.5}}, "mlp_ratio = -1.5 must be a positive number"),
         ({"model": {"mlp_ratio": float("nan")}}, "mlp_ratio = nan must be a positive number"),
-        ({"model": {"mlp_ratio": "four"}}, "model.mlp_ratio must be a number, not 'four'"),
+        (
+            {"model": {"mlp_ratio": "four"}},
+            "model.mlp_ratio must be a number or a list of numbers, one a layer, not 'four'",
+        ),
         ({"model": {"n_head": 5}}, "n_head = 5 does not divide d_model = 384"),
         ({"model": {"block_size": 2_000_000}}, "block_size = 2000000 is longer than data.train has"),
         ({"model": {"width": 4}}, "unknown setting model.width; known: n_layer"),
@@ -59,8 +62,8 @@ def test_bad_settings_are_named(tables, message):
 
 
 def test_a_hidden_width_of_any_positive_ratio():
-    assert ModelSpec(d_model=64, mlp_ratio=2.5).d_ff == 160
-    assert ModelSpec(d_model=64, mlp_ratio=0.001).d_ff == 1
+    assert ModelSpec(d_model=64, mlp_ratio=2.5).d_ffs[0] == 160
+    assert ModelSpec(d_model=64, mlp_ratio=0.001).d_ffs[0] == 1
 
 
 def test_differences_name_paths():
