@@ -17,7 +17,7 @@ from runner import archive, configs, corpus, experiment, openwebtext, rule, stat
 from runner import data as datas
 from runner.errors import UserError
 from runner.experiment import Plan
-from runner.ranks import processes
+from runner.ranks import here, processes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -410,11 +410,15 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"runner: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
     except OSError as error:  # a folder that cannot be written to, or is no folder
-        print(f"runner: {error.filename}: {error.strerror}: name another folder, or make room there", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{error.filename}: {error.strerror}: name another folder, or make room there")
+
+
+def _fail(line: str) -> None:
+    if here()[0] == 0:  # of several processes one complains on each machine, as only the others' may lack something
+        print(f"runner: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

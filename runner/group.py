@@ -1,14 +1,14 @@
 """The processes that train one run together, as torchrun starts them; one process is a group of its own."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from runner.errors import UserError
-from runner.ranks import processes
+from runner.ranks import here, processes
 
 
 class Group:
@@ -23,10 +23,10 @@ class Group:
         if self.size == 1:
             return device
         if device.startswith("cuda"):
-            local = int(os.environ.get("LOCAL_RANK", 0))
-            if local >= torch.cuda.device_count():
+            local, count = here()
+            if count > torch.cuda.device_count():
                 raise UserError(
-                    f"{torch.cuda.device_count()} CUDA devices for process {local} of this machine: give torchrun "
+                    f"{torch.cuda.device_count()} CUDA devices for {count} processes of this machine: give torchrun "
                     "as many processes as there are devices"
                 )
             device = f"cuda:{local}"
@@ -56,7 +56,8 @@ class Group:
         if self.size == 1:
             return
         flat = torch.cat([t.flatten() for t in tensors])
-        dist.all_reduce(flat)
+        with self._together():
+            dist.all_reduce(flat)
         for t, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             t.copy_(part.view_as(t))
 
@@ -65,7 +66,8 @@ class Group:
         if self.size == 1:
             return flag
         flags = torch.tensor([float(flag)], device=device)
-        dist.all_reduce(flags)
+        with self._together():
+            dist.all_reduce(flags)
         return bool(flags.item())
 
     def from_leader(self, value: object) -> object:
@@ -73,10 +75,24 @@ class Group:
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with self._together():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def tensors_from_leader(self, tensors: Sequence[Tensor]) -> None:
         """Fill each tensor with what process 0 has in it."""
-        for t in tensors if self.size > 1 else ():
-            dist.broadcast(t, src=0)
+        with self._together():
+            for t in tensors if self.size > 1 else ():
+                dist.broadcast(t, src=0)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """One line where another process is gone; what it had to say, it has said itself."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(
+                f"process {self.rank} of {self.size} has lost the others, and leaves too ({reason}); what was "
+                "committed is whole: run the same command again"
+            ) from None

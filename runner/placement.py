@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
+from runner.ranks import here
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         raise UserError(f'precision {precision!r} must be "bf16" or "float32"')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = wishes.get("jobs", 1)
+    shared = jobs * here()[1]
     return Placement(
         device=device,
         precision=precision,
         compile=wishes.get("compile", True) and _can_compile(device),
-        threads=wishes.get("threads", max(1, cores // jobs) if device == "cpu" else 1),
+        threads=wishes.get("threads", max(1, cores // shared) if device == "cpu" else 1),
         jobs=jobs,
         log_every=wishes.get("log_every", 10),
         checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),

@@ -1,5 +1,6 @@
 """One run, from its spec to its evidence; stopped at any moment, it goes on from its last commit."""
 
+import contextlib
 import errno
 import json
 import math
@@ -131,20 +132,27 @@ def train(
     """Train, resume or skip a planned run; returns "finished", "diverged" or "stopped".
 
     `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step whether
-    to save and leave. A full disk is a `UserError`; what was committed before it stays whole.
+    to save and leave. A full disk is a `UserError`; what was committed before it stays whole. Where the leader of a
+    group cannot have the run, it says why, and for the others the run is "failed".
     """
     folder = plan.folder(root)
     placement = replace(placement, **plan.placement)
     group = Group()
     placement = replace(placement, device=group.join(placement.device))
     if not group.leads:
-        if group.from_leader(None) == "skip":
-            return "skipped"
+        action, status = group.from_leader(None)
+        if action == "skip":
+            return status
         return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping)
     try:
-        with lock.hold(folder):
-            found = state.inspect(plan, root)
-            group.from_leader(found.action)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(lock.hold(folder))
+                found = state.inspect(plan, root)
+            except (UserError, OSError):
+                group.from_leader(("skip", "failed"))
+                raise
+            group.from_leader((found.action, found.status))
             if found.action == "skip":
                 return found.status
             if found.status == "outdated":
