@@ -105,7 +105,7 @@ def sweep(
         for path in _strangers(rule.planned(loaded, profile, runs), runs):
             _say(f"{path.name} is in {path.parent}, but not in the plan; figures leave it out")
         _go(loaded.title, profile, loaded.plans(profile), runs, wishes, engine, address)
-        if decision := rule.decide(loaded, profile, runs):
+        if decision := _agreed(rule.decide(loaded, profile, runs)):
             _say(f"{loaded.name}: {decision.reason}")
             _go(loaded.title, profile, decision.more or [], runs, wishes, engine, address)
 
@@ -310,7 +310,7 @@ def _go(
     todo = []
     wanted = max((datas.last(p.spec.data) for p in plans if p.spec.data.corpus == openwebtext.NAME), default=0)
     if wanted:
-        _openwebtext(wanted)  # before its runs are looked at, as its bytes are part of their identity
+        _openwebtext(str(wanted))  # before its runs are looked at, as its bytes are part of their identity
     for plan in plans:
         found = state.inspect(plan, runs)
         if found.action == "skip" and processes()[1] == 1:  # several processes skip it together
@@ -338,6 +338,19 @@ def _go(
     if counts["stopped"]:
         _say("saved; the same command goes on where it stopped")
         raise typer.Exit(1)
+
+
+def _agreed(decision: rule.Decision | None) -> rule.Decision | None:
+    """That of the process which leads, where several train together: the others may see no runs, or unfinished ones."""
+    if processes()[1] == 1:
+        return decision
+    from runner.group import Group
+
+    group = Group()
+    group.join("cpu")
+    agreed = group.from_leader(decision)
+    group.leave()
+    return agreed
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner import archive, checkpoint, corpus, lock, log, state
+from runner import archive, checkpoint, corpus, lock, log, openwebtext, state
 from runner.errors import UserError
 from runner.experiment import Plan
 from runner.files import sha256, write_atomic
@@ -115,7 +115,7 @@ class _Order:
     plan: Plan
     placement: Placement
     code: str
-    text: Any
+    text: Any | None
     commit: Any | None
 
 
@@ -165,7 +165,8 @@ class _Sweep:
         # Lost workers are our affair: Ray would begin again with what the run was given at first.
         resources = {"num_cpus": self.placement.threads, "num_gpus": _share(self.placement), "max_retries": 0}
         self.work = self.ray.remote(**resources)(_work)
-        names = {plan.spec.data.corpus for plan in self.plans}
+        # Token shards are too many to be sent: a machine that lacks them says how to load them.
+        names = {plan.spec.data.corpus for plan in self.plans} - {openwebtext.NAME}
         self.texts = {name: self.ray.put(corpus.load(name)) for name in names}
 
     def go(self) -> dict[str, str]:
@@ -219,7 +220,7 @@ class _Sweep:
             checkpoint.sweep_up(folder / "checkpoint")
             packed = checkpoint.pack(folder / "checkpoint", identity)
             commit = self.ray.put(packed) if packed else None
-            order = _Order(plan, self.placement, state.code_hash(), self.texts[plan.spec.data.corpus], commit)
+            order = _Order(plan, self.placement, state.code_hash(), self.texts.get(plan.spec.data.corpus), commit)
             stream = self.work.remote(order, self.desk)
             self.running.append(_Job(plan, folder, identity, stream, held.pop_all()))
 
@@ -234,7 +235,8 @@ class _Sweep:
             try:
                 messages = self.ray.get(next(job.stream))
             except self.ray.exceptions.RayTaskError as error:  # one run that fails must not take the others with it
-                self.tell("line", f"{job.plan.name}: {_reason(error.cause)}")
+                where = f" on {job.where}" if job.where else ""
+                self.tell("line", f"{job.plan.name}{where}: {_reason(error.cause)}")
                 self._close(job, "failed")
             except (self.ray.exceptions.RayError, StopIteration) as error:
                 again += self._lose(job, error)
@@ -307,7 +309,8 @@ def _work(order: _Order, desk: Any) -> Iterator[Messages]:
     if ray.get(desk.asks_to_stop.remote()):
         yield [("end", ("stopped", {}))]
         return
-    _keep(plan.spec.data.corpus, order.text)
+    if order.text is not None:
+        _keep(plan.spec.data.corpus, order.text)
     stopping, box = threading.Event(), _Box()
     with _scratch() as root, ThreadPoolExecutor(1) as thread:
         folder, identity = plan.folder(root), state.plan_identity(plan)

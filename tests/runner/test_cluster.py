@@ -1,6 +1,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from runner import checkpoint, cluster, experiment, log, state
+from runner import checkpoint, cluster, experiment, log, openwebtext, state, tokenizer
 from runner.errors import UserError
 from runner.lock import hold, holder
 from runner.placement import Placement
@@ -195,6 +198,28 @@ def test_machines_with_other_code_are_refused(joined, long, tmp_path: Path, monk
     monkeypatch.setattr(state, "code_hash", lambda: "f" * 12)
     with pytest.raises(UserError, match=r"127\.0\.0\.[34] has other code \(.{12}, the caller has f{12}\)"):
         cluster.run([long], tmp_path, PLACEMENT, print)
+
+
+def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch):
+    tokenizer.encoding()
+    cache, given = tmp_path / "cache", tmp_path / "given" / openwebtext.NAME
+    given.mkdir(parents=True)
+    cache.mkdir()
+    (cache / "tiktoken").symlink_to((ROOT / ".cache" / "tiktoken").resolve())
+    pq.write_table(pa.table({"text": [f"Words of document {i}." for i in range(3000)]}), given / "0.parquet")
+    monkeypatch.setenv("RUNNER_CACHE", str(cache))
+    monkeypatch.setenv("RUNNER_DATA", str(given.parent))
+    plan = experiment.load("mlp-ratio").plans("smoke")[3]
+    splits = {"train": (0, 10_000), "val": (10_000, 11_000), "test": (11_000, 12_000)}
+    data = replace(plan.spec.data, corpus=openwebtext.NAME, tokenizer="gpt2", **splits)
+    openwebtext.load(12_000)
+    plan, lines = replace(plan, spec=replace(plan.spec, data=data)), []
+    tell = lambda kind, what: kind == "line" and lines.append(what)  # noqa: E731
+    assert cluster.run([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
+    assert re.match(rf"{plan.name} on 127\.0\.0\.[34]: .*load more with `runner data openwebtext", lines[0])
+    for machine in joined:
+        shutil.copytree(cache, machine.cache, symlinks=True, dirs_exist_ok=True)
+    assert cluster.run([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
 
 
 def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from runner import archive, experiment, log, state
+from runner import archive, experiment, log, rule, state
 from tests.conftest import ROOT
 from tests.site.conftest import make
 
@@ -67,5 +67,7 @@ def test_the_picture_of_the_readme_is_the_published_figure(checkout: Path, built
 def test_the_published_logs_match_their_manifests():
     found = archive.ended(ROOT / "logs")
     assert {(run.manifest["experiment"], run.manifest["profile"]) for run in found} >= {("mlp-ratio", "laptop")}
-    planned = {plan.name: state.plan_identity(plan) for plan in experiment.load("mlp-ratio").plans("laptop")}
-    assert planned == {run.name: run.manifest["identity"] for run in found if run.manifest["profile"] == "laptop"}
+    for name, profile in {(run.manifest["experiment"], run.manifest["profile"]) for run in found}:
+        plans = rule.planned(experiment.load(name), profile, ROOT / "logs")
+        published = {run.name: run.manifest["identity"] for run in log.read_runs(ROOT / "logs", name, profile)}
+        assert published == {plan.name: state.plan_identity(plan) for plan in plans}
