@@ -44,7 +44,7 @@ def weave(drafts: Drafts = False) -> None:
 
 @app.command()
 def build(profile: Profile = None, logs: Logs = None, force: Force = False, drafts: Drafts = False) -> None:
-    """Execute, weave and build the site: all that `make site` does. Ends by printing the newest post's path."""
+    """Execute, weave and build the site: all that `make site` does. Ends by printing the posts' paths."""
     project = projects.here()
     _execute(project, _plans(project, None, profile, logs), force)
     woven = _weave(project, drafts)
@@ -52,7 +52,7 @@ def build(profile: Profile = None, logs: Logs = None, force: Force = False, draf
         built = site.build(project, woven.newest)
         step()
     print(f"site: {'built' if built else 'unchanged'}")
-    for one in woven.posts[:1]:
+    for one in woven.posts:
         print(project.site / "posts" / one.slug / "index.html")
 
 

@@ -15,6 +15,7 @@ nothing of what is true: a verdict needs an interval.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runner import log
 from runner.errors import UserError
@@ -45,16 +46,16 @@ def decide(experiment: Experiment, profile: str, root: Path) -> Decision | None:
         for side in ("champion", "challenger")
     }
     if None in losses["champion"] + losses["challenger"]:
-        return Decision(None, f"the rule waits for {rule['champion']} and {rule['challenger']}")
+        return Decision(None, f"the rule waits for {label(rule['champion'])} and {label(rule['challenger'])}")
     pairs = list(zip(losses["challenger"], losses["champion"], strict=True))
     mean = sum(mine - theirs for mine, theirs in pairs) / len(pairs)
     lower = sum(mine < theirs for mine, theirs in pairs)
     tally = (
-        f"{rule['challenger']} ends lower than {rule['champion']} in {lower} of {len(pairs)} pairs, "
+        f"{label(rule['challenger'])} ends lower than {label(rule['champion'])} in {lower} of {len(pairs)} pairs, "
         f"at {mean:+.4f} nats on average"
     )
     if lower == len(pairs):
-        return Decision([], f"{tally}: it wins, and {', '.join(map(str, rule['if_it_loses']))} need not run")
+        return Decision([], f"{tally}: it wins, and {', '.join(map(label, rule['if_it_loses']))} need not run")
     return Decision(experiment.plans(profile, {axis: rule["if_it_loses"]}), f"{tally}: it does not win in all")
 
 
@@ -62,6 +63,11 @@ def planned(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
     """The experiment's runs, with those that its rule has added by now."""
     decision = decide(experiment, profile, root)
     return experiment.plans(profile) + (decision.more or [] if decision else [])
+
+
+def label(arm: Any) -> str:
+    """What an arm or a value is called."""
+    return arm["name"] if isinstance(arm, dict) else str(arm)
 
 
 def final(plan: Plan, root: Path, split: str) -> float | None:

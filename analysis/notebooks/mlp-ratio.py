@@ -422,7 +422,7 @@ published = pd.DataFrame(
             "model": m.model,
             "year": str(m.year),
             "width": f"{m.d_model:,}",
-            "hidden": f"{m.d_ffs[0]:,}",
+            "hidden": f"{m.d_ff:,}",
             "ratio": f"{m.ratio:.2f}".rstrip("0").rstrip("."),
             "MLP": "gated" if m.gated else "plain",
             "stated in": m.source,
