@@ -134,6 +134,8 @@ def weights(folder: Path, identity: str) -> dict[str, Any]:
     found = latest(folder, identity, lambda line: None)
     if found is None:
         raise UserError(f"{folder} holds no whole checkpoint of this run: train it first")
+    if not found[1]:
+        raise UserError(f"{folder} holds no weights: its run kept none, as its placement says")
     return found[1]
 
 

@@ -147,6 +147,8 @@ def train(
     }
     loaded = None if name in configs.CONFIGS else experiment.load(name)
     wanted = _settings(settings or [], loaded.axes_of(profile) if loaded else ()) | _named(**options)
+    if "train.steps" in wanted and "train.tokens" in wanted:
+        raise UserError("the tokens and the steps of a run say the same twice; give one of them")
     if loaded is None:
         asked = wanted.pop("data.corpus", "openwebtext") if text is None else text
         plan, wishes = experiment.single(name, asked, wanted, seed), {}
@@ -170,7 +172,7 @@ def describe(
     from runner import describe as describing
 
     spec = experiment.model(name, _settings(settings or []))
-    length = context or spec.block_size
+    length = spec.block_size if context is None else context
     if not 1 <= length <= spec.block_size:
         raise UserError(f"--context {length} must lie between 1 and the model's block_size = {spec.block_size}")
     console.print(describing.table(name, spec, describing.describe(spec, configs.VOCABULARY, length)))
@@ -251,12 +253,13 @@ def publish(
     folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = LOGS,
 ) -> None:
     """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
-    planned = {plan.name for plan in rule.planned(experiment.load(name), profile, runs)}
-    found = [run for run in archive.ended(runs, name, profile) if run.name in planned]
+    loaded = experiment.load(name)
+    planned = {plan.name for plan in rule.planned(loaded, profile, runs)}
+    found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in planned]
     if not found:
-        raise UserError(f"{runs}/{name}/{profile} holds no run that has ended: train the sweep first")
+        raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
     changed = archive.publish(found, folder)
-    _say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / name / profile}")
+    _say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
 
 
 @app.command()
@@ -346,11 +349,7 @@ def _agreed(decision: rule.Decision | None) -> rule.Decision | None:
         return decision
     from runner.group import Group
 
-    group = Group()
-    group.join("cpu")
-    agreed = group.from_leader(decision)
-    group.leave()
-    return agreed
+    return Group().from_leader(decision)  # they have met: `_go` trains or skips together
 
 
 @contextmanager

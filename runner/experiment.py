@@ -11,7 +11,8 @@ from typing import Any
 
 from runner import budget, configs, data
 from runner.errors import UserError
-from runner.spec import DataSpec, ModelSpec, RunSpec, check, from_dict
+from runner.placement import checked
+from runner.spec import OTHER_NAMES, DataSpec, ModelSpec, RunSpec, check, from_dict
 
 FOLDER = Path(__file__).parent / "experiments"
 WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant
@@ -105,7 +106,7 @@ class Experiment:
             ) from None
         if not re.fullmatch(r"[\w.,=+-]+", name) or name.startswith("."):
             raise UserError(f"{self.where}: a run cannot be called {name!r}: use letters, digits and . , = + - _")
-        return Plan(self.name, profile, name, check(spec, where), placement)
+        return Plan(self.name, profile, name, check(spec, where), checked(placement, f"{where}: "))
 
     def variant(self, profile: str, settings: dict[str, Any], seed: int) -> Plan:
         """A run with a person's own settings; one that the experiment does not plan goes to the scratch folder. Of
@@ -126,7 +127,8 @@ class Experiment:
             if known_plan.spec == plan.spec and known_plan.placement == plan.placement:
                 return known_plan
         label = "".join(f"-{p.rsplit('.', 1)[-1]}={v}" for p, v in sorted(extra.items()) if p not in axes)
-        return replace(plan, experiment=SCRATCH, name=f"{self.name}-{plan.name}{label}".replace(" ", ""))
+        name = _safe(f"{self.name}-{plan.name}{label}".replace(" ", ""))
+        return replace(plan, experiment=SCRATCH, name=name)
 
     def _profile(self, profile: str) -> dict[str, Any]:
         if profile not in self.profiles:
@@ -157,6 +159,8 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
     for key, kind in (("title", str), ("name", str), ("axes", dict), ("profiles", dict)):
         if not isinstance(data[key], kind):
             raise UserError(f"{path}: {key} must be a {'text' if kind is str else 'table'}, not {data[key]!r}")
+    if not isinstance(data.get("rule", {}), dict):
+        raise UserError(f"{path}: rule must be a table, not {data['rule']!r}")
     axes = _axes(data["axes"], str(path))
     return Experiment(path.stem, data["title"], data["name"], axes, data["profiles"], path.name, data.get("rule"))
 
@@ -199,8 +203,13 @@ def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
         spans = {"val": [0, count // 20], "train": [count // 20, count]}
     tables["data"] = {"corpus": corpus, "tokenizer": "gpt2", **spans} | tables.get("data", {})
     label = "".join(f"-{path.rsplit('.', 1)[-1]}={value}" for path, value in sorted(settings.items()))
-    run = re.sub(r"[^\w.,=+-]+", "_", f"{name}-{corpus}{label}-s{seed}")
-    return Plan(SCRATCH, "paper", run, check(replace(from_dict(tables, where), seed=seed), where))
+    spec = check(replace(from_dict(tables, where), seed=seed), where)
+    return Plan(SCRATCH, "paper", _safe(f"{name}-{corpus}{label}-s{seed}"), spec)
+
+
+def _safe(name: str) -> str:
+    """A name that a folder can have."""
+    return re.sub(r"[^\w.,=+-]+", "_", name)
 
 
 def getattr_path(spec: Any, path: str) -> Any:
@@ -220,6 +229,8 @@ def hasattr_path(spec: Any, path: str) -> bool:
 
 
 def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
+    if not isinstance(axes, dict):
+        raise UserError(f"{where}: axes must be a table, not {axes!r}")
     for axis, values in axes.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{where}: axis {axis} must be a list of values, such as [1, 2, 3]")
@@ -242,13 +253,19 @@ def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
     the steps that it lasts."""
     model, train = dict(tables.get("model", {})), dict(tables.get("train", {}))
     if "config" in model:
-        model = asdict(configs.named(model.pop("config"))) | model
+        config = asdict(configs.named(model.pop("config")))
+        given = {OTHER_NAMES.get(key, key) for key in model}
+        model = {key: value for key, value in config.items() if key not in given} | model
     if "tokens" in train:
         if "steps" in train:
             raise UserError(f"{where}: train.tokens and train.steps say the same twice; give one of them")
         tokens = budget.tokens(str(train.pop("tokens")))
-        spec = from_dict({"model": model, "train": train} | WHOLE, where)
-        train["steps"] = tokens // (spec.train.batch_size * spec.model.block_size)
+        size = {key: value for key, value in train.items() if key == "batch_size"}
+        spec = from_dict({"model": model, "train": size} | WHOLE, where)
+        per_step = spec.train.batch_size * spec.model.block_size
+        train["steps"] = tokens // per_step
+        if not train["steps"]:
+            raise UserError(f"{where}: train.tokens = {tokens:,} are less than the {per_step:,} tokens of one step")
     return tables | {"model": model, "train": train}
 
 

@@ -1,5 +1,6 @@
 """The processes that train one run together, as torchrun starts them; one process is a group of its own."""
 
+import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -31,14 +32,10 @@ class Group:
                 )
             device = f"cuda:{local}"
             torch.cuda.set_device(device)
-        if not dist.is_initialized():
+        if not dist.is_initialized():  # they part when they end: a second meeting could find addresses of the first
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+            atexit.register(dist.destroy_process_group)
         return device
-
-    def leave(self) -> None:
-        """Part from the others."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
     def share(self, micro_batches: int) -> range:
         """The numbers of the micro-batches that this process takes."""

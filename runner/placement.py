@@ -28,27 +28,33 @@ class Placement:
     weights: bool = True
 
 
+def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """The same settings, or a `UserError`, which begins with `where`, about the first that cannot be anywhere."""
+    known = {f.name: f.type for f in dataclasses.fields(Placement)}
+    for key, value in wishes.items():
+        if key not in known:
+            raise UserError(f"{where}unknown placement setting {key!r}; known: {', '.join(known)}")
+        if known[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UserError(f"{where}placement {key} = {value!r} must be a whole number of at least 1")
+        if known[key] is int and value > 2**16:
+            raise UserError(f"{where}placement {key} = {value} is more than any machine has")
+        if known[key] is float and not isinstance(value, int | float):
+            raise UserError(f"{where}placement {key} = {value!r} must be a number of seconds")
+        if known[key] is bool and not isinstance(value, bool):
+            raise UserError(f"{where}placement {key} = {value!r} must be true or false")
+    if wishes.get("precision", "bf16") not in ("bf16", "float32"):
+        raise UserError(f'{where}precision {wishes["precision"]!r} must be "bf16" or "float32"')
+    return wishes
+
+
 def resolve(wishes: dict[str, Any]) -> Placement:
     """A placement from a profile's table and a person's options; what nobody named is found out.
 
     A device that is not there, or a setting that is unknown, is a `UserError`.
     """
-    known = {f.name: f.type for f in dataclasses.fields(Placement)}
-    for key, value in wishes.items():
-        if key not in known:
-            raise UserError(f"unknown placement setting {key!r}; known: {', '.join(known)}")
-        if known[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise UserError(f"placement {key} = {value!r} must be a whole number of at least 1")
-        if known[key] is int and value > 2**16:
-            raise UserError(f"placement {key} = {value} is more than any machine has")
-        if known[key] is float and not isinstance(value, int | float):
-            raise UserError(f"placement {key} = {value!r} must be a number of seconds")
-        if known[key] is bool and not isinstance(value, bool):
-            raise UserError(f"placement {key} = {value!r} must be true or false")
+    checked(wishes)
     device = _device(wishes.get("device"))
     precision = wishes.get("precision") or ("bf16" if _good_at_bf16(device) else "float32")
-    if precision not in ("bf16", "float32"):
-        raise UserError(f'precision {precision!r} must be "bf16" or "float32"')
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = wishes.get("jobs", 1)
     shared = jobs * here()[1]

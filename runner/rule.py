@@ -20,6 +20,7 @@ from typing import Any
 from runner import log
 from runner.errors import UserError
 from runner.experiment import Experiment, Plan
+from runner.spec import as_dict
 
 KEYS = ("axis", "champion", "challenger", "split", "if_it_loses")
 
@@ -37,9 +38,14 @@ def decide(experiment: Experiment, profile: str, root: Path) -> Decision | None:
     rule = experiment.rule
     if rule is None:
         return None
-    missing = [key for key in KEYS if key not in rule]
-    if missing:
-        raise UserError(f"{experiment.where} [rule]: no {missing[0]}; a rule has {', '.join(KEYS)}")
+    for key in (*KEYS, *rule):
+        if key not in rule or key not in KEYS:
+            raise UserError(
+                f"{experiment.where} [rule]: {'no' if key in KEYS else 'unknown key'} {key}; a rule has "
+                f"{', '.join(KEYS)}"
+            )
+    if not isinstance(rule["if_it_loses"], list):
+        raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]
     losses = {
         side: [final(plan, root, split) for plan in experiment.plans(profile, {axis: [rule[side]]})]
@@ -71,14 +77,14 @@ def label(arm: Any) -> str:
 
 
 def final(plan: Plan, root: Path, split: str) -> float | None:
-    """The last loss of a split in an ended run, infinite where it diverged; None where it has not ended."""
+    """The last loss of a split in an ended run, infinite where it diverged; None where it has not ended, or where
+    what ended is an older specification of it."""
+    splits = plan.spec.eval.splits or tuple(plan.spec.data.splits())
+    if split not in splits:
+        raise UserError(f"{plan.name} has no {split} loss, by which a rule decides: name one of {', '.join(splits)}")
     run = log.read_run(plan.folder(root))
-    if run is None or run.manifest["status"] not in log.ENDED:
+    if run is None or run.manifest["status"] not in log.ENDED or run.manifest["spec"] != as_dict(plan.spec):
         return None
-    rows = run.metrics().to_pylist()
-    losses = [row["loss"] for row in rows if row["split"] == split]
     if run.manifest["status"] == "diverged":
         return float("inf")
-    if not losses:
-        raise UserError(f"{run.path} has no {split} loss, by which a rule decides: name one of its splits")
-    return losses[-1]
+    return [row["loss"] for row in run.metrics().to_pylist() if row["split"] == split][-1]

@@ -100,7 +100,7 @@ class ModelSpec:
     @property
     def kv_heads(self) -> int:
         """Heads of keys and values."""
-        return self.n_kv_head or self.n_head
+        return self.n_head if self.n_kv_head is None else self.n_kv_head
 
 
 @dataclass(frozen=True)
@@ -301,6 +301,7 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(spec.eval.mode in ("exact", "sampled"), f'eval.mode = "{spec.eval.mode}" must be "exact" or "sampled"')
     need(spec.eval.every >= 1, f"eval.every = {spec.eval.every} must be at least 1")
     need(spec.eval.batches >= 1, f"eval.batches = {spec.eval.batches} must be at least 1")
+    need(spec.eval.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
     need(

@@ -94,7 +94,7 @@ def _together(
     """One run after another, each by all processes that torchrun started."""
     from runner.train import train
 
-    group, statuses, asked = Group(), {}, []
+    statuses, asked = {}, []
     with interruptible(lambda: asked.append(True)):
         for plan in plans:
             statuses[plan.name] = train(
@@ -108,7 +108,6 @@ def _together(
             tell("end", (plan.name, statuses[plan.name]))
             if statuses[plan.name] == "stopped":
                 break
-    group.leave()
     return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
 
 
