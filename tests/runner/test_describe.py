@@ -60,8 +60,9 @@ def squares(context: int) -> int:
     return context**2 if context < 128 else first * first + (context - first) * context
 
 
-@pytest.mark.parametrize(("name", "spec"), [*MODELS.items(), *NAMED.items()])
-def test_parameters_and_flops_follow_closed_formulas(name, spec):
+@pytest.mark.parametrize("name", [*MODELS, *NAMED])
+def test_costs_follow_closed_formulas(name):
+    spec = (MODELS | NAMED)[name]
     vocabulary, context = (VOCAB, 160) if name in MODELS else (50_257, 1024)
     costs = describe(spec, vocabulary, context)
     own = parameters(spec, vocabulary)
@@ -75,6 +76,7 @@ def test_parameters_and_flops_follow_closed_formulas(name, spec):
     }
     assert costs.work() == sum(costs.flops.values())
     assert costs.work(output=False) == costs.work() - 6 * own["token"]
+    assert costs.activation == activation(spec, vocabulary, context, 2)
     assert costs.kv_cache == 2 * 2 * spec.n_layer * (spec.n_kv_head or spec.n_head) * spec.d_model // spec.n_head
 
 
@@ -115,19 +117,13 @@ def activation(spec: ModelSpec, vocabulary: int, T: int, size: int) -> int:
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(torch.bfloat16, 2), (torch.float32, 4)])
-@pytest.mark.parametrize("context", [40, 160])
 @pytest.mark.parametrize("name", MODELS)
-def test_activation_bytes_follow_a_closed_formula(name, context, dtype, size):
-    spec = MODELS[name]
+def test_activation_bytes_follow_a_closed_formula_at_any_length_and_precision(name, dtype, size):
+    spec, context = MODELS[name], 40
     costs = describe(spec, VOCAB, context, dtype)
     assert costs.activation == activation(spec, VOCAB, context, size)
     assert costs.scores == spec.n_layer * 2 * size * spec.n_head * squares(context)
     assert costs.dtype == str(dtype).removeprefix("torch.")
-
-
-@pytest.mark.parametrize("name", sorted(NAMED))
-def test_activation_bytes_of_the_named_models(name):
-    assert describe(NAMED[name], 50_257, 512).activation == activation(NAMED[name], 50_257, 512, 2)
 
 
 @pytest.mark.parametrize("name", ["dropout", "everything"])
