@@ -91,10 +91,10 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
 def _together(
     plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[[str, Any], None]
 ) -> dict[str, str]:
-    """One run after another, each by all processes that torchrun started."""
+    """One run after another, each by all processes that torchrun started; when it is gone, they save and leave."""
     from runner.train import train
 
-    statuses, asked = {}, []
+    statuses, asked, parent = {}, [], os.getppid()
     with interruptible(lambda: asked.append(True)):
         for plan in plans:
             statuses[plan.name] = train(
@@ -103,7 +103,7 @@ def _together(
                 placement,
                 lambda p: tell("progress", p),
                 lambda line: tell("line", line),
-                lambda: bool(asked),
+                lambda: bool(asked) or os.getppid() != parent,
             )
             tell("end", (plan.name, statuses[plan.name]))
             if statuses[plan.name] == "stopped":
