@@ -53,6 +53,11 @@ class Estimate:
         enough = stats.nct.sf(edges, counts - 1, shift) >= POWER
         return int(counts[enough.argmax()]) if enough.any() else None
 
+    def signed(self, digits: int = 4) -> str:
+        """As a difference, with its sign."""
+        half = self.half_width
+        return (f"{self.mean:+.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")).replace("-", "−")
+
     def __str__(self) -> str:
         half = self.half_width
         return f"{self.mean:.3f}" if half is None else f"{self.mean:.3f} ± {half:.3f}"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-READABLE = {"errors", "experiment", "files", "log", "spec"}  # what analysis may take from runner
+READABLE = {"configs", "describe", "errors", "experiment", "files", "log", "spec"}  # what analysis may take from runner
 BARE = {"torch", "numpy", "pyarrow", "rich", "safetensors", "tiktoken", "typer"}  # what a bare GPU machine has
 
 

@@ -123,11 +123,6 @@ found = {arm: {k: stats.estimate(v) for k, v in differences(arm).items()} for ar
 baseline = float(ends[BASE].mean())
 
 
-def shown(estimate: stats.Estimate, digits: int = 4) -> str:
-    half = estimate.half_width
-    return (f"{estimate.mean:+.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")).replace("-", "−")
-
-
 def order(arm: str) -> float:
     return float(ends[arm].mean())
 
@@ -140,8 +135,8 @@ results.table(
                 "activation": NAMES[arm],
                 "parameters": f"{parameters[arm]:,}",
                 "bits a byte at the end": f"{ends[arm].mean():.4f}",
-                "difference, equal steps": "–" if arm == BASE else shown(found[arm]["steps"]),
-                "difference, equal time": "–" if arm == BASE else shown(found[arm]["time"]),
+                "difference, equal steps": "–" if arm == BASE else found[arm]["steps"].signed(),
+                "difference, equal time": "–" if arm == BASE else found[arm]["time"].signed(),
                 "time a step": "1" if arm == BASE else f"{found[arm]['pace'].mean:.2f}",
             }
             for arm in sorted(arms, key=order)
@@ -213,8 +208,8 @@ results.claim(
     interval=found[CHALLENGER]["steps"].interval,
     n=seeds,
     unit="bits a byte at equal steps, SwiGLU minus squared ReLU",
-    reason=f"{tested}Loss at equal steps {WORDS[SIDES['steps']]} ({shown(found[CHALLENGER]['steps'])}), at equal time "
-    f"{WORDS[SIDES['time']]} ({shown(found[CHALLENGER]['time'])}); a step of SwiGLU takes "
+    reason=f"{tested}Loss at equal steps {WORDS[SIDES['steps']]} ({found[CHALLENGER]['steps'].signed()}), at equal time "
+    f"{WORDS[SIDES['time']]} ({found[CHALLENGER]['time'].signed()}); a step of SwiGLU takes "
     f"{found[CHALLENGER]['pace'].mean:.2f} times as long",
 )
 
@@ -238,7 +233,7 @@ else:
         n=seeds,
         reason=(
             f"neutral or slightly worse is {LOW * baseline:+.3f} to {HIGH * baseline:+.3f} bits a byte here; "
-            + "; ".join(f"{NAMES[arm]} {shown(found[arm]['steps'])}" for arm in others)
+            + "; ".join(f"{NAMES[arm]} {found[arm]['steps'].signed()}" for arm in others)
         ).replace("-", "−"),
     )
 
