@@ -50,6 +50,11 @@ class Project:
         """The published evidence."""
         return self.root / "logs"
 
+    @property
+    def benchmarks(self) -> Path:
+        """What the benchmarks wrote last, a parquet file each."""
+        return self.root / "benchmarks" / "results"
+
     def notebook_names(self) -> list[str]:
         """Every notebook, by the stem of its file."""
         return sorted(path.stem for path in self.notebooks.glob("*.py"))

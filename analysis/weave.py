@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import claims, evidence, execute, pages, post, site
+from analysis import claims, evidence, execute, pages, post, site, speed
 from analysis.project import Project
 from runner.errors import UserError
 
@@ -48,6 +48,7 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         "claims.md": pages.claims(ledger, verdicts, shown).encode(),
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
         **pages.proofs(_evidence(project, records)),
+        **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
     }
     for one, made in shown:
         files[f"posts/{one.slug}/index.md"] = pages.post(one, made).encode()

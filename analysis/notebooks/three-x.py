@@ -49,10 +49,10 @@ results = Results(output)
 # ## The rules of the verdicts
 # Written down before the planned runs began. Where the note says *about*, it is given some room:
 #
-# - A promised **size** holds within 1% of 124 million parameters; a promised **share or change** (8%, 25%, 60%) within a
-#   fifth of itself.
-# - A promised **speed** is tokens a second more than `d12`'s. It holds where the whole interval lies above two thirds of
-#   the promise, is broken where the whole interval lies below, and is open otherwise.
+# - A promised **size** holds within 1% of 124 million parameters; a promised **share or change** (8%, 25%, 60%) within
+#   a fifth of itself.
+# - A promised **speed** is tokens a second more than `d12`'s. It holds where the whole interval lies above two thirds
+#   of the promise, is broken where the whole interval lies below, and is open otherwise.
 # - Everything else has its rule beside it.
 
 # %%
@@ -234,7 +234,8 @@ results.claim(
     "S1-7",
     "supported" if all(fell) else "inconclusive" if any(fell) else "refuted",
     reason=f"{percent(min(changes))} to {percent(max(changes))} in bytes kept for backward, at {LENGTHS[0]} and "
-    f"{LENGTHS[1]} tokens, with and without attention's weights; without the two norms {percent(min(plain_changes))} to "
+    f"{LENGTHS[1]} tokens, with and without attention's weights; without the two norms "
+    f"{percent(min(plain_changes))} to "
     f"{percent(max(plain_changes))}. Peak memory of an accelerator was not measured",
 )
 
@@ -268,15 +269,16 @@ others = [k for k in range(2, other.n_head) if not refusal("d12_mlp3x", n_head=o
 results.claim(
     "S1-12",
     "supported" if 4 in groups["d12"] and not groups["d12_mlp3x"] else "refuted",
-    reason=f"12 heads can share {', '.join(map(str, groups['d12']))} keys and values; 13 is prime, and can share one or "
+    reason=f"12 heads can share {', '.join(map(str, groups['d12']))} keys and values; 13 is prime, and can "
+    "share one or "
     f"none. Twelve are not the only way out: 16 heads of {other.d_head} at the wider stream can share "
     f"{', '.join(map(str, others))}",
 )
 
 # %% [markdown]
 # S1-13: the model with a ratio of 2 as the note gives it. It holds if the model can be built, with about 124 million
-# parameters. S1-14: the remedy for a worse loss. More width is more model; it is a remedy if neither parameters nor FLOPs
-# grow by more than 2% over `d12`.
+# parameters. S1-14: the remedy for a worse loss. More width is more model; it is a remedy if neither parameters nor
+# FLOPs grow by more than 2% over `d12`.
 
 # %%
 refused = refusal("custom_mlp2x")
@@ -309,9 +311,9 @@ results.claim(
 
 # %% [markdown]
 # S1-17 and S1-18 by the list of published models. A gated MLP of ratio $r$ has the parameters of a plain one of
-# $\tfrac32 r$. S1-17 holds if, of the models that the note cites (LLaMA and PaLM), one has less than a plain ratio of 4,
-# by more than 5%. S1-18 holds if LLaMA is wider, by more than 5%, than the model of its size with a plain ratio of 4 in
-# the list, *and* its MLP has fewer parameters at its own width.
+# $\tfrac32 r$. S1-17 holds if, of the models that the note cites (LLaMA and PaLM), one has less than a plain ratio of
+# 4, by more than 5%. S1-18 holds if LLaMA is wider, by more than 5%, than the model of its size with a plain ratio of
+# 4 in the list, *and* its MLP has fewer parameters at its own width.
 
 # %%
 by_name = {m.model: m for m in MODELS}
@@ -328,7 +330,8 @@ llama, peer = by_name["LLaMA 7B"], by_name["Pythia 6.9B"]
 results.claim(
     "S1-18",
     "supported" if llama.d_model > 1.05 * peer.d_model and equivalents["LLaMA 7B"] < 0.95 * 4 else "refuted",
-    reason=f"LLaMA 7B is {llama.d_model:,} wide, {peer.model} with a plain MLP of {peer.ratio:g} is {peer.d_model:,}; with "
+    reason=f"LLaMA 7B is {llama.d_model:,} wide, {peer.model} with a plain MLP of {peer.ratio:g} is "
+    f"{peer.d_model:,}; with "
     f"its third matrix LLaMA's MLP has the parameters of a plain ratio of {equivalents['LLaMA 7B']:.2f}",
 )
 
@@ -369,7 +372,8 @@ for run in speed_runs.values():
     if arm not in slices:
         slices[arm] = describe(model, run.manifest["corpus"]["vocabulary"], length)
 repeats = sorted(set.intersection(*(set(p) for p in paces.values())))
-assert {"d12", "d12_mlp3x", "d12_mlp3x_plain", "d12_eager", "d12_mlp3x_eager"} <= paces.keys() and repeats
+assert {"d12", "d12_mlp3x", "d12_mlp3x_plain", "d12_eager", "d12_mlp3x_eager"} <= paces.keys()
+assert repeats, "step-time: no repetition has ended with every model"
 a_run = next(iter(speed_runs.values())).manifest
 slice_layers, batch = a_run["spec"]["model"]["n_layer"], a_run["spec"]["train"]["batch_size"]
 CPU = all(run.manifest["environment"]["device"] == "cpu" for run in speed_runs.values())
@@ -379,6 +383,11 @@ MACHINE = "a processor" if CPU else "an accelerator"
 def speed(arm: str, against: str = "d12") -> stats.Estimate:
     """Tokens a second more than another arm's, as a share, paired by repetition."""
     return stats.estimate([paces[against][s] / paces[arm][s] - 1 for s in repeats])
+
+
+def gigaflops(arm: str) -> float:
+    """FLOP/s of an arm's training steps, mean over repetitions, in billions."""
+    return float(np.mean([slices[arm].work() * batch * length / paces[arm][s] for s in repeats])) / 1e9
 
 
 def sliced_speed(arm: str) -> float:
@@ -414,7 +423,8 @@ speed_claim(
 speed_claim(
     "S1-11",
     "d12_mlp3x_swiglu",
-    f", as the third matrix adds {totals['d12_mlp3x_swiglu'] / totals['d12'] - 1:.0%} parameters. A promise of speed *and* "
+    f", as the third matrix adds {totals['d12_mlp3x_swiglu'] / totals['d12'] - 1:.0%} parameters. A promise "
+    "of speed *and* "
     "convergence: without the one it is broken, whatever the other; convergence was not measured",
 )
 
@@ -423,8 +433,11 @@ speed_claim(
 # against `d12`, so that the shapes of the matrices are all that differs.
 
 # %%
-rates = {arm: {s: slices[arm].work() * batch * length / paces[arm][s] for s in repeats} for arm in paces}
-rate = stats.estimate([rates["d12_mlp3x_plain"][s] / rates["d12"][s] - 1 for s in repeats])
+rate = stats.estimate(
+    (1 + sliced_speed("d12_mlp3x_plain")) ** -1
+    * np.array([paces["d12"][s] / paces["d12_mlp3x_plain"][s] for s in repeats])
+    - 1
+)
 results.claim(
     "S1-15",
     decided(rate),
@@ -432,8 +445,7 @@ results.claim(
     interval=rate.interval,
     n=rate.n,
     unit="more FLOP/s than d12 (a share)",
-    reason=f"whole steps of {WHERE}: "
-    f"{np.mean(list(rates['d12_mlp3x_plain'].values())) / 1e9:,.0f} GFLOP/s against {np.mean(list(rates['d12'].values())) / 1e9:,.0f}",
+    reason=f"whole steps of {WHERE}: {gigaflops('d12_mlp3x_plain'):,.0f} GFLOP/s against {gigaflops('d12'):,.0f}",
 )
 
 # %% [markdown]
@@ -460,10 +472,10 @@ results.table(
             {
                 "model": arm,
                 "seconds a step": f"{np.mean(list(paces[arm].values())):.2f}",
-                "GFLOP/s": f"{np.mean(list(rates[arm].values())) / 1e9:,.0f}",
+                "GFLOP/s": f"{gigaflops(arm):,.0f}",
                 "promised": percent(PROMISED[arm]) if arm in PROMISED else "–",
-                "computed, 12 layers": percent(computed_speed(arm, LENGTHS[0]), 1),
-                "computed, as measured": percent(sliced_speed(arm), 1),
+                "computed, 12 layers": "–" if arm == "d12" else percent(computed_speed(arm, LENGTHS[0]), 1),
+                "computed, as timed": "–" if arm == "d12" else percent(sliced_speed(arm), 1),
                 "measured": "–"
                 if arm == "d12"
                 else percent(speeds[arm].mean, 1)
@@ -472,7 +484,8 @@ results.table(
             for arm in compiled
         ]
     ),
-    caption=f"Tokens a second more than d12. Computed: if time were FLOPs, for the whole model at {LENGTHS[0]} tokens and for "
+    caption="Tokens a second more than d12. Computed: if time were FLOPs, for the whole model at "
+    f"{LENGTHS[0]} tokens and for "
     f"the slice that was timed. Measured: {WHERE}, median of the steps after the first, mean over {len(repeats)} "
     "repetitions in turn, 95% interval.",
 )
@@ -539,7 +552,8 @@ results.figure(
         f"Speed of {len(speeds)} models against d12: what the note promises, what FLOPs give, what was measured.",
         "Seconds of each step of d12 and of the 3x model, with and without compilation, a line a repetition.",
     ],
-    caption=f"Left: speed against d12; computed for the slice that was timed; bars are 95% intervals over {len(repeats)} "
+    caption="Left: speed against d12; computed for the slice that was timed; bars are 95% intervals over "
+    f"{len(repeats)} "
     f"repetitions. Right: every step; the first ones compile where nothing is in the cache. {WHERE}.",
     experiment="step-time",
 )
@@ -606,7 +620,8 @@ results.table(
             for shape, norm in product(SHAPES, NORMS)
         ]
     ),
-    caption=f"Validation loss after the last step, nats per token. Differences paired by seed, 95% intervals; negative is "
+    caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% "
+    "intervals; negative is "
     f"better. {counted(seeds)}, profile {profile}.",
 )
 results.table(
@@ -617,7 +632,8 @@ results.table(
             for k, v in effects.items()
         ]
     ),
-    caption=f"Effects on the final validation loss, nats per token, averaged over what else is crossed. {counted(seeds)}, "
+    caption="Effects on the final validation loss, nats per token, averaged over what else is crossed. "
+    f"{counted(seeds)}, "
     f"profile {profile}, 95% intervals.",
 )
 
@@ -681,7 +697,8 @@ results.figure(
         "Final validation loss of three shapes, with the norms on and off.",
         "Change of the final loss by both changes at once, by the shape, by the narrower MLP and by the norms.",
     ],
-    caption=f"Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% interval over {counted(seeds)}. "
+    caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% "
+    f"interval over {counted(seeds)}. "
     f"Profile {profile}.",
     experiment="three-x",
 )
@@ -689,11 +706,11 @@ results.figure(
 # %% [markdown]
 # ## Measured: which learning rates still work
 # *Sensitivity* of a kind of model, by seed: how far the final losses over the grid of learning rates lie above its own
-# best on average, where no loss counts for more than the untrained model's. *Largest that works*: the largest rate up to
-# which every final loss is within a quarter of a nat of its own best.
+# best on average, where no loss counts for more than the untrained model's. *Largest that works*: the largest rate up
+# to which every final loss is within a quarter of a nat of its own best.
 #
-# S1-19: the hybrid post-norm *stabilises* if sensitivity is lower with it, on average over QK norm off and on. S1-20: QK
-# norm *improves training* if sensitivity or the best loss is lower with it and neither is higher.
+# S1-19: the hybrid post-norm *stabilises* if sensitivity is lower with it, on average over QK norm off and on. S1-20:
+# QK norm *improves training* if sensitivity or the best loss is lower with it and neither is higher.
 
 # %%
 swept = frames("stability")
@@ -748,6 +765,10 @@ results.claim(
     unit="nats of sensitivity to the learning rate, with minus without",
     reason=f"{GRID}. Its best loss changes by {found['post', 'best'].signed(3)} nats",
 )
+ALONE = " and ".join(
+    f"{effect(best, [pair]).signed(3)} {beside}"
+    for pair, beside in zip(QK, ("by itself", "beside post-norm"), strict=True)
+)
 sides = [found["qk", what].side() for what in ("sensitivity", "best")]
 results.claim(
     "S1-20",
@@ -756,7 +777,8 @@ results.claim(
     interval=found["qk", "best"].interval,
     n=found["qk", "best"].n,
     unit="nats of its best loss, with minus without",
-    reason=f"{GRID}. Sensitivity changes by {found['qk', 'sensitivity'].signed(3)} nats. The largest attention logit is in "
+    reason=f"{GRID}. {ALONE}. Sensitivity changes by {found['qk', 'sensitivity'].signed(3)} nats. The largest "
+    "attention logit is in "
     "no log",
 )
 
@@ -767,6 +789,10 @@ def spike(frame: pd.DataFrame) -> float:
     return float(kept.max() / kept.median())
 
 
+spikes = {
+    kind: float(np.median([spike(swept[f"{kind}-lr{lr:g}"][s]) for lr, s in product(grid, stable_seeds)]))
+    for kind in KINDS
+}
 results.table(
     "stability",
     pd.DataFrame(
@@ -778,13 +804,15 @@ results.table(
                 "largest rate that works": " / ".join(
                     "none" if math.isnan(rate) else f"{rate:g}" for rate in works[kind]
                 ),
-                "gradient spikes": f"{np.median([spike(swept[f'{kind}-lr{lr:g}'][s]) for lr in grid for s in stable_seeds]):.1f}",
+                "gradient spikes": f"{spikes[kind]:.1f}",
             }
             for kind, label in KINDS.items()
         ]
     ),
-    caption="Losses in nats per character. Sensitivity with its 95% interval. Largest rate up to which the final loss stays "
-    f"within {WITHIN} nats of its own best, seed by seed. Spikes: largest gradient norm over the median, after a fifth of the "
+    caption="Losses in nats per character. Sensitivity with its 95% interval. Largest rate up to which the "
+    "final loss stays "
+    f"within {WITHIN} nats of its own best, seed by seed. Spikes: largest gradient norm over the median, "
+    "after a fifth of the "
     f"steps, median over runs. {GRID}.",
 )
 
@@ -841,11 +869,11 @@ results.figure(
 
 # %% [markdown]
 # ## Measured: a divergence, forced, and its cures
-# A run has *diverged* if it ends above where it began, or not finite. It is *cured* if it ends within 0.25 nats of the run
-# of its seed with a hundredth of the learning rate. Between the two it stays finite and learns next to nothing.
+# A run has *diverged* if it ends above where it began, or not finite. It is *cured* if it ends within 0.25 nats of the
+# run of its seed with a thousandth of the learning rate. Between the two it stays finite and learns next to nothing.
 #
-# S1-21: holds if one of the note's three cures (half the rate, bf16, clipping) cures every seed; does not if none of them
-# cures any.
+# S1-21: holds if one of the note's three cures (half the rate, bf16, clipping) cures every seed; does not if none of
+# them cures any.
 
 # %%
 ill = frames("divergence")
@@ -856,16 +884,17 @@ CURES = {
     "bf16": "bf16",
     "clip": "clipping at 1",
     "decay": "decay to zero",
-    "hundredth": "a hundredth",
+    "thousandth": "a thousandth",
 }
 paths = {cure: {s: losses(ill[cure][s]) for s in ill_seeds} for cure in CURES}
 diverged = {cure: sum(path.iloc[-1] > path.iloc[0] for path in by_seed.values()) for cure, by_seed in paths.items()}
 cured = {
-    cure: sum(by_seed[s].iloc[-1] <= paths["hundredth"][s].iloc[-1] + WITHIN for s in ill_seeds)
+    cure: sum(by_seed[s].iloc[-1] <= paths["thousandth"][s].iloc[-1] + WITHIN for s in ill_seeds)
     for cure, by_seed in paths.items()
 }
 theirs = ("half", "bf16", "clip")
 forced = diverged["none"] == len(ill_seeds)
+ill_rate = next(p.spec.train.learning_rate for p in plans["divergence"])
 results.claim(
     "S1-21",
     "inconclusive"
@@ -895,10 +924,9 @@ results.table(
             for cure, label in CURES.items()
         ]
     ),
-    caption=f"A constant learning rate of {ill_rate:g}, float32, no clipping, and one change at a time. Validation loss in nats per "
-    f"character, seed by seed. Profile {profile}."
-    if (ill_rate := next(p.spec.train.learning_rate for p in plans["divergence"]))
-    else "",
+    caption=f"A constant learning rate of {ill_rate:g}, float32, no clipping, and one change at a time. "
+    "Validation loss in "
+    f"nats per character, seed by seed. Profile {profile}.",
 )
 
 
@@ -946,7 +974,8 @@ results.claim(
     "S1-24",
     "supported" if len(training) == len(drops) else "refuted",
     n=1,
-    reason=f"{len(training)} of {len(drops)} combinations train; the smallest fall of the loss is {min(drops.values()):.2f} nats",
+    reason=f"{len(training)} of {len(drops)} combinations train; the smallest fall of the loss is "
+    f"{min(drops.values()):.2f} nats",
 )
 manifests = {name: run.manifest for name, run in runs["combinations"].items()}
 twins = [(name, name.replace("default-", "r4-", 1)) for name in manifests if name.startswith("default-")]
@@ -960,7 +989,8 @@ results.claim(
     "S1-23",
     "supported" if len(same) == len(twins) else "refuted",
     n=1,
-    reason=f"{len(same)} of {len(twins)} pairs are the same run, to the last digit of every logged loss and gradient norm",
+    reason=f"{len(same)} of {len(twins)} pairs are the same run, to the last digit of every logged loss and "
+    "gradient norm",
 )
 
 # %% [markdown]
@@ -968,6 +998,11 @@ results.claim(
 
 # %%
 DASH = "–"
+
+
+def hundredfold(one: stats.Estimate) -> tuple[float, float] | None:
+    """The interval of a share, in percent."""
+    return None if one.interval is None else (100 * one.interval[0], 100 * one.interval[1])
 
 
 def measured(one: stats.Estimate, digits: int = 1) -> str:
@@ -1005,7 +1040,8 @@ results.table(
         ],
         columns=["d12_mlp3x against d12", "promised", "computed", "measured"],
     ),
-    caption=f"Computed for twelve layers and {LONG} tokens. Speed is tokens a second, measured with {WHERE}, {len(repeats)} repetitions; "
+    caption=f"Computed for twelve layers and {LONG} tokens. Speed is tokens a second, measured with "
+    f"{WHERE}, {len(repeats)} repetitions; "
     f"the loss with small models, {counted(seeds)}. 95% intervals.",
 )
 for arm in compiled[1:]:
@@ -1015,7 +1051,7 @@ for arm in compiled[1:]:
         100 * speeds[arm].mean,
         "%",
         digits=1,
-        interval=speeds[arm].interval and tuple(100 * e for e in speeds[arm].interval),
+        interval=hundredfold(speeds[arm]),
     )
     results.number(f"computed-{name}", 100 * computed_speed(arm), "%", digits=1)
 results.number("slice-layers", slice_layers)
@@ -1037,27 +1073,26 @@ results.number("mlp-share-blocks", 100 * shares[LONG, False], "%", digits=0)
 results.number("more-work", 100 * (costs["d12_mlp3x", LONG].work() / costs["d12", LONG].work() - 1), "%", digits=1)
 results.number("work-base", costs["d12", LONG].work() / MILLION, "million", digits=1)
 results.number("work-narrow", costs["d12_mlp3x", LONG].work() / MILLION, "million", digits=1)
+results.number("fewer-grouped", 100 * (1 - totals["d12_mlp3x_gqa"] / totals["d12"]), "%", digits=0)
 results.number("attention-growth", 100 * ((narrow.d_model / base.d_model) ** 2 - 1), "%", digits=0)
 results.number("small-width", three_spec["model"]["d_model"])
 results.number("small-layers", three_spec["model"]["n_layer"])
 results.number("small-steps", three_spec["train"]["steps"], "steps")
 results.number("seeds", len(seeds), "seeds")
-results.number(
-    "loss-both", 100 * whole.mean, "%", digits=1, interval=whole.interval and tuple(100 * e for e in whole.interval)
-)
+results.number("loss-both", 100 * whole.mean, "%", digits=1, interval=hundredfold(whole))
 results.number(
     "loss-shape",
     100 * shape_only.mean,
     "%",
     digits=1,
-    interval=shape_only.interval and tuple(100 * e for e in shape_only.interval),
+    interval=hundredfold(shape_only),
 )
 results.number(
     "loss-norms",
     100 * norms_only.mean,
     "%",
     digits=1,
-    interval=norms_only.interval and tuple(100 * e for e in norms_only.interval),
+    interval=hundredfold(norms_only),
 )
 results.number("one-percent-sigmas", sigmas, digits=1, reason="one seed has no spread")
 results.number("rates", len(grid))
