@@ -3,12 +3,14 @@
 import datetime
 import html
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis import evidence, markup, mathml, notebook, text
 from analysis.claims import Ledger
 from analysis.post import Post, Rendered
+from runner.spec import from_dict
 
 Files = dict[str, bytes | Path]  # where in the pages → what stands there
 
@@ -154,11 +156,13 @@ def proofs(folders: dict[tuple[str, str], Path]) -> Files:
 
 
 def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]]) -> str:
-    varies = _varying([m["spec"] for m in manifests])
+    flats = [
+        _flat(asdict(from_dict(m["spec"], f"{run}/manifest.json"))) for run, m in zip(runs, manifests, strict=True)
+    ]
+    varies = [key for key in flats[0] if len({json.dumps(flat[key]) for flat in flats}) > 1]
     columns = ["run", *(path.rsplit(".", 1)[-1] for path in varies), "spec", "status", "files"]
     rows = [f"| {' | '.join(columns)} |", f"|:--|{'--:|' * len(varies)}:--|:--|:--|"]
-    for run, manifest in zip(runs, manifests, strict=True):
-        flat = _flat(manifest["spec"])
+    for run, manifest, flat in zip(runs, manifests, flats, strict=True):
         links = " · ".join(
             f"[{name.split('.')[0]}]({run.name}/{name})" for name in evidence.DOWNLOADS if (run / name).is_file()
         )
@@ -223,13 +227,8 @@ def _several(manifests: list[dict[str, Any]], *path: str) -> str:
 
 
 def _flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted path."""
     flat: dict[str, Any] = {}
     for key, value in spec.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _varying(specs: list[dict[str, Any]]) -> list[str]:
-    """The settings in which the runs differ."""
-    flats = [_flat(spec) for spec in specs]
-    return [key for key in (flats[0] if flats else {}) if len({json.dumps(flat.get(key)) for flat in flats}) > 1]

@@ -153,7 +153,7 @@ results.table(
                 "M parameters": f"{costs[name, LONG].total() / MILLION:.1f}",
                 "M FLOPs a token": f"{costs[name, LONG].work() / MILLION:.0f}",
                 "MLP's share": f"{costs[name, LONG].flops['mlp'] / costs[name, LONG].work():.0%}",
-                "MB kept a sequence": f"{costs[name, LONG].activation / MILLION:.0f}",
+                "MB kept a sequence": f"{costs[name, LONG].activation / MILLION:,.0f}",
                 "KV bytes a token": f"{costs[name, LONG].kv_cache:,}",
             }
             for name in NAMES
@@ -424,7 +424,7 @@ speed_claim(
     "S1-11",
     "d12_mlp3x_swiglu",
     f", as the third matrix adds {totals['d12_mlp3x_swiglu'] / totals['d12'] - 1:.0%} parameters. A promise "
-    "of speed *and* "
+    "of speed and "
     "convergence: without the one it is broken, whatever the other; convergence was not measured",
 )
 
