@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from analysis import markup, text
 from analysis.pages import Files, front
 from analysis.results import NUMERIC
@@ -23,6 +21,8 @@ NOTES = {
 
 def pages(folder: Path, where: str) -> Files:
     """The page and the files that it offers; a file that no benchmark wrote is a `UserError`."""
+    import pyarrow.parquet as pq  # slow to import, for the one page that needs it
+
     files: Files = {}
     parts = [
         front(title="Speed", description="What training costs here, beside a plain loop.", hide=["toc"])
