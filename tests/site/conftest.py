@@ -23,7 +23,6 @@ COPIED = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs all of this folder, so that the site is built once."""
     for item in items:
