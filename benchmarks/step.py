@@ -112,13 +112,11 @@ STEP_COLUMNS: Columns = {
     "r": lambda r: f"{r['mlp_ratio']:g}",
     "what": lambda r: r["what"],
     "s/step": lambda r: f"{r['seconds']:.2f}",
-    "fastest": lambda r: f"{r['fastest']:.2f}",
     "tokens/s": lambda r: f"{r['tokens_per_second']:,.0f}",
     "GFLOP/s": lambda r: f"{r['flops_per_second'] / 1e9:,.0f}",
     "of peak": lambda r: f"{r['peak_share']:.0%}",
     "peak GB": lambda r: f"{r['peak_bytes'] / 1e9:.1f}",
     "times faster": lambda r: f"{r['speedup']:.2f}",
-    "by fastest": lambda r: f"{r['speedup_of_fastest']:.2f}",
     "others' cores": lambda r: f"{r['others']:.2f}",
 }
 

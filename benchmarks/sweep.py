@@ -1,4 +1,5 @@
-"""The whole laptop sweep, ours in real processes, against the plain loop one run after another."""
+"""The whole laptop sweep, ours in real processes, against the plain loop one run after another, and against all seeds
+of a ratio stacked into one program."""
 
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks import stacked
 from benchmarks.stepper import LAPTOP, Others, stepper
 
 RATIOS, SEEDS = (1.0, 2.0, 3.0, 4.0, 5.0), 5
@@ -63,6 +65,23 @@ def reference(steps: int) -> tuple[float, float]:
     return statistics.mean(medians), others.cores
 
 
+def together(steps: int, timed: int, cache: str) -> tuple[float, float]:
+    """Seconds of the whole sweep with the seeds of a ratio in one program: its first step, which compiles, and `timed`
+    others, extrapolated; and others' cores."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    total = 0.0
+    with Others() as others:
+        for ratio in RATIOS:
+            step = stacked.stepper(replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1], SEEDS)
+            seconds = []
+            for i in range(timed + 1):
+                start = time.perf_counter()
+                step(i)
+                seconds.append(time.perf_counter() - start)
+            total += seconds[0] + (steps - 1) * statistics.median(seconds[1:])
+    return total, others.cores
+
+
 def rows(steps: int, reference_steps: int, console: Console) -> list[dict[str, Any]]:
     """The plain loop is timed before, between and after ours, and its least disturbed time is extrapolated."""
     workers, runs = os.cpu_count() or 1, len(RATIOS) * SEEDS
@@ -72,14 +91,17 @@ def rows(steps: int, reference_steps: int, console: Console) -> list[dict[str, A
             status.update(f"reference, {reference_steps} steps a ratio")
             parts.append(reference(reference_steps))
             status.update(f"ours, {name}: {runs} runs of {steps} steps on {workers} processes")
-            times[name] = ours(steps, workers, cache)
+            times[f"ours, {workers} processes, {name}"] = ours(steps, workers, cache)
         status.update(f"reference, {reference_steps} steps a ratio")
         parts.append(reference(reference_steps))
+        status.update(f"{SEEDS} seeds stacked, {reference_steps} steps a ratio")
+        label = f"{SEEDS} seeds stacked in one program (from {reference_steps} steps a ratio)"
+        times[label] = together(steps, reference_steps, f"{cache}/stacked")
     seconds, cores = min(parts)
     base = seconds * runs * steps
     label = f"plain loop, {torch.get_num_threads()} threads (from {reference_steps} steps a ratio)"
     table = [{"what": label, "seconds": base, "speedup": 1.0, "others": cores, "runs": runs, "steps": steps}]
     for name, (seconds, cores) in times.items():
-        row = {"what": f"ours, {workers} processes, {name}", "seconds": seconds, "speedup": base / seconds}
+        row = {"what": name, "seconds": seconds, "speedup": base / seconds}
         table.append({**row, "others": cores, "runs": runs, "steps": steps})
     return table

@@ -1,0 +1,46 @@
+"""All seeds of a ratio as one program: `torch.func` over stacked weights, what a sweep could do instead of processes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+
+from benchmarks.reference import Reference
+from benchmarks.stepper import VOCAB
+from runner.optimizer import learning_rate
+from runner.spec import ModelSpec, TrainSpec
+
+
+def stepper(model: ModelSpec, train: TrainSpec, seeds: int) -> Callable[[int], list[float]]:
+    """A function of a step's number that trains it for every seed and gives their losses: compiled, in bfloat16 with
+    float32 masters, clipped seed by seed."""
+    models = []
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        models.append(Reference(model, VOCAB))
+    masters = {name: p.detach() for name, p in stack_module_state(models)[0].items()}  # [seed, …]
+
+    def loss(weights: dict[str, Tensor], x_BT: Tensor, y_BT: Tensor) -> Tensor:
+        return functional_call(models[0], {name: p.bfloat16() for name, p in weights.items()}, (x_BT, y_BT))
+
+    gradients = torch.compile(vmap(grad_and_value(loss), randomness="different"))
+    matrices = [p for p in masters.values() if p.ndim > 2]
+    vectors = [p for p in masters.values() if p.ndim <= 2]
+    groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
+    generator = torch.Generator().manual_seed(0)
+    x_SBT, y_SBT = torch.randint(VOCAB, (2, seeds, train.batch_size, model.block_size), generator=generator)
+
+    def step(number: int) -> list[float]:
+        for group in adamw.param_groups:
+            group["lr"] = learning_rate(train, number)
+        found, losses_S = gradients(masters, x_SBT, y_SBT)
+        squares_S = torch.stack([g.flatten(1).square().sum(1) for g in found.values()]).sum(0)
+        scale_S = (train.grad_clip / (squares_S.sqrt() + 1e-6)).clamp(max=1.0)
+        for name, p in masters.items():
+            p.grad = found[name] * scale_S.view(-1, *[1] * (p.ndim - 1))
+        adamw.step()
+        return losses_S.tolist()
+
+    return step
