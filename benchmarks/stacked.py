@@ -1,4 +1,4 @@
-"""All seeds of a ratio as one program, by `torch.func` over stacked weights: what a sweep could do without processes."""
+"""All seeds of a ratio as one program, by `torch.func` over stacked weights: a sweep without processes."""
 
 from collections.abc import Callable
 

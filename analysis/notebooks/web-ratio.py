@@ -141,8 +141,7 @@ results.figure(
 planned = experiment.load("web-ratio").plans("paper")[0].spec
 would = planned.train.steps * planned.train.batch_size * planned.model.block_size
 schedule = 600_000 * 491_520
-text = f"the paper profile would see {would:,}, and 64 times that are {would * 64 / schedule:.3f} of "
-"nanoGPT's schedule for GPT-2"
+reading = f"{would * 64 / schedule:.3f} of nanoGPT's schedule for GPT-2"
 if spec["data"]["corpus"] == "openwebtext":
     results.claim(
         "S0-13",
@@ -156,7 +155,7 @@ else:
         "not tested",
         reason=f"it takes OpenWebText and an accelerator. These runs see {budget['tokens']:,} tokens of "
         f"{spec['data']['corpus']}; "
-        f"{text}",
+        f"the paper profile would see {would:,}, and 64 times that are {reading}",
     )
 results.number("web-runs", len(runs), "runs")
 results.number("web-seeds", len(complete), "seeds")
