@@ -169,6 +169,9 @@ results.number("web-side", slope.side())
 results.number(
     "web-widest", differences[ratios[-1]].mean, "bits a byte", digits=3, interval=differences[ratios[-1]].interval
 )
+others = [ratio for ratio in ratios if ratio != REFERENCE]
+results.number("web-others", len(others))
+results.number("web-undecided", sum(differences[ratio].side() == 0 for ratio in others))
 results.number(
     "web-narrowest", differences[ratios[0]].mean, "bits a byte", digits=3, interval=differences[ratios[0]].interval
 )
