@@ -5,7 +5,6 @@ from pathlib import Path
 
 from analysis import markup, text
 from analysis.pages import Files, front
-from analysis.results import NUMERIC
 from runner.errors import UserError
 
 ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
@@ -37,13 +36,14 @@ def pages(folder: Path, where: str) -> Files:
         if missing:
             raise UserError(f"{where}/{name}.parquet has no {missing[0]}: make it again with: make bench")
         columns, rows = json.loads(about["columns"]), json.loads(about["rows"])
-        numeric = [all(NUMERIC.fullmatch(row[i]) for row in rows) for i in range(len(columns))]
-        table = markup.table({"caption": "", "columns": columns, "numeric": numeric, "rows": rows})
-        parts.append(
-            f"## {text.escape(about['title'][:1].upper() + about['title'][1:])}\n\n{NOTES.get(name, '')}\n\n{table}\n\n"
-            f'<p class="caption" markdown="span">{text.escape(about["machine"])}; {text.escape(about["versions"])}; '
-            f"{about['date']}, commit `{about['commit']}`. [{name}.parquet](speed/{name}.parquet)</p>"
+        caption = (
+            f"{text.escape(about['machine'])}, {text.escape(about['versions'])}, {about['date']}, commit "
+            f"`{about['commit']}`. [{name}.parquet](speed/{name}.parquet)"
         )
+        numeric = [column != "what" for column in columns]  # as on the terminal
+        table = markup.table({"caption": caption, "columns": columns, "numeric": numeric, "rows": rows})
+        title = text.escape(about["title"][:1].upper() + about["title"][1:])
+        parts.append(f"## {title}\n\n{NOTES.get(name, '')}\n\n{table}")
         files[f"speed/{name}.parquet"] = found[name]
     if not found:
         parts.append("Nothing has been measured here yet.")

@@ -23,8 +23,8 @@ Columns = dict[str, Callable[[Row], str]]  # heading → how a row shows it
 def report(name: str, title: str, rows: list[Row], columns: Columns, console: Console) -> None:
     """Print the rows, and write them as `results/<name>.parquet`; its metadata holds the table as it was printed."""
     shown = [[form(row) for form in columns.values()] for row in rows]
-    caption = f"{os.cpu_count()} cores, torch {version('torch')}, tiktoken {version('tiktoken')}"
-    grid = Table(title=title, caption=caption)
+    versions = f"torch {version('torch')}, tiktoken {version('tiktoken')}"
+    grid = Table(title=title, caption=f"{os.cpu_count()} cores, {versions}")
     for heading in columns:
         grid.add_column(heading, justify="left" if heading == "what" else "right")
     for cells in shown:
@@ -36,7 +36,7 @@ def report(name: str, title: str, rows: list[Row], columns: Columns, console: Co
         "columns": json.dumps(list(columns)),
         "rows": json.dumps(shown),
         "machine": environment(resolve({}))["machine"],
-        "versions": caption,
+        "versions": versions,
         "commit": commit(FOLDER.parent),
         "date": datetime.now(UTC).date().isoformat(),
     }
