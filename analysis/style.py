@@ -17,9 +17,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.ticker import LogFormatter
+
+from analysis import stats
 
 PANEL = (4.8, 3.5)
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
@@ -72,6 +76,15 @@ def ink() -> str:
 def muted() -> str:
     """For what should stand back: reference lines, notes."""
     return _current.muted
+
+
+def band(ax: Axes, losses: pd.DataFrame, colour: str) -> float:
+    """A line, the mean of `losses` [x, seed] over seeds, in the band of its interval; returns where it ends."""
+    mean = losses.mean(axis=1)
+    half = np.array([stats.estimate(row).half_width or 0.0 for row in losses.to_numpy()])
+    ax.plot(losses.index, mean, color=colour)
+    ax.fill_between(losses.index, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
+    return float(mean.iloc[-1])
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:

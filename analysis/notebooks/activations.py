@@ -153,11 +153,7 @@ def draw_curves(ax: Axes) -> None:
     lines = []
     for colour, arm in zip(style.colours(len(arms)), arms, strict=True):
         losses = curves[arm][curves[arm].index >= spec["train"]["steps"] / 10]
-        mean = losses.mean(axis=1)
-        half = np.array([stats.estimate(row).half_width or 0.0 for row in losses.to_numpy()])
-        ax.plot(losses.index, mean, color=colour)
-        ax.fill_between(losses.index, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
-        lines.append((float(mean.iloc[-1]), NAMES[arm], colour))
+        lines.append((style.band(ax, losses, colour), NAMES[arm], colour))
     ax.set(title="Validation loss", xlabel="step", ylabel="loss (bits per byte)")
     style.end_labels(ax, lines)
 

@@ -99,12 +99,7 @@ def draw_mean(ax: Axes, split: str, title: str, *, low: float = 0, log_scale: bo
     """A line a ratio from step `low` on: the mean over seeds, with the band of its interval."""
     ends = []
     for colour, (r, losses) in zip(style.colours(len(ratios)), curves(split).items(), strict=True):
-        losses = losses[losses.index >= low]
-        mean = losses.mean(axis=1)
-        half = np.array([stats.estimate(row).half_width or 0.0 for row in losses.to_numpy()])
-        ax.plot(losses.index, mean, color=colour)
-        ax.fill_between(losses.index, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
-        ends.append((float(mean.iloc[-1]), label(r), colour))
+        ends.append((style.band(ax, losses[losses.index >= low], colour), label(r), colour))
     ax.set(title=title, xlabel="step", ylabel="loss (nats per character)")
     if log_scale:
         ax.set(xscale="log", yscale="log", ylabel="loss (nats per character, log scale)", xlabel="step (log scale)")

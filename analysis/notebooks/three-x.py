@@ -64,13 +64,17 @@ def about(value: float, promised: float) -> bool:
     return abs(value - promised) <= SHARE * abs(promised)
 
 
-def decided(estimate: stats.Estimate, bar: float = 0.0) -> str:
-    """Above the bar is what the note says."""
-    return {1: "supported", 0: "inconclusive", -1: "refuted"}[estimate.side(bar)]
+def decided(estimate: stats.Estimate, bar: float = 0.0, good: int = 1) -> str:
+    """Above the bar is what the note says, or below it where `good` is -1."""
+    return {good: "supported", 0: "inconclusive", -good: "refuted"}[estimate.side(bar)]
 
 
 def percent(share: float, digits: int = 0) -> str:
     return f"{share:+.{digits}%}".replace("-", "−")
+
+
+def measured(one: stats.Estimate, digits: int = 1) -> str:
+    return percent(one.mean, digits) + (f" ± {one.half_width:.{digits}%}" if one.half_width is not None else "")
 
 
 # %% [markdown]
@@ -142,6 +146,7 @@ def computed_speed(name: str, length: int = LONG) -> float:
     return costs["d12", length].work() / costs[name, length].work() - 1
 
 
+more_work = costs["d12_mlp3x", LONG].work() / costs["d12", LONG].work() - 1
 results.table(
     "models",
     pd.DataFrame(
@@ -234,9 +239,8 @@ results.claim(
     "S1-7",
     "supported" if all(fell) else "inconclusive" if any(fell) else "refuted",
     reason=f"{percent(min(changes))} to {percent(max(changes))} in bytes kept for backward, at {LENGTHS[0]} and "
-    f"{LENGTHS[1]} tokens, with and without attention's weights; without the two norms "
-    f"{percent(min(plain_changes))} to "
-    f"{percent(max(plain_changes))}. Peak memory of an accelerator was not measured",
+    f"{LENGTHS[1]} tokens, with and without attention's weights; without the two norms {percent(min(plain_changes))} "
+    f"to {percent(max(plain_changes))}. Peak memory of an accelerator was not measured",
 )
 
 # %% [markdown]
@@ -269,9 +273,8 @@ others = [k for k in range(2, other.n_head) if not refusal("d12_mlp3x", n_head=o
 results.claim(
     "S1-12",
     "supported" if 4 in groups["d12"] and not groups["d12_mlp3x"] else "refuted",
-    reason=f"12 heads can share {', '.join(map(str, groups['d12']))} keys and values; 13 is prime, and can "
-    "share one or "
-    f"none. Twelve are not the only way out: 16 heads of {other.d_head} at the wider stream can share "
+    reason=f"12 heads can share {', '.join(map(str, groups['d12']))} keys and values; 13 is prime, and can share one "
+    f"or none. Twelve are not the only way out: 16 heads of {other.d_head} at the wider stream can share "
     f"{', '.join(map(str, others))}",
 )
 
@@ -330,9 +333,8 @@ llama, peer = by_name["LLaMA 7B"], by_name["Pythia 6.9B"]
 results.claim(
     "S1-18",
     "supported" if llama.d_model > 1.05 * peer.d_model and equivalents["LLaMA 7B"] < 0.95 * 4 else "refuted",
-    reason=f"LLaMA 7B is {llama.d_model:,} wide, {peer.model} with a plain MLP of {peer.ratio:g} is "
-    f"{peer.d_model:,}; with "
-    f"its third matrix LLaMA's MLP has the parameters of a plain ratio of {equivalents['LLaMA 7B']:.2f}",
+    reason=f"LLaMA 7B is {llama.d_model:,} wide, {peer.model} with a plain MLP of {peer.ratio:g} is {peer.d_model:,}; "
+    f"with its third matrix LLaMA's MLP has the parameters of a plain ratio of {equivalents['LLaMA 7B']:.2f}",
 )
 
 # %% [markdown]
@@ -423,9 +425,8 @@ speed_claim(
 speed_claim(
     "S1-11",
     "d12_mlp3x_swiglu",
-    f", as the third matrix adds {totals['d12_mlp3x_swiglu'] / totals['d12'] - 1:.0%} parameters. A promise "
-    "of speed and "
-    "convergence: without the one it is broken, whatever the other; convergence was not measured",
+    f", as the third matrix adds {totals['d12_mlp3x_swiglu'] / totals['d12'] - 1:.0%} parameters. A promise of speed "
+    "and convergence: without the one it is broken, whatever the other; convergence was not measured",
 )
 
 # %% [markdown]
@@ -476,18 +477,14 @@ results.table(
                 "promised": percent(PROMISED[arm]) if arm in PROMISED else "–",
                 "computed, 12 layers": "–" if arm == "d12" else percent(computed_speed(arm, LENGTHS[0]), 1),
                 "computed, as timed": "–" if arm == "d12" else percent(sliced_speed(arm), 1),
-                "measured": "–"
-                if arm == "d12"
-                else percent(speeds[arm].mean, 1)
-                + (f" ± {speeds[arm].half_width:.1%}" if speeds[arm].half_width is not None else ""),
+                "measured": "–" if arm == "d12" else measured(speeds[arm]),
             }
             for arm in compiled
         ]
     ),
-    caption="Tokens a second more than d12. Computed: if time were FLOPs, for the whole model at "
-    f"{LENGTHS[0]} tokens and for "
-    f"the slice that was timed. Measured: {WHERE}, median of the steps after the first, mean over {len(repeats)} "
-    "repetitions in turn, 95% interval.",
+    caption=f"Tokens a second more than d12. Computed: if time were FLOPs, for the whole model at {LENGTHS[0]} tokens "
+    f"and for the slice that was timed. Measured: {WHERE}, median of the steps after the first, mean over "
+    f"{len(repeats)} repetitions in turn, 95% interval.",
 )
 
 
@@ -553,8 +550,7 @@ results.figure(
         "Seconds of each step of d12 and of the 3x model, with and without compilation, a line a repetition.",
     ],
     caption="Left: speed against d12; computed for the slice that was timed; bars are 95% intervals over "
-    f"{len(repeats)} "
-    f"repetitions. Right: every step; the first ones compile where nothing is in the cache. {WHERE}.",
+    f"{len(repeats)} repetitions. Right: every step; the first ones compile where nothing is in the cache. {WHERE}.",
     experiment="step-time",
 )
 cold = max(repeats, key=lambda s: traces["d12"][s][0])
@@ -594,7 +590,7 @@ sigma_text = f"; 1% is {sigmas:.1f} standard deviations of a seed there" if sigm
 three_spec = next(iter(runs["three-x"].values())).manifest["spec"]
 if profile == "paper":
     results.claim(
-        "S1-8", {-1: "supported", 0: "inconclusive", 1: "refuted"}[whole.side(0.02)],
+        "S1-8", decided(whole, 0.02, good=-1),
         effect=whole.mean, interval=whole.interval, n=whole.n, unit="of d12's validation loss",
         reason=f"the bar is 2%{sigma_text}",
     )  # fmt: skip
@@ -620,9 +616,8 @@ results.table(
             for shape, norm in product(SHAPES, NORMS)
         ]
     ),
-    caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% "
-    "intervals; negative is "
-    f"better. {counted(seeds)}, profile {profile}.",
+    caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% intervals; negative "
+    f"is better. {counted(seeds)}, profile {profile}.",
 )
 results.table(
     "effects",
@@ -633,8 +628,7 @@ results.table(
         ]
     ),
     caption="Effects on the final validation loss, nats per token, averaged over what else is crossed. "
-    f"{counted(seeds)}, "
-    f"profile {profile}, 95% intervals.",
+    f"{counted(seeds)}, profile {profile}, 95% intervals.",
 )
 
 
@@ -697,9 +691,8 @@ results.figure(
         "Final validation loss of three shapes, with the norms on and off.",
         "Change of the final loss by both changes at once, by the shape, by the narrower MLP and by the norms.",
     ],
-    caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% "
-    f"interval over {counted(seeds)}. "
-    f"Profile {profile}.",
+    caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% interval "
+    f"over {counted(seeds)}. Profile {profile}.",
     experiment="three-x",
 )
 
@@ -758,7 +751,7 @@ GRID = f"{len(grid)} learning rates from {grid[0]:g} to {grid[-1]:g}, {counted(s
 steadier = found["post", "sensitivity"]
 results.claim(
     "S1-19",
-    {-1: "supported", 0: "inconclusive", 1: "refuted"}[steadier.side()],
+    decided(steadier, good=-1),
     effect=steadier.mean,
     interval=steadier.interval,
     n=steadier.n,
@@ -778,8 +771,7 @@ results.claim(
     n=found["qk", "best"].n,
     unit="nats of its best loss, with minus without",
     reason=f"{GRID}. {ALONE}. Sensitivity changes by {found['qk', 'sensitivity'].signed(3)} nats. The largest "
-    "attention logit is in "
-    "no log",
+    "attention logit is in no log",
 )
 
 
@@ -809,11 +801,9 @@ results.table(
             for kind, label in KINDS.items()
         ]
     ),
-    caption="Losses in nats per character. Sensitivity with its 95% interval. Largest rate up to which the "
-    "final loss stays "
-    f"within {WITHIN} nats of its own best, seed by seed. Spikes: largest gradient norm over the median, "
-    "after a fifth of the "
-    f"steps, median over runs. {GRID}.",
+    caption="Losses in nats per character. Sensitivity with its 95% interval. Largest rate up to which the final loss "
+    f"stays within {WITHIN} nats of its own best, seed by seed. Spikes: largest gradient norm over the median, after "
+    f"a fifth of the steps, median over runs. {GRID}.",
 )
 
 
@@ -924,9 +914,8 @@ results.table(
             for cure, label in CURES.items()
         ]
     ),
-    caption=f"A constant learning rate of {ill_rate:g}, float32, no clipping, and one change at a time. "
-    "Validation loss in "
-    f"nats per character, seed by seed. Profile {profile}.",
+    caption=f"A constant learning rate of {ill_rate:g}, float32, no clipping, and one change at a time. Validation "
+    f"loss in nats per character, seed by seed. Profile {profile}.",
 )
 
 
@@ -989,8 +978,8 @@ results.claim(
     "S1-23",
     "supported" if len(same) == len(twins) else "refuted",
     n=1,
-    reason=f"{len(same)} of {len(twins)} pairs are the same run, to the last digit of every logged loss and "
-    "gradient norm",
+    reason=f"{len(same)} of {len(twins)} pairs are the same run, to the last digit of every logged loss and gradient "
+    "norm",
 )
 
 # %% [markdown]
@@ -1005,10 +994,6 @@ def hundredfold(one: stats.Estimate) -> tuple[float, float] | None:
     return None if one.interval is None else (100 * one.interval[0], 100 * one.interval[1])
 
 
-def measured(one: stats.Estimate, digits: int = 1) -> str:
-    return percent(one.mean, digits) + (f" ± {one.half_width:.{digits}%}" if one.half_width is not None else "")
-
-
 results.table(
     "promises",
     pd.DataFrame(
@@ -1019,7 +1004,7 @@ results.table(
             (
                 "FLOPs of a step",
                 DASH,
-                percent(costs["d12_mlp3x", LONG].work() / costs["d12", LONG].work() - 1, 1),
+                percent(more_work, 1),
                 DASH,
             ),
             ("speed", "+15%", percent(computed_speed("d12_mlp3x"), 1), measured(speeds["d12_mlp3x"])),
@@ -1040,10 +1025,8 @@ results.table(
         ],
         columns=["against d12", "promised", "computed", "measured"],
     ),
-    caption=f"`d12_mlp3x` beside `d12`. Computed for twelve layers and {LONG} tokens. Speed is tokens a "
-    "second, measured with "
-    f"{WHERE}, {len(repeats)} repetitions; "
-    f"the loss with small models, {counted(seeds)}. 95% intervals.",
+    caption=f"`d12_mlp3x` beside `d12`. Computed for twelve layers and {LONG} tokens. Speed is tokens a second, "
+    f"measured with {WHERE}, {len(repeats)} repetitions; the loss with small models, {counted(seeds)}. 95% intervals.",
 )
 for arm in compiled[1:]:
     name = arm.removeprefix("d12_").replace("_", "-").replace("mlp3x", "three")
@@ -1071,7 +1054,7 @@ results.number(
 results.number("mlp-fall", 100 * -mlp["d12_mlp3x"], "%", digits=0)
 results.number("mlp-share", 100 * shares[LONG, True], "%", digits=0)
 results.number("mlp-share-blocks", 100 * shares[LONG, False], "%", digits=0)
-results.number("more-work", 100 * (costs["d12_mlp3x", LONG].work() / costs["d12", LONG].work() - 1), "%", digits=1)
+results.number("more-work", 100 * (more_work), "%", digits=1)
 results.number("work-base", costs["d12", LONG].work() / MILLION, "million", digits=1)
 results.number("work-narrow", costs["d12_mlp3x", LONG].work() / MILLION, "million", digits=1)
 results.number("fewer-grouped", 100 * (1 - totals["d12_mlp3x_gqa"] / totals["d12"]), "%", digits=0)

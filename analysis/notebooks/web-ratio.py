@@ -26,7 +26,6 @@ output = "build/analysis/web-ratio"
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -99,11 +98,8 @@ def draw_curves(ax: Axes) -> None:
     lines, per_step = [], spec["train"]["batch_size"] * spec["model"]["block_size"]
     for colour, ratio in zip(style.colours(len(ratios)), ratios, strict=True):
         losses = curves[ratio].iloc[1:]
-        mean = losses.mean(axis=1)
-        half = np.array([stats.estimate(row).half_width or 0.0 for row in losses.to_numpy()])
-        ax.plot(losses.index * per_step, mean, color=colour)
-        ax.fill_between(losses.index * per_step, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
-        lines.append((float(mean.iloc[-1]), f"r = {ratio:g}", colour))
+        seen = losses.set_axis(losses.index * per_step)
+        lines.append((style.band(ax, seen, colour), f"r = {ratio:g}", colour))
     ax.set(title="Validation loss", xlabel="tokens seen", ylabel="loss (bits per byte)")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.xaxis.get_major_locator().set_params(nbins=4)
@@ -127,9 +123,8 @@ results.figure(
         f"Validation loss in bits per byte against tokens seen, a line for each of {len(ratios)} ratios.",
         f"Difference of each ratio's final loss from that of r = {REFERENCE:g}, with intervals.",
     ],
-    caption="Left, the loss after the first evaluation. Right, the final loss minus that of r = "
-    f"{REFERENCE:g}; below the line "
-    f"is better. {NOTE}",
+    caption=f"Left, the loss after the first evaluation. Right, the final loss minus that of r = {REFERENCE:g}; below "
+    f"the line is better. {NOTE}",
 )
 
 # %% [markdown]
@@ -146,16 +141,15 @@ if spec["data"]["corpus"] == "openwebtext":
     results.claim(
         "S0-13",
         "supported" if budget["name"] else "refuted",
-        reason=f"{budget['tokens']:,} tokens ({budget['name'] or 'no reading of a 64th'}); GPT-2's own "
-        "count is not known",
+        reason=f"{budget['tokens']:,} tokens ({budget['name'] or 'no reading of a 64th'}); GPT-2's own count is not "
+        "known",
     )
 else:
     results.claim(
         "S0-13",
         "not tested",
         reason=f"it takes OpenWebText and an accelerator. These runs see {budget['tokens']:,} tokens of "
-        f"{spec['data']['corpus']}; "
-        f"the paper profile would see {would:,}, and 64 times that are {reading}",
+        f"{spec['data']['corpus']}; the paper profile would see {would:,}, and 64 times that are {reading}",
     )
 results.number("web-runs", len(runs), "runs")
 results.number("web-seeds", len(complete), "seeds")
