@@ -15,6 +15,8 @@ from runner.model import GPT, dropout_sites
 from runner.optimizer import Optimizer
 from runner.spec import ModelSpec, TrainSpec
 
+# Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
+COMPILED = {"deterministic": True}
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -67,7 +69,7 @@ class Engine:
         self.optimizer = Optimizer(self.model, train_spec)
         self.loss = self.model.loss
         if compile and not small_kernels:
-            self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True)
+            self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True, options=COMPILED)
 
     def step(self, x_BT: Tensor, y_BT: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay

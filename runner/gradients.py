@@ -6,6 +6,7 @@
 from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
@@ -24,6 +25,33 @@ class Linear(Function):
         n_out, n_in = w_OI.shape
         dw_OI = dy_NO.t() @ x_NI if n_out >= n_in else (x_NI.t() @ dy_NO).t()
         return dy_NO @ w_OI, dw_OI
+
+
+@torch.library.custom_op("runner::embedding_gradient", mutates_args=())
+def embedding_gradient(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
+    """The rows of dy summed by token, [rows, D]. An op of its own, because a compiler that looks inside would add them
+    with atomics on CUDA, in another order each time; PyTorch's kernel keeps to one order."""
+    return torch.ops.aten.embedding_dense_backward(dy_BTD, x_BT, rows, -1, False)
+
+
+@embedding_gradient.register_fake
+def _(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
+    return dy_BTD.new_empty(rows, dy_BTD.shape[-1])
+
+
+class Embedding(Function):
+    """Rows of a matrix by number."""
+
+    @staticmethod
+    def forward(ctx, x_BT: Tensor, weight_VD: Tensor) -> Tensor:
+        ctx.save_for_backward(x_BT)
+        ctx.rows = len(weight_VD)
+        return F.embedding(x_BT, weight_VD)
+
+    @staticmethod
+    def backward(ctx, dy_BTD: Tensor):
+        (x_BT,) = ctx.saved_tensors
+        return None, torch.ops.runner.embedding_gradient(dy_BTD, x_BT, ctx.rows)
 
 
 class AddNorm(Function):

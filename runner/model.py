@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Linear
+from runner.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Embedding, Linear
 from runner.kernels import EPSILON, kernels
 from runner.spec import ModelSpec
 
@@ -93,7 +93,7 @@ class GPT(nn.Module):
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
         B, T = x_BT.shape
         sites = iter([None] * dropout_sites(self.spec) if keys is None else keys.unbind())
-        embedding_BTD = F.embedding(x_BT, self.token)
+        embedding_BTD = Embedding.apply(x_BT, self.token)
         if self.position is not None:
             embedding_BTD = embedding_BTD + self.position[:T]
         embedding_ND = embedding_BTD.flatten(0, 1)

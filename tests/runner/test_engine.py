@@ -1,13 +1,16 @@
 """One engine: a pinned step, exact resume, and the same numbers compiled or not."""
 
+import math
 import platform
 import shutil
 
 import pytest
 import torch
+import torch._inductor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from runner.dropout import site_keys
-from runner.engine import Engine, can_compile, keep_memory
+from runner.engine import COMPILED, Engine, can_compile, keep_memory
 from runner.kernels import kernels
 from runner.spec import ModelSpec, TrainSpec
 
@@ -76,6 +79,25 @@ def test_evaluation_sums_what_is_weighted():
     )
     assert float(one.evaluate(x_BT, y_BT, 0 * ones)) == 0
     assert float(whole) / 48 == pytest.approx(2.4, abs=0.1)  # ln 11
+
+
+def test_a_step_never_waits_for_its_numbers():
+    class Asked(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            asked.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    one, asked = engine("bf16"), []
+    with Asked():
+        for step in range(2):
+            loss, norm = one.step(*batch(step), step)
+        assert not [name for name in asked if "_local_scalar_dense" in name]
+        assert math.isfinite(float(loss + norm))
+    assert "aten._local_scalar_dense.default" in asked  # so it would have been seen
+
+
+def test_what_inductor_is_told_is_known_to_it():
+    assert set(COMPILED) <= set(torch._inductor.list_options())
 
 
 def test_without_a_compiler_it_runs_as_it_stands(monkeypatch):

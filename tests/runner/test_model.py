@@ -1,12 +1,16 @@
 """The model against plain PyTorch: its values, its gradients, its parameters."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from functorch.compile import make_boxed_func
 from torch import Tensor
+from torch._dynamo.backends.common import aot_autograd
+from torch._inductor.decomposition import select_decomp_table
 
 from benchmarks.reference import Reference, copy_weights, trainer
 from runner.dropout import dropout, kept, positions, site_keys
@@ -160,6 +164,36 @@ def test_every_dropout_site_has_its_key():
         changed[site] += 1
         losses.add(model.loss(x_BT, y_BT, changed).item())
     assert len(losses) == len(keys) + 1 == 8
+
+
+@pytest.mark.parametrize("variant", ["as it was", "everything"])
+def test_compiled_as_one_it_adds_in_one_order_and_asks_the_device_nothing(variant):
+    """What an accelerator gets: one graph forward and one backward. An accumulating scatter is made of atomics there,
+    whose order changes from run to run."""
+    spec = check(RunSpec(model=replace(SPEC, **VARIANTS[variant])), "here").model
+    graphs, (x_BT, y_BT) = [], batch(130)
+
+    def keep(graph, _):
+        graphs.append({str(node.target) for node in graph.graph.nodes if node.op == "call_function"})
+        return make_boxed_func(graph.forward)
+
+    backend = aot_autograd(fw_compiler=keep, bw_compiler=keep, decompositions=select_decomp_table())
+    model = model_of(spec)
+    keys, parameters = site_keys(3, 4, dropout_sites(spec)), list(model.parameters())
+    loss = torch.compile(model.loss, dynamic=False, fullgraph=True, backend=backend)(x_BT, y_BT, keys)
+    pairs = zip(
+        torch.autograd.grad(loss, parameters),
+        torch.autograd.grad(model.loss(x_BT, y_BT, keys), parameters),
+        strict=True,
+    )
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in pairs)
+    assert len(graphs) == 2
+    strange = [
+        op
+        for op in sorted(set.union(*graphs))
+        if re.search(r"index_put|index_add|accumulate|(?<!slice_)scatter|_local_scalar", op)
+    ]
+    assert strange == []
 
 
 def test_evaluation_takes_any_length_and_looks_at_no_later_token():
