@@ -32,6 +32,6 @@ def tokens(text: str) -> int:
     return int(count)
 
 
-def name(tokens: int) -> str | None:
-    """The preset that stands for this many tokens; None where none does."""
-    return next((preset for preset, count in PRESETS.items() if count == tokens), None)
+def name(steps: int, tokens_per_step: int) -> str | None:
+    """The preset that stands for so many whole steps; None where none does."""
+    return next((preset for preset, count in PRESETS.items() if count // tokens_per_step == steps), None)

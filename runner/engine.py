@@ -93,11 +93,11 @@ class Engine:
 
     def evaluate_all(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         """The summed loss of each batch; the processes of a group share the work."""
-        mine = range(self.group.rank, len(batches), self.group.size)
-        sums = {i: self.evaluate(*batches[i]) for i in mine}
-        zero = torch.zeros((), dtype=next(iter(sums.values())).dtype if sums else torch.float64, device=self.device)
-        total = torch.stack([sums.get(i, zero) for i in range(len(batches))])
-        self.group.add([total])  # zeros are what the others add, so each sum stays exact
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
+        total = torch.zeros(len(batches), dtype=dtype, device=self.device)
+        for i in range(self.group.rank, len(batches), self.group.size):
+            total[i] = self.evaluate(*batches[i])
+        self.group.add([total])  # zeros are what the others add, so each number stays exact
         return total
 
     def peak_bytes(self) -> int | None:

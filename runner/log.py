@@ -24,6 +24,7 @@ timing.parquet:
 """
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,30 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     if not rows.schema.equals(schema):
         raise UserError(f"{path} has columns {rows.schema.names}, not {schema.names}: train the run again")
     return rows
+
+
+class Rows:
+    """Measurements that wait to be written."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, Any]] = []
+        self.timing: list[dict[str, Any]] = []
+
+    def measure(self, step: int, split: str, loss: float, **more: float) -> None:
+        """Note a row of metrics; `more` are columns that it has."""
+        self.metrics.append({"step": step, "split": split, "loss": loss, **more})
+
+    def time(self, step: int, phase: str, since: float) -> float:
+        """Note how long a phase took; returns the present, where the next one begins."""
+        now = time.perf_counter()
+        self.timing.append({"step": step, "phase": phase, "seconds": now - since})
+        return now
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Hand the rows over as metrics and timing, and begin anew."""
+        tables = table(self.metrics, METRICS), table(self.timing, TIMING)
+        self.metrics, self.timing = [], []
+        return tables
 
 
 @dataclass(frozen=True)

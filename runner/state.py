@@ -13,8 +13,8 @@ from runner.spec import as_dict, differences, identity
 
 # The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
 NUMERIC = (
-    "data", "dropout", "engine", "gradients", "group", "kernels", "model", "optimizer", "shards", "spec", "tokenizer",
-    "train",
+    "batches", "data", "dropout", "engine", "gradients", "group", "kernels", "model", "optimizer", "shards", "spec",
+    "tokenizer", "train",
 )  # fmt: skip
 
 

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 
 from runner import budget, checkpoint, data, lock, log, sample, state
+from runner.batches import Batches
 from runner.engine import Engine
 from runner.errors import UserError
 from runner.experiment import Plan
@@ -23,10 +22,9 @@ from runner.files import sha256, write_atomic
 from runner.group import Group
 from runner.optimizer import learning_rate
 from runner.placement import Placement, commit, environment
-from runner.spec import RunSpec, as_dict
+from runner.spec import as_dict
 
 SAMPLE_LENGTH = 500
-CHUNK = 64  # steps whose batch positions are drawn and moved to the device together
 
 
 @dataclass(frozen=True)
@@ -38,87 +36,6 @@ class Progress:
     steps: int
     loss: float
     rate: float
-
-
-class Batches:
-    """Windows of the corpus on the device, as functions of (seed, step): this process' share of each batch."""
-
-    def __init__(self, spec: RunSpec, tokens: data.Tokens, device: torch.device, group: Group) -> None:
-        self.spec, self.device, self.group = spec, device, group
-        mine, size = group.share(spec.train.grad_accumulation), spec.train.batch_size // spec.train.grad_accumulation
-        self.mine = slice(mine.start * size, mine.stop * size)
-        # A corpus that fits is kept on the device; windows of a larger one are read from its shards as they are needed.
-        small = isinstance(tokens.ids, np.ndarray)
-        self.tokens, self.ids_N = tokens, torch.from_numpy(tokens.ids).to(device) if small else None
-        self.offsets_T = torch.arange(spec.model.block_size + 1, device=device)
-        self._chunk: tuple[int, torch.Tensor] | None = None
-
-    def windows(self, starts_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and targets, int64 [B, T] each, of the windows that begin at `starts_B`."""
-        if self.ids_N is None:
-            found_BT = self.tokens.windows(starts_B.cpu().numpy(), len(self.offsets_T))
-            window_BT = torch.from_numpy(found_BT).to(self.device).long()
-        else:
-            window_BT = self.ids_N[starts_B[:, None] + self.offsets_T].long()
-        return window_BT[:, :-1].contiguous(), window_BT[:, 1:].contiguous()
-
-    def train(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The training batch of a step."""
-        first = step - step % CHUNK
-        if self._chunk is None or self._chunk[0] != first:
-            spec = self.spec
-            starts = [
-                data.starts(spec.seed, s, spec.train.batch_size, spec.data.train, spec.model.block_size)
-                for s in range(first, first + CHUNK)
-            ]
-            self._chunk = first, torch.from_numpy(np.stack(starts)[:, self.mine]).to(self.device)
-        return self.windows(self._chunk[1][step - first])
-
-    def split(self, name: str) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """The batches on which a split is evaluated: inputs, targets and weights, [B, T] each, one shape.
-
-        The weights of all batches add up to 1, so that the weighted sum of the losses is their mean.
-        """
-        spec = self.spec
-        span, block, size = spec.data.splits()[name], spec.model.block_size, spec.train.batch_size
-        if spec.eval.mode == "sampled":
-            stream = data.EVAL_STREAM + list(spec.data.splits()).index(name)
-            drawn = [data.starts(spec.seed, i, size, span, block, stream) for i in range(spec.eval.batches)]
-            starts, skip = np.concatenate(drawn), np.zeros(size * spec.eval.batches, dtype=np.int64)
-        else:
-            starts, skip = data.windows(span, block)
-        counted = np.arange(block) >= skip[:, None]
-        padding = -len(starts) % size  # windows of weight 0 fill the last batch: one shape, one compiled program
-        starts = np.append(starts, np.full(padding, span[0]))
-        weights = np.append(counted / counted.sum(), np.zeros((padding, block)), axis=0).astype(np.float32)
-        starts_W, weight_WT = (
-            torch.from_numpy(starts).to(self.device),
-            torch.from_numpy(weights).to(self.device),
-        )
-        return [(*self.windows(starts_W[i : i + size]), weight_WT[i : i + size]) for i in range(0, len(starts), size)]
-
-
-class Rows:
-    """Measurements since the last commit."""
-
-    def __init__(self) -> None:
-        self.metrics: list[dict[str, Any]] = []
-        self.timing: list[dict[str, Any]] = []
-
-    def measure(self, step: int, split: str, loss: float, **more: float) -> None:
-        self.metrics.append({"step": step, "split": split, "loss": loss, **more})
-
-    def time(self, step: int, phase: str, since: float) -> float:
-        """Note how long a phase took; returns the present, where the next one begins."""
-        now = time.perf_counter()
-        self.timing.append({"step": step, "phase": phase, "seconds": now - since})
-        return now
-
-    def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Hand the rows over, and begin anew."""
-        tables = log.table(self.metrics, log.METRICS), log.table(self.timing, log.TIMING)
-        self.metrics, self.timing = [], []
-        return tables
 
 
 def train(
@@ -197,7 +114,7 @@ class _Run:
         names = self.spec.eval.splits or tuple(self.spec.data.splits())
         self.splits = {name: self.batches.split(name) for name in names}
         self.identity = state.plan_identity(plan)
-        self.rows, self.loss = Rows(), math.nan
+        self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
 
     def go(self, stopping: Callable[[], bool]) -> str:
@@ -302,7 +219,6 @@ class _Run:
         shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
         spans, train = self.spec.data.splits(), self.spec.train
         per_step = train.batch_size * self.spec.model.block_size
-        preset = next((name for name, count in budget.PRESETS.items() if count // per_step == train.steps), None)
         return {
             "schema": log.SCHEMA_VERSION,
             "run": plan.name,
@@ -319,7 +235,7 @@ class _Run:
                 "vocabulary": self.tokens.vocabulary,
                 "bytes_per_token": {name: self.tokens.bytes_per_token(spans[name]) for name in self.splits},
             },
-            "budget": {"tokens": train.steps * per_step, "name": preset},
+            "budget": {"tokens": train.steps * per_step, "name": budget.name(train.steps, per_step)},
             "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
             "log_every": session["log_every"],
             "environment": session["environment"],
@@ -339,8 +255,7 @@ class _Run:
         """Measure every split; False where a loss is not finite."""
         losses = {}
         for name, batches in self.splits.items():
-            sums = self.engine.evaluate_all(batches)
-            losses[name] = float(sums.double().sum()) if sums.device.type != "mps" else float(sums.sum())
+            losses[name] = float(self.engine.evaluate_all(batches).sum())
             self.rows.measure(step, name, losses[name])
         return all(math.isfinite(loss) for loss in losses.values())
 

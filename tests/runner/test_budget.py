@@ -29,7 +29,7 @@ def test_anything_else_is_named_with_what_would_do(text: str):
     assert repr(text) in str(error.value)
 
 
-def test_a_number_finds_its_preset():
-    assert budget.name(4_608_000_000) == "gpt2/64"
-    assert budget.name(141_180_971) == "webtext/64"
-    assert budget.name(1_000_000) is None
+def test_whole_steps_find_their_preset():
+    assert budget.name(9_375, 491_520) == "gpt2/64"
+    assert budget.name(287, 491_520) == "webtext/64"  # 287.2 steps
+    assert budget.name(288, 491_520) is None

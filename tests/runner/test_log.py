@@ -23,6 +23,20 @@ def test_rows_come_back_as_they_were(tmp_path: Path):
     assert rows.column("loss")[0].as_py() == 4.2
 
 
+def test_rows_wait_until_they_are_handed_over():
+    rows = log.Rows()
+    rows.measure(0, "batch", 4.2, learning_rate=1e-3, grad_norm=0.5)
+    rows.measure(5, "val", 4.1)
+    since = rows.time(5, "train", 0.0)
+    metrics, timing = rows.tables()
+    assert metrics.schema == log.METRICS
+    assert metrics.to_pylist()[1] == {
+        "step": 5, "split": "val", "loss": 4.1, "learning_rate": None, "grad_norm": None
+    }  # fmt: skip
+    assert timing.to_pylist() == [{"step": 5, "phase": "train", "seconds": since}]
+    assert [table.num_rows for table in rows.tables()] == [0, 0]
+
+
 def test_bytes_do_not_depend_on_the_pieces(tmp_path: Path):
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     log.write(whole, log.table(ROWS, log.METRICS))

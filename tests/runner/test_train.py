@@ -11,14 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from runner import checkpoint, log
-from runner.data import load
 from runner.errors import UserError
 from runner.experiment import Plan
-from runner.group import Group
-from runner.train import Batches, Progress
+from runner.train import Progress
 from tests.conftest import train_here
 
 
@@ -186,24 +183,6 @@ def test_progress_is_told(tiny, tmp_path):
     train_here(tiny, tmp_path, report=heard.append)
     assert [p.step for p in heard] == [1, 11, 21]
     assert all(p.rate > 0 and p.steps == 30 for p in heard)
-
-
-def test_exact_evaluation_weighs_every_token_once(smoke):
-    tokens = load(smoke.spec.data)
-    batches = Batches(smoke.spec, tokens, torch.device("cpu"), Group()).split("val")
-    weights = torch.cat([weight for _, _, weight in batches])
-    assert weights.sum().item() == pytest.approx(1, abs=1e-5)
-    assert (weights > 0).sum().item() == 2999, "all tokens of the split but its first are predicted"
-    assert len({x.shape for x, _, _ in batches}) == 1
-
-
-def test_sampled_evaluation_is_the_same_at_every_step_and_apart_from_training(smoke):
-    spec = replace(smoke.spec, eval=replace(smoke.spec.eval, mode="sampled", batches=3))
-    tokens = load(spec.data)
-    first, second = (Batches(spec, tokens, torch.device("cpu"), Group()).split("train") for _ in range(2))
-    assert len(first) == 3
-    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
-    assert not torch.equal(first[0][0], Batches(spec, tokens, torch.device("cpu"), Group()).train(0)[0])
 
 
 def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):

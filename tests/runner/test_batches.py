@@ -1,0 +1,28 @@
+"""Batches as functions of (seed, step), and splits that weigh every token once."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from runner.batches import Batches
+from runner.data import load
+from runner.group import Group
+
+
+def test_exact_evaluation_weighs_every_token_once(smoke):
+    tokens = load(smoke.spec.data)
+    batches = Batches(smoke.spec, tokens, torch.device("cpu"), Group()).split("val")
+    weights = torch.cat([weight for _, _, weight in batches])
+    assert weights.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (weights > 0).sum().item() == 2999, "all tokens of the split but its first are predicted"
+    assert len({x.shape for x, _, _ in batches}) == 1
+
+
+def test_sampled_evaluation_is_the_same_at_every_step_and_apart_from_training(smoke):
+    spec = replace(smoke.spec, eval=replace(smoke.spec.eval, mode="sampled", batches=3))
+    tokens = load(spec.data)
+    first, second = (Batches(spec, tokens, torch.device("cpu"), Group()).split("train") for _ in range(2))
+    assert len(first) == 3
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0][0], Batches(spec, tokens, torch.device("cpu"), Group()).train(0)[0])
