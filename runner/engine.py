@@ -4,7 +4,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -93,10 +93,24 @@ class Engine:
 
     def evaluate_all(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         """The summed loss of each batch; the processes of a group share the work."""
+        return self._of_each(batches, lambda batch: self.evaluate(*batch))
+
+    def attention_logits(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """The largest attention logit of each batch, by size, without dropout; the processes share the work."""
+
+        @torch.no_grad()
+        def largest(batch: tuple[Tensor, ...]) -> Tensor:
+            return self.model.attention_logit(batch[0])
+
+        return self._of_each(batches, largest)
+
+    def _of_each(
+        self, batches: Sequence[tuple[Tensor, ...]], function: Callable[[tuple[Tensor, ...]], Tensor]
+    ) -> Tensor:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
         total = torch.zeros(len(batches), dtype=dtype, device=self.device)
         for i in range(self.group.rank, len(batches), self.group.size):
-            total[i] = self.evaluate(*batches[i])
+            total[i] = function(batches[i])
         self.group.add([total])  # zeros are what the others add, so each number stays exact
         return total
 

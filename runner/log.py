@@ -9,12 +9,14 @@ A run's folder, under `runs/` where it is made and under `logs/` once published:
 
 metrics.parquet, one row a measurement, ordered by step:
 
-    step           int32     updates made before the measurement
-    split          string    "batch": the step's own training batch, dropout on; "train", "val", "test": a whole
-                             split, dropout off
-    loss           float64   mean cross-entropy, nats a token
-    learning_rate  float64   of the step's update; null for whole splits
-    grad_norm      float64   Euclidean norm of the gradient before clipping; null for whole splits
+    step             int32     updates made before the measurement
+    split            string    "batch": the step's own training batch, dropout on; "train", "val", "test": a whole
+                               split, dropout off
+    loss             float64   mean cross-entropy, nats a token
+    learning_rate    float64   of the step's update; null for whole splits
+    grad_norm        float64   Euclidean norm of the gradient before clipping; null for whole splits
+    attention_logit  float64   largest product of a query and a key over √(head size), by size, over all layers and
+                               causal pairs of a whole split; null where the spec does not ask for it
 
 timing.parquet:
 
@@ -37,7 +39,7 @@ from runner.errors import UserError
 from runner.files import sha256, write_atomic
 from runner.spec import identity
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 METRICS = pa.schema(
     [
         ("step", pa.int32()),
@@ -45,6 +47,7 @@ METRICS = pa.schema(
         ("loss", pa.float64()),
         ("learning_rate", pa.float64()),
         ("grad_norm", pa.float64()),
+        ("attention_logit", pa.float64()),
     ],
     metadata={"runner.metrics": SCHEMA_VERSION},
 )
@@ -148,7 +151,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
         held = manifest.get("schema") if isinstance(manifest, dict) else None
-        raise UserError(f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit")
+        raise UserError(
+            f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit, or move it and "
+            "what is beside it away to train again"
+        )
     missing = [key for key in NEEDED if key not in manifest]
     if missing:
         raise UserError(f"{path} has no {missing[0]}: restore it, or remove the folder to train again")

@@ -6,6 +6,7 @@ its masks from `keys`, one int32 for each site (see `dropout.py`); keys=None mea
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Embedding, Linear
-from runner.kernels import EPSILON, kernels
+from runner.kernels import EPSILON, kernels, wide
 from runner.spec import ModelSpec
 
 
@@ -65,6 +66,7 @@ class GPT(nn.Module):
     def __init__(self, spec: ModelSpec, vocab_size: int, dtype: torch.dtype = torch.float32, compiled: bool = False):
         super().__init__()
         self.spec, self.dtype, self.run = spec, dtype, kernels(compiled)
+        self.watch: Callable[[Tensor, Tensor], None] | None = None  # is shown the queries and keys of an evaluation
         self.token = nn.Parameter(torch.empty(vocab_size, spec.d_model))  # also the output layer
         rotary, wide = spec.positions == "rotary", torch.promote_types(dtype, torch.float32)
         self.position = None if rotary else nn.Parameter(torch.empty(spec.block_size, spec.d_model))
@@ -149,14 +151,28 @@ class GPT(nn.Module):
         # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
         B, T, E = qkv_BTE.shape
         heads_3BHTK = qkv_BTE.view(B, T, 3, self.spec.n_head, -1).permute(2, 0, 3, 1, 4)
+        if self.watch is not None:
+            self.watch(*heads_3BHTK[:2])
         return F.scaled_dot_product_attention(*heads_3BHTK, is_causal=True).transpose(1, 2).reshape(B, T, E // 3)
 
     def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
         """Mean cross-entropy in nats over all positions, for training."""
         return CrossEntropy.apply(self(x_BT, keys).flatten(0, 1), y_BT.flatten(), self.run)
 
+    def attention_logit(self, x_BT: Tensor) -> Tensor:
+        """The largest scaled product of a query and a key that it sees, by size, over all layers, without dropout."""
+        found: list[Tensor] = []
+        self.watch = lambda q_BHTK, k_BHTK: found.append(
+            (wide(q_BHTK) @ wide(k_BHTK).mT * q_BHTK.shape[-1] ** -0.5).tril().abs().amax()
+        )
+        try:
+            self(x_BT)
+        finally:
+            self.watch = None
+        return torch.stack(found).amax()
+
     def summed_loss(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
         """Sum over positions of weight times cross-entropy, without dropout; in float64 where the device has it."""
-        logits_NV = self(x_BT).flatten(0, 1).to(torch.promote_types(self.dtype, torch.float32))
+        logits_NV = wide(self(x_BT).flatten(0, 1))
         loss_N = F.cross_entropy(logits_NV, y_BT.flatten(), reduction="none")
         return (loss_N * weight_BT.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)

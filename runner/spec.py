@@ -131,12 +131,14 @@ class EvalSpec:
     `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean
     over `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are
     evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
+    `attention_logits` logs the largest of each split too, at the price of a second pass over it.
     """
 
     every: int = 250
     mode: str = "exact"
     batches: int = 200
     splits: tuple[str, ...] | None = later(None)
+    attention_logits: bool = later(False)
 
 
 @dataclass(frozen=True)

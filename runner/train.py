@@ -256,7 +256,10 @@ class _Run:
         losses = {}
         for name, batches in self.splits.items():
             losses[name] = float(self.engine.evaluate_all(batches).sum())
-            self.rows.measure(step, name, losses[name])
+            more = {}
+            if self.spec.eval.attention_logits:
+                more["attention_logit"] = float(self.engine.attention_logits(batches).max())
+            self.rows.measure(step, name, losses[name], **more)
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int) -> None:

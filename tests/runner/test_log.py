@@ -26,12 +26,12 @@ def test_rows_come_back_as_they_were(tmp_path: Path):
 def test_rows_wait_until_they_are_handed_over():
     rows = log.Rows()
     rows.measure(0, "batch", 4.2, learning_rate=1e-3, grad_norm=0.5)
-    rows.measure(5, "val", 4.1)
+    rows.measure(5, "val", 4.1, attention_logit=2.5)
     since = rows.time(5, "train", 0.0)
     metrics, timing = rows.tables()
     assert metrics.schema == log.METRICS
     assert metrics.to_pylist()[1] == {
-        "step": 5, "split": "val", "loss": 4.1, "learning_rate": None, "grad_norm": None
+        "step": 5, "split": "val", "loss": 4.1, "learning_rate": None, "grad_norm": None, "attention_logit": 2.5
     }  # fmt: skip
     assert timing.to_pylist() == [{"step": 5, "phase": "train", "seconds": since}]
     assert [table.num_rows for table in rows.tables()] == [0, 0]
@@ -60,7 +60,7 @@ def test_another_schema_is_named(tmp_path: Path):
     path = tmp_path / "metrics.parquet"
     rows = log.table(ROWS, log.METRICS)
     log.write(path, rows.replace_schema_metadata({"runner.metrics": "0"}))
-    with pytest.raises(UserError, match=r"has version 0 of the runner\.metrics schema, not 1"):
+    with pytest.raises(UserError, match=r"has version 0 of the runner\.metrics schema, not 2"):
         log.read(path, log.METRICS)
     pq.write_table(pa.table({"loss": [1.0]}), path)
     with pytest.raises(UserError, match="has no version"):
@@ -73,11 +73,11 @@ def test_another_schema_is_named(tmp_path: Path):
 def test_a_manifest_that_cannot_be_believed_is_named(tmp_path: Path, trained):
     assert log.read_manifest(tmp_path) is None
     path = tmp_path / "manifest.json"
-    path.write_text('{"schema": "1", ')
+    path.write_text('{"schema": "2", ')
     with pytest.raises(UserError, match="cannot be read"):
         log.read_manifest(tmp_path)
     path.write_text('{"schema": "0"}')
-    with pytest.raises(UserError, match="has schema '0', not '1'"):
+    with pytest.raises(UserError, match="has schema '0', not '2'"):
         log.read_manifest(tmp_path)
     manifest = json.loads((trained / "manifest.json").read_text())
     manifest["spec"]["model"]["mlp_ratio"] = 3

@@ -214,6 +214,33 @@ def test_evaluation_is_training_without_dropout():
     assert trained.item() * 260 == pytest.approx(model.summed_loss(x_BT, y_BT, torch.ones(2, 130)).item())
 
 
+@pytest.mark.parametrize("variant", ["as it was", "everything"])
+def test_the_largest_attention_logit_is_that_of_the_queries_and_keys(variant, monkeypatch):
+    model, (x_BT, _) = model_of(replace(SPEC, **VARIANTS[variant])), batch(7)
+    plain, seen = F.scaled_dot_product_attention, []
+
+    def attention(q, k, v, is_causal):
+        pairs = [(i, j) for i in range(7) for j in range(i + 1)]
+        seen.extend(((q[:, :, i] * k[:, :, j]).sum(-1) / math.sqrt(q.shape[-1])).abs().max() for i, j in pairs)
+        return plain(q, k, v, is_causal=is_causal)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", attention)
+    with torch.no_grad():
+        found = model.attention_logit(x_BT)
+    assert len(seen) == 2 * 28  # layers and pairs
+    assert found.item() == pytest.approx(max(map(float, seen)))
+    assert model.watch is None
+
+
+@pytest.mark.parametrize(("qk_norm", "factor"), [(False, 9), (True, 1)])
+def test_attention_logits_grow_with_the_weights_unless_queries_and_keys_are_normed(qk_norm, factor):
+    model, (x_BT, _) = model_of(replace(SPEC, n_layer=1, qk_norm=qk_norm)), batch(7)
+    with torch.no_grad():
+        before = model.attention_logit(x_BT)
+        model.blocks[0].attention.qkv.mul_(3)
+        assert model.attention_logit(x_BT).item() == pytest.approx(factor * before.item(), rel=1e-3)
+
+
 @pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5, 8 / 3, 0.01])
 def test_parameters_are_counted_by_a_closed_formula_and_hold_no_bias(ratio):
     spec = ModelSpec(mlp_ratio=float(ratio))

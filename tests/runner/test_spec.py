@@ -67,7 +67,7 @@ LATER = {
         "init": "zero",
     },
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
-    "eval": {"splits": ["val"]},
+    "eval": {"splits": ["val"], "attention_logits": True},
 }  # those that came later, away from their defaults
 
 

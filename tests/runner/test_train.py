@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from runner import checkpoint, log
@@ -49,6 +52,19 @@ def test_the_evidence_of_a_run(trained: Path):
     assert first == pytest.approx(math.log(65), abs=0.05), "an untrained model knows nothing"
     assert rows[rows.split == "val"].loss.iloc[-1] < first - 0.5
     assert len((trained / "samples.txt").read_text()) == 502  # a line break, 500 characters, a line break
+
+
+def test_attention_logits_are_logged_where_the_spec_asks(tiny, tmp_path, through):
+    asked = replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True))
+    assert train_here(replace(tiny, spec=asked), tmp_path) == "finished"
+    found = pq.read_table(tiny.folder(tmp_path) / "metrics.parquet")
+    whole = pc.not_equal(found["split"], "batch")
+    assert found.filter(whole)["attention_logit"].null_count == 0
+    assert found.filter(pc.invert(whole))["attention_logit"].null_count == found.filter(pc.invert(whole)).num_rows
+    assert pc.min(found["attention_logit"]).as_py() > 0
+    plain = pq.read_table(pa.BufferReader(through))
+    assert found.drop_columns("attention_logit") == plain.drop_columns("attention_logit")
+    assert plain["attention_logit"].null_count == plain.num_rows
 
 
 def test_the_same_run_twice_gives_the_same_bytes(tiny, tmp_path, through):
