@@ -12,12 +12,16 @@ from analysis import text
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "≈", "not tested": "○"}
 
 
-def number(entry: dict[str, Any], digits: int | None = None) -> str:
-    """A number inside a sentence."""
+def number(entry: dict[str, Any], digits: int | None = None, interval: bool = False) -> str:
+    """A number inside a sentence, and its interval behind it where one is wanted and known."""
     if entry["value"] is None:
         return f'<abbr title="{html.escape(entry["reason"])}">not available</abbr>'
     digits = entry["digits"] if digits is None else digits
-    return text.with_unit(text.number(entry["value"], digits), entry["unit"])
+    shown = text.with_unit(text.number(entry["value"], digits), entry["unit"])
+    if not interval or entry["interval"] is None:
+        return shown
+    low, high = entry["interval"]
+    return f"{shown} (95%{text.NBSP}interval {text.number(low, digits)} to {text.number(high, digits)})"
 
 
 def table(entry: dict[str, Any]) -> str:

@@ -162,9 +162,9 @@ class _Names:
             context["provenance"] = entries[0]
         return context
 
-    def number(self, name: str, digits: int | None = None) -> str:
-        """A number as text."""
-        return markup.number(self._find("number", name)[1], digits)
+    def number(self, name: str, digits: int | None = None, interval: bool = False) -> str:
+        """A number as text, with the interval that it was measured with if `interval`."""
+        return markup.number(self._find("number", name)[1], digits, interval)
 
     def value(self, name: str) -> Any:
         """The number itself, for conditions."""

@@ -748,6 +748,7 @@ logits = {
     ]
     for kind in KINDS
 }  # the largest of the evaluation at the end, by run
+logit = {"without": [*logits["none"], *logits["post"]], "with": [*logits["qk"], *logits["both"]]}
 POST, QK = [("post", "none"), ("both", "qk")], [("qk", "none"), ("both", "post")]
 found = {
     (norm, what): effect(values, pairs)
@@ -778,8 +779,8 @@ results.claim(
     n=found["qk", "best"].n,
     unit="nats of its best loss, with minus without",
     reason=f"{GRID}. {ALONE}. Sensitivity changes by {found['qk', 'sensitivity'].signed(3)} nats. The largest "
-    f"attention logit at the end is {np.median([*logits['none'], *logits['post']]):.1f} without and "
-    f"{np.median([*logits['qk'], *logits['both']]):.1f} with it, in the median over runs",
+    f"attention logit at the end is {np.median(logit['without']):.1f} without and {np.median(logit['with']):.1f} with "
+    "it, in the median over runs",
 )
 
 
@@ -1091,6 +1092,11 @@ results.number(
 results.number("one-percent-sigmas", sigmas, digits=1, reason="one seed has no spread")
 results.number("rates", len(grid))
 results.number("post-best", found["post", "best"].mean, "nats", digits=2, interval=found["post", "best"].interval)
+alone = effect(best, QK[:1])
+results.number("qk-best-alone", alone.mean, "nats", digits=3, interval=alone.interval)
+for kind, found_logits in logit.items():
+    results.number(f"logit-{kind}", float(np.median(found_logits)), digits=1)
+    results.number(f"logit-{kind}-most", max(found_logits), digits=1)
 results.number("combinations", len(drops))
 results.number("runs", sum(map(len, runs.values())), "runs")
 results.number("ill-rate", ill_rate)

@@ -7,6 +7,7 @@ from tests.analysis import fake
 RESULTS = {
     "numbers": {
         "best-r": {"value": 3, "digits": 0, "unit": "", "interval": None, "reason": ""},
+        "slower": {"value": -4.71, "digits": 1, "unit": "%", "interval": [-15.0, 5.58], "reason": ""},
         "gap": {"value": None, "digits": None, "unit": "", "interval": None, "reason": "one run <diverged>"},
     },
     "tables": {"ratios": {"caption": "", "columns": ["r"], "numeric": [True], "rows": [["1"]], "values": [[1]]}},
@@ -81,6 +82,13 @@ def test_conditions_see_values(tmp_path):
     assert render(tmp_path, body).markdown == "yes"
 
 
+def test_a_number_can_bring_its_interval(tmp_path):
+    assert render(tmp_path, '{{ number("slower") }}').markdown == "−4.7%"
+    shown = "−4.7% (95%\u00a0interval −15.0 to 5.6)"
+    assert render(tmp_path, '{{ number("slower", interval=true) }}').markdown == shown
+    assert render(tmp_path, '{{ number("best-r", interval=true) }}').markdown == "3", "one seed has none"
+
+
 def test_a_missing_number_says_why(tmp_path):
     assert 'title="one run &lt;diverged&gt;"' in render(tmp_path, '{{ number("gap") }}').markdown
 
@@ -105,8 +113,8 @@ def test_a_figure_has_both_schemes_and_its_provenance(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{{ number("best") }}', "unknown number 'best'; known: best-r, gap (closest: best-r)"),
-        ('{{ value("best") }}', "unknown number 'best'; known: best-r, gap (closest: best-r)"),
+        ('{{ number("best") }}', "unknown number 'best'; known: best-r, gap, slower (closest: best-r)"),
+        ('{{ value("best") }}', "unknown number 'best'; known: best-r, gap, slower (closest: best-r)"),
         ('{{ table("ratio") }}', "unknown table 'ratio'; known: ratios (closest: ratios)"),
         ('{{ figure("los") }}', "unknown figure 'los'; known: loss (closest: loss)"),
         ('{{ claim("S0-5") }}', "unknown claim 'S0-5'; known: S0-4 (closest: S0-4)"),

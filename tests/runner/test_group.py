@@ -83,7 +83,8 @@ def own_words(said: str) -> list[str]:
 def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
     plan = alone({"train.grad_accumulation": 2, "train.steps": 20}, tmp_path / "one")
     code, both, errors = call(tmp_path / "two", *TRAIN, *SETTINGS)
-    assert (code, errors) == (0, "")
+    assert code == 0, errors
+    assert errors == ""
     assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
     assert own_words(both) == [
         f"{plan.name} trains: it has not been trained",
@@ -95,7 +96,8 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
     assert json.loads((folder(tmp_path / "two") / "manifest.json").read_text())["environment"]["processes"] == 2
     stamp = (folder(tmp_path / "two") / "manifest.json").stat().st_mtime_ns
     code, again, errors = call(tmp_path / "two", *TRAIN, *SETTINGS)
-    assert (code, errors) == (0, "")
+    assert code == 0, errors
+    assert errors == ""
     assert "it finished at step 20" in again
     assert stamp == (folder(tmp_path / "two") / "manifest.json").stat().st_mtime_ns, "both skip what is finished"
 
@@ -183,7 +185,8 @@ def test_a_sweep_and_what_its_rule_adds(tmp_path):
     path.write_text(RULED)
     loaded = experiment.load(str(path))
     code, said, errors = call(tmp_path / "two", "sweep", str(path), "--profile", "smoke", "--threads", "1")
-    assert (code, errors) == (0, "")
+    assert code == 0, errors
+    assert errors == ""
     for plan in loaded.plans("smoke"):
         train_here(plan, tmp_path / "one")
     decision = rule.decide(loaded, "smoke", tmp_path / "one")
