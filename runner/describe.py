@@ -1,6 +1,6 @@
 """What a model costs before it is trained: parameters by part, FLOPs a token, bytes. Nothing is allocated for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from rich.table import Table
@@ -89,11 +89,25 @@ def describe(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype 
         dtype=str(dtype).removeprefix("torch."),
         parameters=parameters,
         flops=flops,
-        # Weights that are cast for the products are kept too, the same ones for any batch.
-        activation=kept(model, 2, context) - kept(model, 1, context),
+        activation=activation(spec, vocabulary, context, dtype),
         scores=2 * itemsize * spec.n_layer * spec.n_head * squares,
         kv_cache=2 * itemsize * spec.n_layer * spec.kv_heads * spec.d_head,
     )
+
+
+def activation(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype) -> int:
+    """Bytes that each sequence of a batch adds to what is kept for backward. Layers of one width keep alike, so one of
+    each is traced, and one twice to tell a layer from what lies around them."""
+
+    def of(*ratios: float) -> int:
+        with torch.device("meta"):
+            model = GPT(replace(spec, n_layer=len(ratios), mlp_ratio=ratios), vocabulary, dtype)
+        # Weights that are cast for the products are kept too, the same ones for any batch.
+        return kept(model, 2, context) - kept(model, 1, context)
+
+    once, first = {ratio: of(ratio) for ratio in set(spec.ratios)}, spec.ratios[0]
+    around = 2 * once[first] - of(first, first)
+    return around + sum(once[ratio] - around for ratio in spec.ratios)
 
 
 def kept(model: GPT, batch: int, context: int) -> int:
