@@ -23,6 +23,7 @@ COPIED = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups, also where only this folder is asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs all of this folder, so that the site is built once."""
     for item in items:
