@@ -20,8 +20,7 @@ def number(entry: dict[str, Any], digits: int | None = None, interval: bool = Fa
     shown = text.with_unit(text.number(entry["value"], digits), entry["unit"])
     if not interval or entry["interval"] is None:
         return shown
-    low, high = entry["interval"]
-    return f"{shown} (95%{text.NBSP}interval {text.number(low, digits)} to {text.number(high, digits)})"
+    return f"{shown} ({text.interval(*entry['interval'], digits)})"
 
 
 def table(entry: dict[str, Any]) -> str:

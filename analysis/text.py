@@ -44,6 +44,11 @@ def decimals(width: float) -> int:
     return 3 if width <= 0 else min(6, max(0, 1 - math.floor(math.log10(width))))
 
 
+def interval(low: float, high: float, digits: int | None) -> str:
+    """`95% interval −0.25 to −0.17`."""
+    return f"95%{NBSP}interval {number(low, digits)} to {number(high, digits)}"
+
+
 def effect(claim: dict[str, Any]) -> str:
     """A verdict's numbers in words: `−0.21 nats, 95% interval −0.25 to −0.17, n = 5`."""
     parts, places = [], None
@@ -54,7 +59,7 @@ def effect(claim: dict[str, Any]) -> str:
     if claim.get("effect") is not None:
         parts.append(with_unit(number(claim["effect"], places), claim.get("unit", "")))
     if claim.get("interval"):
-        parts.append(f"95%{NBSP}interval {number(low, places)} to {number(high, places)}")
+        parts.append(interval(low, high, places))
     if claim.get("n") is not None:
         parts.append(f"n{NBSP}={NBSP}{number(claim['n'])}")
     return ", ".join(parts)

@@ -1065,7 +1065,7 @@ results.number(
 results.number("mlp-fall", 100 * -mlp["d12_mlp3x"], "%", digits=0)
 results.number("mlp-share", 100 * shares[LONG, True], "%", digits=0)
 results.number("mlp-share-blocks", 100 * shares[LONG, False], "%", digits=0)
-results.number("more-work", 100 * (more_work), "%", digits=1)
+results.number("more-work", 100 * more_work, "%", digits=1)
 results.number("work-base", costs["d12", LONG].work() / MILLION, "million", digits=1)
 results.number("work-narrow", costs["d12_mlp3x", LONG].work() / MILLION, "million", digits=1)
 results.number("fewer-grouped", 100 * (1 - totals["d12_mlp3x_gqa"] / totals["d12"]), "%", digits=0)

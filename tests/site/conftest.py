@@ -31,11 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("site"))
 
 
-def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Call the Makefile with the environment that the tests run in, which it must not make again."""
-    command = ["make", "--old-file", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", *words]
+def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a copy of the checkout, with the copy's own packages."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call the Makefile with the environment that the tests run in, which it must not make again."""
+    return call(folder, "make", "--old-file", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", *words)
 
 
 @pytest.fixture(scope="session")

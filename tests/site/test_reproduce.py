@@ -1,15 +1,13 @@
 """The main job, as a newcomer would see it."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from runner import archive, experiment, log, rule, state
 from tests.conftest import ROOT
-from tests.site.conftest import make
+from tests.site.conftest import call, make
 
 
 def test_from_data_to_site_in_one_command(reproduced, built_site: Path):
@@ -44,9 +42,7 @@ def test_a_run_that_lost_its_manifest_comes_out_again_to_the_same_bytes(checkout
     metrics = checkout / "runs/mlp-ratio/smoke/r3-s1/metrics.parquet"
     before = metrics.read_bytes()
     (metrics.parent / "manifest.json").unlink()
-    command = [f"{sys.prefix}/bin/runner", "sweep", "mlp-ratio", "--profile", "smoke"]
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    again = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    again = call(checkout, f"{sys.prefix}/bin/runner", "sweep", "mlp-ratio", "--profile", "smoke")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "r3-s1 resumes: its manifest is missing" in again.stdout
     assert metrics.read_bytes() == before
