@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import platform
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,18 @@ def _good_at_bf16(device: str) -> bool:
 
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device == "cpu" and "amx_bf16" in _cpu_info()
+    return device == "cpu" and bool(bf16_units())
+
+
+# Instructions that multiply bfloat16 numbers, as /proc/cpuinfo names them; the first that is there is the one used.
+BF16_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "bf16": "Arm BF16"}
+
+
+def bf16_units() -> str | None:
+    """What this processor multiplies bfloat16 numbers with; None where it has to convert them, which does not pay."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_info(), re.MULTILINE)
+    words = set(found[1].split()) if found else set()
+    return next((name for flag, name in BF16_UNITS.items() if flag in words), None)
 
 
 @functools.cache
@@ -119,7 +131,7 @@ def environment(placement: Placement) -> dict[str, Any]:
         machine = torch.cuda.get_device_name(placement.device)
     else:
         names = [line.split(":", 1)[1].strip() for line in _cpu_info().splitlines() if line.startswith("model name")]
-        units = " with AMX" if "amx_bf16" in _cpu_info() else ""
+        units = f" with {bf16_units()}" if bf16_units() else ""
         machine = f"{names[0] if names else platform.processor() or platform.machine()}{units}, {os.cpu_count()} cores"
     return {
         "machine": machine,

@@ -34,14 +34,6 @@ def test_threads_are_shared_by_the_jobs(monkeypatch):
     assert placement.resolve({"device": "cpu", "jobs": 4, "threads": 1}).threads == 1
 
 
-def test_bf16_only_where_the_processor_multiplies_it(monkeypatch):
-    monkeypatch.setattr(placement, "_cpu_info", lambda: "model name : x\nflags : amx_bf16")
-    assert placement.resolve({"device": "cpu"}).precision == "bf16"
-    monkeypatch.setattr(placement, "_cpu_info", lambda: "model name : x\nflags : avx2")
-    assert placement.resolve({"device": "cpu"}).precision == "float32"
-    assert placement.resolve({"device": "cpu", "precision": "bf16"}).precision == "bf16"
-
-
 def test_the_environment_names_the_machine():
     found = placement.environment(placement.Placement())
     assert found["device"] == "cpu"
@@ -61,3 +53,23 @@ def test_the_commit_says_when_the_runner_was_changed(tmp_path: Path):
     assert len(clean) == 12
     (tmp_path / "runner" / "a.py").write_text("2")
     assert placement.commit(tmp_path) == f"{clean}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("info", "units"),
+    [
+        ("model name\t: X\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n", "AMX"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx512f avx512_bf16 clzero\n", "AVX512-BF16"),
+        ("Features\t: fp asimd bf16 i8mm\n", "Arm BF16"),
+        ("flags\t\t: fpu avx512f avx2\nbugs\t\t: bf16\n", None),
+        ("", None),
+    ],
+)
+def test_precision_is_chosen_by_what_the_processor_multiplies(monkeypatch, info, units):
+    monkeypatch.setattr(placement, "_cpu_info", lambda: info)
+    assert placement.bf16_units() == units
+    assert placement.resolve({"device": "cpu"}).precision == ("bf16" if units else "float32")
+    assert placement.resolve({"device": "cpu", "precision": "bf16"}).precision == "bf16"
+    machine = placement.environment(placement.resolve({"device": "cpu"}))["machine"]
+    assert (f"with {units}" in machine) == bool(units)
+    assert ("with" in machine) == bool(units)
