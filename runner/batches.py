@@ -57,6 +57,9 @@ class Batches:
             starts, skip = np.concatenate(drawn), np.zeros(size * spec.eval.batches, dtype=np.int64)
         else:
             starts, skip = data.windows(span, block)
+            if name == "train" and spec.eval.train_tokens is not None:
+                chosen = data.spread(len(starts), -(-spec.eval.train_tokens // block))
+                starts, skip = starts[chosen], skip[chosen]
         counted = np.arange(block) >= skip[:, None]
         padding = -len(starts) % size  # windows of weight 0 fill the last batch: one shape, one compiled program
         starts = np.append(starts, np.full(padding, span[0]))

@@ -126,3 +126,9 @@ def windows(span: tuple[int, int], block: int) -> tuple[np.ndarray, np.ndarray]:
         begin = np.append(begin, low + targets - block)
         skip = np.append(skip, block - rest)
     return begin, skip
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """int64 [min(count, total)]: numbers of `count` windows out of `total`, evenly spread and in order."""
+    count = min(count, total)
+    return np.arange(count, dtype=np.int64) * total // count

@@ -131,7 +131,9 @@ class EvalSpec:
     `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean
     over `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are
     evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
-    `attention_logits` logs the largest of each split too, at the price of a second pass over it.
+    `attention_logits` logs the largest of each split too, at the price of a second pass over it. `train_tokens`
+    evaluates this many tokens of the training split (rounded up to whole windows) instead of all, in windows spread
+    evenly over it: a training split can be many times as long as the others.
     """
 
     every: int = 250
@@ -139,6 +141,7 @@ class EvalSpec:
     batches: int = 200
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
+    train_tokens: int | None = later(None)
 
 
 @dataclass(frozen=True)
@@ -303,6 +306,14 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(spec.eval.mode in ("exact", "sampled"), f'eval.mode = "{spec.eval.mode}" must be "exact" or "sampled"')
     need(spec.eval.every >= 1, f"eval.every = {spec.eval.every} must be at least 1")
     need(spec.eval.batches >= 1, f"eval.batches = {spec.eval.batches} must be at least 1")
+    need(
+        spec.eval.train_tokens is None or spec.eval.train_tokens >= 1,
+        f"eval.train_tokens = {spec.eval.train_tokens} must be at least 1; leave it out for the whole training split",
+    )
+    need(
+        spec.eval.train_tokens is None or spec.eval.mode == "exact",
+        'eval.train_tokens is for eval.mode = "exact": "sampled" draws its windows, as many as eval.batches says',
+    )
     need(spec.eval.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")

@@ -56,3 +56,8 @@ def test_windows_predict_every_token_once(span, block):
     assert sorted(targets) == list(range(span[0] + 1, span[1]))
     assert starts.min() >= span[0]
     assert (starts + block).max() < span[1]
+
+
+def test_windows_are_spread_evenly():
+    assert data.spread(10, 3).tolist() == [0, 3, 6]
+    assert data.spread(4, 9).tolist() == [0, 1, 2, 3], "never more than there are"

@@ -67,7 +67,7 @@ LATER = {
         "init": "zero",
     },
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
-    "eval": {"splits": ["val"], "attention_logits": True},
+    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000},
 }  # those that came later, away from their defaults
 
 
@@ -189,6 +189,8 @@ def test_whole_and_decimal_numbers_name_one_run():
         ({"train": {"warmdown_steps": -1}}, "warmdown_steps = -1 must lie between 0 and steps = 5000"),
         ({"train": {"warmdown_steps": 5001}}, "warmdown_steps = 5001 must lie between 0 and steps = 5000"),
         ({"train": {"warmdown_steps": "half"}}, "train.warmdown_steps must be a whole number, not 'half'"),
+        ({"eval": {"train_tokens": 0}}, "eval.train_tokens = 0 must be at least 1"),
+        ({"eval": {"train_tokens": 9, "mode": "sampled"}}, 'eval.train_tokens is for eval.mode = "exact"'),
         ({"eval": {"splits": ["val", "dev"]}}, "eval.splits: no split is called dev; there are train, val"),
         ({"eval": {"splits": ["test"]}}, "eval.splits: no split is called test; there are train, val"),
         ({"eval": {"splits": []}}, "eval.splits is empty: name a split, or leave it out for all of them"),
