@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis import compare as comparing
-from analysis import execute as executing
-from analysis import project as projects
-from analysis import site
-from analysis import weave as weaving
+from analysis.build import compare as comparing
+from analysis.build import execute as executing
+from analysis.build import project as projects
+from analysis.site import generator
+from analysis.site import weave as weaving
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def build(profile: Profile = None, logs: Logs = None, force: Force = False, draf
     _execute(project, _plans(project, None, profile, logs), force)
     woven = _weave(project, drafts)
     with _bar("site", 1) as (step, _):
-        built = site.build(project, woven.newest)
+        built = generator.build(project, woven.newest)
         step()
     print(f"site: {'built' if built else 'unchanged'}")
     for one in woven.posts:
@@ -74,7 +74,7 @@ def serve(
         except (UserError, executing.NotebookFailed) as error:  # the page stays as it was until it is mended
             print(error, file=sys.stderr, flush=True)
 
-    site.serve(project, port, again, fresh().newest)
+    generator.serve(project, port, again, fresh().newest)
 
 
 @app.command()

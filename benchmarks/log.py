@@ -12,9 +12,10 @@ import pyarrow as pa
 from rich.console import Console
 
 from benchmarks.results import Columns, report
-from runner import experiment, log, state
+from runner.evidence import log, state
 from runner.files import sha256
-from runner.spec import as_dict
+from runner.plan import experiment
+from runner.plan.spec import as_dict
 
 PLAN = experiment.load("mlp-ratio").plans("paper")[0]
 RUNS, LONG = 100, 1_000_000

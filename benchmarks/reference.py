@@ -8,7 +8,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.spec import ModelSpec, TrainSpec
+from runner.plan.spec import ModelSpec, TrainSpec
 
 
 class LayerNorm(nn.Module):
@@ -105,7 +105,7 @@ def trainer(model: Reference, train: TrainSpec) -> Callable[[Tensor, Tensor, flo
 
 @torch.no_grad()
 def copy_weights(source: nn.Module, target: Reference) -> None:
-    """Start the reference from the weights of a `runner.model.GPT`."""
+    """Start the reference from the weights of a `runner.models.gpt.GPT`."""
     theirs = dict(target.named_parameters())
     for name, parameter in source.named_parameters():
         name = name.replace("attention.norm", "attention_norm").replace("mlp.norm", "mlp_norm")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from runner.placement import commit, environment, resolve
+from runner.training.machine import commit, environment, resolve
 
 FOLDER = Path(__file__).parent / "results"
 Row = dict[str, Any]

@@ -8,8 +8,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from benchmarks.reference import Reference
 from benchmarks.stepper import VOCAB
-from runner.optimizer import learning_rate
-from runner.spec import ModelSpec, TrainSpec
+from runner.plan.spec import ModelSpec, TrainSpec
+from runner.training.optimizer import learning_rate
 
 
 def stepper(model: ModelSpec, train: TrainSpec, seeds: int) -> Callable[[int], list[float]]:

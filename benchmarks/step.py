@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks import sweep
 from benchmarks.results import Columns, Row, report
 from benchmarks.stepper import DISTURBED, LAPTOP, PAPER, VOCAB, Others, stepper
-from runner.spec import ModelSpec, TrainSpec
+from runner.plan.spec import ModelSpec, TrainSpec
 
 
 def flops(spec: ModelSpec, batch: int) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 import torch
 
 from benchmarks.reference import Reference, trainer
-from runner.engine import Engine
-from runner.optimizer import learning_rate
-from runner.spec import ModelSpec, TrainSpec
+from runner.plan.spec import ModelSpec, TrainSpec
+from runner.training.engine import Engine
+from runner.training.optimizer import learning_rate
 
 VOCAB = 65
 DISTURBED = 0.1  # cores taken by others from which on a round does not count

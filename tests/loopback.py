@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from runner.hub import Dataset, File
+from runner.data.hub import Dataset, File
 
 DATASET = Dataset("Skylion007/openwebtext", "refs/convert/parquet", "plain_text/train")
 

@@ -30,10 +30,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import stats, style
-from analysis.literature import MODELS
-from analysis.results import Results
-from runner import experiment, log
+from analysis.study import stats, style
+from analysis.study.literature import MODELS
+from analysis.study.results import Results
+from runner.evidence import log
+from runner.plan import experiment
 
 BASE, CHALLENGER = "relu2", "swiglu"
 NAMES = {"relu2": "squared ReLU", "swiglu": "SwiGLU", "gelu": "GELU", "silu": "SiLU"}

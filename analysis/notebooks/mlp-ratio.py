@@ -31,11 +31,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import stats, style
-from analysis.literature import MODELS
-from analysis.results import Results
-from runner import experiment, log
-from runner.spec import as_dict
+from analysis.study import stats, style
+from analysis.study.literature import MODELS
+from analysis.study.results import Results
+from runner.evidence import log
+from runner.plan import experiment
+from runner.plan.spec import as_dict
 
 REFERENCE = 4  # the ratio that the others are compared with
 results = Results(output)

@@ -33,14 +33,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import stats, style
-from analysis.literature import MODELS
-from analysis.results import Results
-from runner import experiment, log
-from runner.configs import CONFIGS, VOCABULARY
-from runner.describe import Description, describe
+from analysis.study import stats, style
+from analysis.study.literature import MODELS
+from analysis.study.results import Results
 from runner.errors import UserError
-from runner.spec import from_dict, identity
+from runner.evidence import log
+from runner.models.cost import Description, describe
+from runner.plan import experiment
+from runner.plan.presets import CONFIGS, VOCABULARY
+from runner.plan.spec import from_dict, identity
 
 MILLION, LENGTHS = 1e6, (512, 1024)
 results = Results(output)

@@ -29,9 +29,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import stats, style
-from analysis.results import Results
-from runner import experiment, log
+from analysis.study import stats, style
+from analysis.study.results import Results
+from runner.evidence import log
+from runner.plan import experiment
 
 REFERENCE = 4.0  # the ratio that the others are compared with
 results = Results(output)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import execute
-from analysis.project import Project
+from analysis.build import execute
+from analysis.build.project import Project
 from tests.analysis import fake
 
 

@@ -5,10 +5,10 @@ import math
 import shutil
 from pathlib import Path
 
-from analysis.project import Project
-from runner import log
+from analysis.build.project import Project
+from runner.evidence import log
 from runner.files import sha256
-from runner.spec import DataSpec, EvalSpec, ModelSpec, RunSpec, TrainSpec, as_dict, identity
+from runner.plan.spec import DataSpec, EvalSpec, ModelSpec, RunSpec, TrainSpec, as_dict, identity
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHA = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -142,9 +142,9 @@ bar = 1.8
 # %%
 import pandas as pd
 
-from analysis import style
-from analysis.results import Results
-from runner.log import read_runs
+from analysis.study import style
+from analysis.study.results import Results
+from runner.evidence.log import read_runs
 
 runs = read_runs(logs, "mlp-ratio", profile)
 results = Results(output)
@@ -235,7 +235,7 @@ cost = "$5"
 
 def house(root: Path, logs: bool = True) -> Project:
     """A project folder with a notebook, a ledger, a post, the real theme and, if wanted, three seeds of logs."""
-    for folder in ("analysis/notebooks", "posts/is-4-the-magic-number"):
+    for folder in ("analysis/notebooks", "analysis/study", "posts/is-4-the-magic-number"):
         (root / folder).mkdir(parents=True)
     (root / "analysis/notebooks/mlp-ratio.py").write_text(NOTEBOOK)
     (root / "analysis/ledger.toml").write_text(LEDGER)
@@ -245,7 +245,7 @@ def house(root: Path, logs: bool = True) -> Project:
     shutil.copy(REPOSITORY / "posts/about.md", root / "posts/about.md")
     shutil.copytree(REPOSITORY / "theme", root / "theme")
     for module in ("results.py", "style.py"):
-        shutil.copy(REPOSITORY / "analysis" / module, root / "analysis")
+        shutil.copy(REPOSITORY / "analysis/study" / module, root / "analysis/study")
     if logs:
         write_logs(root / "logs")
     return Project(root)

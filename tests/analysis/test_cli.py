@@ -2,7 +2,8 @@ import sys
 
 import pytest
 
-from analysis import cli, execute, project
+from analysis import cli
+from analysis.build import execute, project
 
 
 @pytest.fixture

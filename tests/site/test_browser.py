@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import site as building
-from analysis import weave
-from analysis.project import Project
+from analysis.build.project import Project
+from analysis.site import generator as building
+from analysis.site import weave
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [

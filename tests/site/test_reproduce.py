@@ -5,7 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from runner import archive, experiment, log, rule, state
+from runner.evidence import archive, log, state
+from runner.plan import experiment, rules
 from tests.conftest import ROOT
 from tests.site.conftest import call, make
 
@@ -69,6 +70,6 @@ def test_the_published_logs_match_their_manifests():
     found = archive.ended(ROOT / "logs")
     assert {(run.manifest["experiment"], run.manifest["profile"]) for run in found} >= {("mlp-ratio", "laptop")}
     for name, profile in {(run.manifest["experiment"], run.manifest["profile"]) for run in found}:
-        plans = rule.planned(experiment.load(name), profile, ROOT / "logs")
+        plans = rules.planned(experiment.load(name), profile, ROOT / "logs")
         published = {run.name: run.manifest["identity"] for run in log.read_runs(ROOT / "logs", name, profile)}
         assert published == {plan.name: state.plan_identity(plan) for plan in plans}

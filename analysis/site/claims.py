@@ -1,0 +1,114 @@
+"""The ledger: what the sources claim, what would test it, and what came of it.
+
+The ledger holds no verdicts. A claim names the notebook that decides it, or the reason why nothing does yet.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.study import text
+from analysis.study.results import CLAIM
+from runner.errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A document that claims something. Its letter begins the ids of its claims."""
+
+    letter: str
+    title: str
+    credit: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement that can be checked."""
+
+    id: str
+    says: str
+    test: str
+    notebook: str = ""
+    untested: str = ""
+
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the claims page."""
+        return self.id.lower()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All claims, by source."""
+
+    sources: list[Source]
+    claims: dict[str, Claim]
+
+    def of(self, source: Source) -> list[Claim]:
+        """The claims of one source, in order."""
+        return [claim for claim in self.claims.values() if claim.id.split("-")[0] == source.letter]
+
+
+def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
+    """Read and check the ledger."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{where} is missing") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: {error}") from None
+    sources = [
+        _build(Source, entry, f"{where}: source", {"letter", "title", "credit"}) for entry in data.get("source", [])
+    ]
+    claims: dict[str, Claim] = {}
+    for entry in data.get("claim", []):
+        here = f"{where}: claim {entry.get('id', '')!r}"
+        claim = _build(Claim, entry, here, {"id", "says", "test"})
+        if not CLAIM.fullmatch(claim.id):
+            raise UserError(f"{here}: an id looks like S0-4")
+        if claim.id in claims:
+            raise UserError(f"{here} is given twice")
+        if claim.id.split("-")[0] not in {source.letter for source in sources}:
+            raise UserError(f"{here}: no [[source]] has the letter {claim.id.split('-')[0]}")
+        if bool(claim.notebook) == bool(claim.untested):
+            raise UserError(f"{here}: give either notebook, which decides it, or untested, the reason why none does")
+        if claim.notebook and claim.notebook not in notebooks:
+            raise UserError(f"{here}: unknown notebook {claim.notebook!r}; {text.known(claim.notebook, notebooks)}")
+        claims[claim.id] = claim
+    return Ledger(sources, claims)
+
+
+def verdicts(ledger: Ledger, results: dict[str, dict[str, Any]], where: str) -> dict[str, dict[str, Any]]:
+    """Claim id → verdict, from the results of the notebooks (notebook → its results)."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, result in results.items():
+        for id in result["claims"]:
+            if id not in ledger.claims or ledger.claims[id].notebook != name:
+                decides = ledger.claims[id].notebook or "none" if id in ledger.claims else ""
+                why = f"the ledger says that {decides} decides it" if decides else "the ledger does not hold it"
+                raise UserError(f"{where}: notebook {name} gives a verdict on {id}, but {why}")
+    for claim in ledger.claims.values():
+        if claim.untested:
+            found[claim.id] = {"verdict": "not tested", "reason": claim.untested}
+        elif claim.notebook in results:
+            given = results[claim.notebook]["claims"]
+            if claim.id not in given:
+                raise UserError(
+                    f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
+                )
+            found[claim.id] = given[claim.id]
+    return found
+
+
+def _build(kind: type, entry: dict[str, Any], where: str, required: set[str]) -> Any:
+    known = set(kind.__dataclass_fields__)
+    for key, value in entry.items():
+        if key not in known:
+            raise UserError(f"{where}: unknown key {key}; {text.known(key, known)}")
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"{where}: {key} must be a text")
+    for key in sorted(required - entry.keys()):
+        raise UserError(f"{where}: {key} is missing")
+    return kind(**{key: re.sub(r"\s+", " ", value).strip() for key, value in entry.items()})

@@ -1,0 +1,99 @@
+"""How one number, table, figure or verdict is written in a page. Plain Markdown with `attr_list` and `md_in_html`.
+
+Links to files are Markdown links: the site generator checks them and moves them along. `up` is the way from the page
+to the root of the pages, such as `../../`.
+"""
+
+import html
+from typing import Any
+
+from analysis.study import text
+
+MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "≈", "not tested": "○"}
+
+
+def number(entry: dict[str, Any], digits: int | None = None, interval: bool = False) -> str:
+    """A number inside a sentence, and its interval behind it where one is wanted and known."""
+    if entry["value"] is None:
+        return f'<abbr title="{html.escape(entry["reason"])}">not available</abbr>'
+    digits = entry["digits"] if digits is None else digits
+    shown = text.with_unit(text.number(entry["value"], digits), entry["unit"])
+    if not interval or entry["interval"] is None:
+        return shown
+    return f"{shown} ({text.interval(*entry['interval'], digits)})"
+
+
+def table(entry: dict[str, Any]) -> str:
+    """A Markdown table that scrolls by itself where the page is too narrow."""
+    rule = ["--:" if numeric else ":--" for numeric in entry["numeric"]]
+    rows = [[text.escape(name) for name in entry["columns"]], rule, *([_cell(c) for c in r] for r in entry["rows"])]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    caption = f'\n<p class="caption" markdown="span">{entry["caption"]}</p>\n' if entry["caption"] else ""
+    return f'<div class="data-table" markdown="1">\n{caption}\n{lines}\n\n</div>'
+
+
+def figure(name: str, notebook: str, entry: dict[str, Any], provenance: str, up: str) -> str:
+    """The panels side by side, in light and in dark, the caption, and where it all comes from."""
+    images = []
+    for k, panel in enumerate(entry["panels"], 1):
+        size = f"width={panel['width']} height={panel['height']}"
+        alt = text.escape(panel["alt"])
+        for scheme in ("light", "dark"):
+            address = f"{up}figures/{notebook}/{name}-{k}-{scheme}.svg#only-{scheme}"
+            images.append(f"![{alt}]({address}){{ {size} }}")
+    panels = "\n".join(images)
+    many = "pair" if len(entry["panels"]) > 1 else "single"
+    caption = f'<figcaption markdown="span">{entry["caption"]}</figcaption>' if entry["caption"] else ""
+    return (
+        f'<figure class="figure figure--{many}" id="figure-{name}" markdown="1">\n\n'
+        f'<div class="panels" markdown="1">\n\n{panels}\n\n</div>\n\n{caption}\n\n{provenance}\n\n</figure>'
+    )
+
+
+def provenance(experiments: dict[str, dict[str, Any]], notebook: str, up: str) -> str:
+    """Profile, seeds, machine, runs, commit, notebook, and the command that makes it again."""
+    return "\n\n".join(_provenance(name, entry, notebook, up) for name, entry in sorted(experiments.items()))
+
+
+def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: str = "") -> str:
+    """A badge that says the verdict in words, sign and colour, and the numbers behind it.
+
+    With `says`, the claim's own words stand between the two; a paragraph of it alone is set off by the style sheet.
+    """
+    kind = entry["verdict"].replace(" ", "-")
+    label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{text.NBSP}{entry['verdict'].replace(' ', text.NBSP)}"
+    badge = f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
+    numbers, words = text.effect(entry), ""
+    if says:
+        words = f' <span class="claim-words">{says}</span>'
+        if entry.get("reason"):
+            numbers = ". ".join(filter(None, [numbers, text.sentence(entry["reason"])]))
+    return f'{badge}{words} <span class="effect">{numbers}</span>' if numbers else f"{badge}{words}"
+
+
+def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) -> str:
+    folder, profile, runs = f"{up}evidence/{experiment}/{entry['profile']}", entry["profile"], entry["runs"]
+    diverged = sum(run["status"] == "diverged" for run in runs)
+    machine = " and ".join(text.escape(m) for m in entry["machines"]) or "machine unknown"
+    devices = ", ".join(filter(None, [" and ".join(entry["devices"]), " and ".join(entry["precisions"])]))
+    facts = [
+        f"**{text.escape(profile)}** profile",
+        text.count(len(entry["seeds"]), "seed"),
+        f"{machine}{f' ({devices})' if devices else ''}",
+        f"[{text.count(len(runs), 'run')}]({folder}/index.md)" + (f", {diverged} diverged" if diverged else ""),
+        f"commit {', '.join(f'`{c}`' for c in entry['commits']) or 'unknown'}",
+        f"[notebook]({up}notebooks/{notebook}.md)",
+        f"again: `make reproduce PROFILE={profile}`",
+    ]
+    links = " ".join(f"[{text.escape(run['name'])}]({folder}/{run['name']}/metrics.parquet)" for run in runs)
+    return (
+        f'<div class="provenance" markdown="1">\n\n{" · ".join(facts)}\n\n'
+        f'<details markdown="1"><summary>logs as parquet</summary>\n\n{links}\n\n</details>\n\n</div>'
+    )
+
+
+def _cell(value: str) -> str:
+    """A cell as it stands; one in backticks stays code."""
+    if len(value) > 2 and value[0] == value[-1] == "`":
+        return value.replace("|", "\\|")
+    return text.escape(value)

@@ -1,0 +1,278 @@
+"""A post: front matter, and prose that takes results in by name.
+
+What a post may call, beside plain Jinja2:
+
+    {{ number("best-ratio") }}  {{ table("ratios") }}  {{ figure("loss") }}  {{ claim("S0-4") }}
+    {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}
+    {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
+    {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
+"""
+
+import datetime
+import math
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.site import markup, mathml
+from analysis.study import text
+from analysis.study.results import KEBAB
+from runner.errors import UserError
+
+KEYS = ("title", "date", "emoji", "summary", "post_published", "notebook", "tags")
+REQUIRED = KEYS[:5]
+WORDS_A_MINUTE = 230
+NOT_READ = r'<figure.*?</figure>|<div class="data-table".*?</div>|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}'
+
+
+@dataclass(frozen=True)
+class Post:
+    """A post as it is written."""
+
+    slug: str
+    where: str
+    title: str
+    date: datetime.date
+    emoji: str
+    summary: str
+    published: bool
+    notebooks: list[str]
+    tags: list[str]
+    body: str  # with an empty line for each of the front matter, so that line numbers are those of the file
+    notebook_line: int = 1
+
+
+@dataclass
+class Sources:
+    """What posts can take in: results by notebook, verdicts by claim."""
+
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)  # what each claim says
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A post as Markdown, and the claims that it discusses."""
+
+    markdown: str
+    claims: list[str]
+    minutes: int
+
+
+class _Fault(UserError):
+    """Something that a post asks for and that is not there; its line is found from the traceback."""
+
+
+def load(path: Path, where: str) -> Post:
+    """Read a post, or say which line of it is wrong."""
+    front, body, lines = _split(path.read_text(encoding="utf-8"), where)
+    for key in front:
+        if key not in KEYS:
+            raise UserError(
+                f"{where}:{lines.get(key, 1)}: unknown key {key} in the front matter; {text.known(str(key), KEYS)}"
+            )
+    for key in REQUIRED:
+        if front.get(key) in (None, ""):
+            raise UserError(f"{where}:1: the front matter has no {key}")
+    if not isinstance(front["post_published"], bool):
+        raise UserError(f"{where}:{lines.get('post_published', 1)}: post_published must be true or false")
+    notebooks, tags = front.get("notebook") or [], front.get("tags") or []
+    for key, value in (("notebook", notebooks), ("tags", tags)):
+        if not isinstance(value, str | list):
+            raise UserError(f"{where}:{lines.get(key, 1)}: {key} must be a name or a list of names, not {value!r}")
+    return Post(
+        path.parent.name,
+        where,
+        str(front["title"]).strip(),
+        _date(front["date"], f"{where}:{lines.get('date', 1)}"),
+        str(front["emoji"]),
+        re.sub(r"\s+", " ", str(front["summary"])).strip(),
+        front["post_published"],
+        [notebooks] if isinstance(notebooks, str) else list(notebooks),
+        [tags] if isinstance(tags, str) else [str(tag) for tag in tags],
+        body,
+        lines.get("notebook", 1),
+    )
+
+
+def render(post: Post, sources: Sources) -> Rendered:
+    """The post's prose with its results in place."""
+    for name in post.notebooks:
+        if name not in sources.results:
+            raise UserError(
+                f"{post.where}:{post.notebook_line}: unknown notebook {name!r}; {text.known(name, sources.results)}"
+            )
+    names = _Names(post, sources, "../../")
+    body = fill(post.body, post.where, names.context())
+    words = len(re.sub(NOT_READ, " ", body, flags=re.S).split())
+    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)))
+
+
+def fill(body: str, where: str, context: dict[str, Any]) -> str:
+    """Render Jinja2, strictly, and mathematics; whatever is wrong is said with its line."""
+    import jinja2
+    import jinja2.meta
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    try:
+        tree = environment.parse(body, filename=where)
+        _refuse_undeclared(environment, tree, where, context)
+        code = environment.compile(body, filename=where)
+        filled = jinja2.Template.from_code(environment, code, dict(context)).render()
+    except jinja2.TemplateSyntaxError as error:
+        raise UserError(f"{where}:{error.lineno}: {_first_line(error.message or 'syntax error')}") from None
+    except UserError as error:
+        if not isinstance(error, _Fault):
+            raise
+        raise UserError(f"{where}:{_line(error, where)}: {error}") from None
+    except Exception as error:  # an undefined attribute, a sum of text and number: the prose is at fault
+        raise UserError(f"{where}:{_line(error, where)}: {_first_line(error)}") from None
+    try:
+        return mathml.convert(filled).lstrip("\n")
+    except UserError as error:
+        formula = re.search(r"\$(.+)\$", str(error))
+        at = next((n for n, row in enumerate(body.splitlines(), 1) if formula and formula[1][:20] in row), None)
+        raise UserError(f"{where}{f':{at}' if at else ''}: {error}") from None
+
+
+class _Names:
+    """The functions that one post may call. Each looks a name up, and fails with those that are known."""
+
+    def __init__(self, post: Post, sources: Sources, up: str) -> None:
+        self.post, self.sources, self.up, self.claims = post, sources, up, []  # type: ignore[var-annotated]
+
+    def context(self) -> dict[str, Any]:
+        """What Jinja2 sees."""
+        calls: list[Callable[..., Any]] = [
+            self.number,
+            self.value,
+            self.table,
+            self.figure,
+            self.claim,
+            self.verdict,
+            self.has,
+        ]
+        context: dict[str, Any] = {call.__name__: call for call in calls}
+        entries = [e for n in self.post.notebooks for e in self.sources.results[n]["provenance"].values()]
+        if entries:
+            context["profile"] = entries[0]["profile"]
+            context["provenance"] = entries[0]
+        return context
+
+    def number(self, name: str, digits: int | None = None, interval: bool = False) -> str:
+        """A number as text, with the interval that it was measured with if `interval`."""
+        return markup.number(self._find("number", name)[1], digits, interval)
+
+    def value(self, name: str) -> Any:
+        """The number itself, for conditions."""
+        return self._find("number", name)[1]["value"]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a number, with a value."""
+        return any(
+            self.sources.results[n]["numbers"].get(name, {}).get("value") is not None for n in self.post.notebooks
+        )
+
+    def table(self, name: str) -> str:
+        """A table."""
+        return markup.table(self._find("table", name)[1])
+
+    def figure(self, name: str) -> str:
+        """A figure with its provenance."""
+        notebook, entry = self._find("figure", name)
+        known = self.sources.results[notebook]["provenance"]
+        if entry["experiment"] and entry["experiment"] not in known:
+            raise _Fault(f"figure {name!r} stands on {entry['experiment']!r}, of which {notebook} gives no provenance")
+        stands_on = {entry["experiment"]: known[entry["experiment"]]} if entry["experiment"] else known
+        return markup.figure(name, notebook, entry, markup.provenance(stands_on, notebook, self.up), self.up)
+
+    def claim(self, id: str, brief: bool = False) -> str:
+        """The claim with its verdict, or with `brief` the verdict's badge alone; the ledger links to the first."""
+        entry = self._verdict(id)
+        anchor = "" if id in self.claims else f"claim-{id.lower()}"
+        if anchor:
+            self.claims.append(id)
+        says = "" if brief else self.sources.claims.get(id, "")
+        return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says)
+
+    def verdict(self, id: str) -> str:
+        """The verdict's word, for conditions."""
+        return self._verdict(id)["verdict"]
+
+    def _verdict(self, id: str) -> dict[str, Any]:
+        if id not in self.sources.verdicts:
+            raise _Fault(f"unknown claim {id!r}; {text.known(str(id), self.sources.verdicts)}")
+        return self.sources.verdicts[id]
+
+    def _find(self, kind: str, name: str) -> tuple[str, dict[str, Any]]:
+        if not self.post.notebooks:
+            raise _Fault(f"{kind} {name!r}: the front matter names no notebook")
+        kinds = f"{kind}s"
+        holders = [n for n in self.post.notebooks if name in self.sources.results[n][kinds]]
+        if len(holders) == 1:
+            return holders[0], self.sources.results[holders[0]][kinds][name]
+        if holders:
+            raise _Fault(f"{kind} {name!r} is given by {' and by '.join(holders)}: rename one of them")
+        names = {name for n in self.post.notebooks for name in self.sources.results[n][kinds]}
+        raise _Fault(f"unknown {kind} {str(name)!r}; {text.known(str(name), names)}")
+
+
+def _split(source: str, where: str) -> tuple[dict[str, Any], str, dict[str, int]]:
+    """Front matter, body and the line of each key."""
+    import yaml
+
+    match = re.match(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", source, re.S)
+    if not match:
+        raise UserError(f"{where}:1: no front matter; a post begins with --- and {', '.join(REQUIRED)}")
+    try:
+        front = yaml.safe_load(match[1])
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(f"{where}:{mark.line + 2 if mark else 1}: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:  # such as 2025-02-30
+        raise UserError(f"{where}:1: the front matter: {error}") from None
+    if not isinstance(front, dict):
+        raise UserError(f"{where}:1: the front matter must be lines of key: value")
+    lines = {row.split(":")[0]: n for n, row in enumerate(match[1].splitlines(), 2) if row[:1].strip()}
+    return front, "\n" * match[0].count("\n") + source[match.end() :], lines
+
+
+def _date(value: Any, where: str) -> datetime.date:
+    if isinstance(value, datetime.datetime):
+        return value.date()
+    if isinstance(value, datetime.date):
+        return value
+    try:
+        return datetime.date.fromisoformat(str(value).replace("/", "-"))
+    except ValueError:
+        raise UserError(f"{where}: date {value!r} must look like 2025/02/05") from None
+
+
+def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[str, Any]) -> None:
+    """A name that does not exist is an error even in a branch that is not taken."""
+    import jinja2.meta
+    import jinja2.nodes
+
+    undeclared = jinja2.meta.find_undeclared_variables(tree) - set(context) - set(environment.globals)
+    for node in tree.find_all(jinja2.nodes.Name):
+        if node.name in undeclared:
+            raise UserError(f"{where}:{node.lineno}: unknown name {node.name!r}; {text.known(node.name, context)}")
+
+
+def _line(error: BaseException, where: str) -> int:
+    """The line of the post on which an exception arose: Jinja2 gives its frames the numbers of the template."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
+    return frames[-1].lineno or 1 if frames else 1
+
+
+def _first_line(error: Any) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def slug_ok(slug: str) -> bool:
+    """Whether a folder's name can be an address."""
+    return bool(KEBAB.fullmatch(slug))

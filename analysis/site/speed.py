@@ -1,0 +1,52 @@
+"""The page of the benchmarks: what `make bench` measured, with its parquet to download."""
+
+import json
+from pathlib import Path
+
+from analysis.site import markup
+from analysis.site.pages import Files, front
+from analysis.study import text
+from runner.errors import UserError
+
+ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
+ORDER = ("step", "sweep", "tokens", "log")
+NOTES = {
+    "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
+    "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
+    "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included.",
+    "tokens": "Web text from parquet to token shards, beside tiktoken encoding the same text from memory.",
+    "log": "What writing a log costs a step, and how long reading takes.",
+}
+
+
+def pages(folder: Path, where: str) -> Files:
+    """The page and the files that it offers; a file that no benchmark wrote is a `UserError`."""
+    import pyarrow.parquet as pq  # slow to import, for the one page that needs it
+
+    files: Files = {}
+    parts = [
+        front(title="Speed", description="What training costs here, beside a plain loop.", hide=["toc"])
+        + "# Speed\n\nHow fast this project trains, reads and writes, beside a plain reference in the same run, the "
+        "two in turn. Machines differ and are shared, so trust ratios more than seconds. `make bench` measures it "
+        "again, and this page then shows your own numbers.",
+    ]
+    found = {path.stem: path for path in folder.glob("*.parquet")}
+    for name in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+        about = {k.decode(): v.decode() for k, v in (pq.read_schema(found[name]).metadata or {}).items()}
+        missing = [key for key in ABOUT if key not in about]
+        if missing:
+            raise UserError(f"{where}/{name}.parquet has no {missing[0]}: make it again with: make bench")
+        columns, rows = json.loads(about["columns"]), json.loads(about["rows"])
+        caption = (
+            f"{text.escape(about['machine'])}, {text.escape(about['versions'])}, {about['date']}, commit "
+            f"`{about['commit']}`. [{name}.parquet](speed/{name}.parquet)"
+        )
+        numeric = [column != "what" for column in columns]  # as on the terminal
+        table = markup.table({"caption": caption, "columns": columns, "numeric": numeric, "rows": rows})
+        title = text.escape(about["title"][:1].upper() + about["title"][1:])
+        parts.append(f"## {title}\n\n{NOTES.get(name, '')}\n\n{table}")
+        files[f"speed/{name}.parquet"] = found[name]
+    if not found:
+        parts.append("Nothing has been measured here yet.")
+    files["speed.md"] = ("\n\n".join(parts) + "\n").encode()
+    return files

@@ -1,0 +1,136 @@
+"""Posts and results become pages: plain Markdown under `build/docs`, which any site generator can take.
+
+Everything is made in memory first. If anything is wrong, nothing is written.
+"""
+
+import datetime
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.build import evidence, execute
+from analysis.build.project import Project
+from analysis.site import claims, generator, pages, post, speed
+from runner.errors import UserError
+
+
+@dataclass(frozen=True)
+class Woven:
+    """What came of it: which posts, and how many files had to be written or removed."""
+
+    posts: list[post.Post]
+    changed: int
+    removed: int
+
+    @property
+    def newest(self) -> datetime.date | None:
+        """The date of the newest post."""
+        return max((one.date for one in self.posts), default=None)
+
+
+def weave(project: Project, drafts: bool = False) -> Woven:
+    """Bring `build/docs` up to date. `drafts` also shows posts that are not published."""
+    posts = _posts(project)
+    records = _check_fresh(project, posts)
+    results = {name: _results(project, name) for name in records}
+    where = project.shown(project.ledger)
+    ledger = claims.load(project.ledger, where, project.notebook_names())
+    verdicts = claims.verdicts(ledger, results, where)
+    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()})
+    rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: a fault in one is a fault
+    shown = [(one, made) for one, made in rendered if one.published or drafts]
+
+    files: pages.Files = {
+        "index.md": pages.index(shown, *generator.named(project)).encode(),
+        "tags.md": pages.tags().encode(),
+        "claims.md": pages.claims(ledger, verdicts, shown).encode(),
+        **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
+        **pages.proofs(_evidence(project, records)),
+        **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
+    }
+    for one, made in shown:
+        files[f"posts/{one.slug}/index.md"] = pages.post(one, made).encode()
+    for name in results:
+        for figure in sorted((project.results / name / "figures").glob("*.svg")):
+            files[f"figures/{name}/{figure.name}"] = figure
+    for path in sorted(project.posts.glob("*.md")):
+        files[path.name] = post.fill(path.read_text(encoding="utf-8"), project.shown(path), {}).encode()
+    changed, removed = sync(project.docs, files)
+    return Woven([one for one, _ in shown], changed, removed)
+
+
+def sync(folder: Path, files: pages.Files) -> tuple[int, int]:
+    """Make `folder` hold exactly `files`, touching only what differs; returns how many were written and removed."""
+    wanted = {folder / name: content for name, content in files.items()}
+    changed = 0
+    for path, content in wanted.items():
+        data = content.read_bytes() if isinstance(content, Path) else content
+        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.new")
+        scratch.write_bytes(data)
+        os.replace(scratch, path)
+        changed += 1
+    gone = [path for path in sorted(folder.rglob("*")) if path.is_file() and path not in wanted]
+    for path in gone:
+        path.unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    return changed, len(gone)
+
+
+def _posts(project: Project) -> list[post.Post]:
+    """Every post, the newest first."""
+    found = []
+    for path in sorted(project.posts.glob("*/index.md")):
+        where = project.shown(path)
+        if not post.slug_ok(path.parent.name):
+            raise UserError(f"{where}: the folder's name becomes the address: lower-case words joined by hyphens")
+        found.append(post.load(path, where))
+    return sorted(found, key=lambda one: (one.date, one.slug), reverse=True)
+
+
+def _check_fresh(project: Project, posts: list[post.Post]) -> dict[str, dict[str, Any]]:
+    """The records of all notebooks; stale results are refused, where a post uses them with the post's line."""
+    users = {name: f"{one.where}:{one.notebook_line}" for one in reversed(posts) for name in one.notebooks}
+    records = {}
+    for name in project.notebook_names():
+        why = execute.stale(project, project.results / name)
+        if why:
+            where = users.get(name, project.shown(project.notebooks / f"{name}.py"))
+            raise UserError(
+                f"{where}: the results of {name} are stale ({why}); make them with: analysis execute {name}"
+            )
+        records[name] = execute.record(project.results / name) or {}
+    return records
+
+
+def _results(project: Project, name: str) -> dict[str, Any]:
+    path = project.results / name / "results.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{project.shown(path)}: {error}; make it again with: analysis execute {name} --force"
+        ) from None
+
+
+def _evidence(project: Project, records: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Path]:
+    """(experiment, profile) → the root that holds it: what the notebooks read, and all that is published beside it."""
+    found: dict[tuple[str, str], Path] = {}
+    for record in records.values():
+        root = project.root / record["logs"]
+        for experiment in record["experiments"]:
+            found[experiment, record["profile"]] = root
+        if root == project.logs:
+            for experiment in evidence.experiments(root):
+                for profile in evidence.profiles(root, experiment):
+                    found.setdefault((experiment, profile), root)
+    return found

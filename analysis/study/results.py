@@ -1,0 +1,257 @@
+"""The one object through which a notebook says what it found.
+
+    results = Results(output)
+    results.provenance(runs)
+    results.number("best-ratio", 3, digits=0)
+    results.table("ratios", frame, caption="…", formats={"loss": ".3f"})
+    results.figure("loss", [draw_train, draw_val], alt=["…", "…"], caption="…")
+    results.claim("S0-4", "supported", effect=-0.21, interval=(-0.25, -0.17), n=5, unit="nats")
+    results.save()
+
+Posts take these in by name. Nothing is written before `save`, but for the figures.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.errors import UserError
+from runner.files import write_atomic
+
+SCHEMA = 1
+VERDICTS = ("supported", "refuted", "inconclusive", "not tested")
+KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+NUMERIC = re.compile(r"[-+−]?[\d.,]+(e[-+−]?\d+)?%?( ± [\d.,]+%?)?|–|n/a")  # right-aligned in a table
+CLAIM = re.compile(r"[A-Z]\d*-\d+")
+Draw = Callable[[Any], Any]
+
+
+class Results:
+    """Numbers, tables, figures and verdicts by name; `save` writes them as `<output>/results.json`."""
+
+    def __init__(self, output: str | Path) -> None:
+        self.output = Path(output)
+        self._kept: dict[str, dict[str, Any]] = {
+            kind: {} for kind in ("numbers", "tables", "figures", "claims", "provenance")
+        }
+
+    def number(
+        self,
+        name: str,
+        value: Any,
+        unit: str = "",
+        digits: int | None = None,
+        interval: tuple[float, float] | None = None,
+        reason: str = "",
+    ) -> None:
+        """A number for a sentence. `None` needs the reason why there is none."""
+        where = f"number {name!r}"
+        value = _scalar(value, where)
+        if value is None and not reason:
+            raise UserError(f"{where} is None: give reason=… to say why there is no number")
+        self._keep(
+            "numbers",
+            name,
+            {"value": value, "unit": unit, "digits": digits, "interval": _interval(interval, where), "reason": reason},
+        )
+
+    def table(self, name: str, frame: Any, *, caption: str = "", formats: dict[str, str | Draw] | None = None) -> None:
+        """A pandas frame, without its index. `formats` gives a format spec or a function by column."""
+        formats = formats or {}
+        columns = [str(column) for column in frame.columns]
+        unknown = sorted(set(formats) - set(columns))
+        if unknown:
+            raise UserError(f"table {name!r}: formats names no column {unknown[0]!r}; columns: {', '.join(columns)}")
+        if len(set(columns)) < len(columns):
+            raise UserError(f"table {name!r}: two columns have one name")
+        values = [[_cell(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
+        texts = [
+            [_shown(cell, formats.get(column)) for cell, column in zip(row, columns, strict=True)] for row in values
+        ]
+        numeric = [all(NUMERIC.fullmatch(row[i]) for row in texts) for i in range(len(columns))]
+        self._keep(
+            "tables",
+            name,
+            {"caption": caption, "columns": columns, "numeric": numeric, "rows": texts, "values": values},
+        )
+
+    def figure(
+        self,
+        name: str,
+        panels: Draw | Sequence[Draw],
+        *,
+        alt: str | Sequence[str],
+        caption: str = "",
+        experiment: str | None = None,
+    ) -> None:
+        """Draw each panel in light and in dark. `panels` is one function `draw(ax)` or a list of them.
+
+        `alt` says in words what is to be seen: one text, or one a panel. `experiment` names the evidence that the
+        figure stands on, where the notebook reads more than one.
+        """
+        from analysis.study import style  # matplotlib is slow to import, and a notebook without figures needs none
+
+        draws = [panels] if callable(panels) else list(panels)
+        alts = [alt] if isinstance(alt, str) else list(alt)
+        if isinstance(alt, str) and len(draws) > 1:
+            alts = [f"{alt} (panel {k} of {len(draws)})" for k in range(1, len(draws) + 1)]
+        if not draws or len(alts) != len(draws):
+            raise UserError(f"figure {name!r}: {len(draws)} panels but {len(alts)} texts in alt")
+        if not all(text.strip() for text in alts):
+            raise UserError(f"figure {name!r}: alt is empty; say in words what is to be seen")
+        self._keep(
+            "figures",
+            name,
+            {
+                "caption": caption,
+                "experiment": experiment,
+                "panels": [
+                    {"alt": text, "width": round(style.PANEL[0] * 100), "height": round(style.PANEL[1] * 100)}
+                    for text in alts
+                ],
+            },
+        )
+        for k, draw in enumerate(draws, 1):
+            for scheme in style.SCHEMES:
+                style.save(draw, self.output / "figures" / f"{name}-{k}-{scheme}.svg", scheme)
+
+    def claim(
+        self,
+        id: str,
+        verdict: str,
+        effect: float | None = None,
+        interval: tuple[float, float] | None = None,
+        n: int | None = None,
+        unit: str = "",
+        reason: str = "",
+    ) -> None:
+        """What the evidence says of a claim of the ledger. `n` counts what the interval is taken over (seeds)."""
+        where = f"claim {id!r}"
+        if not CLAIM.fullmatch(id):
+            raise UserError(f"{where}: an id looks like S0-4")
+        if verdict not in VERDICTS:
+            raise UserError(f"{where}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
+        if verdict == "not tested" and not reason:
+            raise UserError(f"{where} is not tested: give reason=… to say why")
+        self._keep(
+            "claims",
+            id,
+            {
+                "verdict": verdict,
+                "effect": _scalar(effect, where),
+                "interval": _interval(interval, where),
+                "n": _scalar(n, where),
+                "unit": unit,
+                "reason": reason,
+            },
+        )
+
+    def provenance(self, runs: Sequence[Any]) -> None:
+        """The runs of one experiment and profile that the results stand on, as
+        `runner.evidence.log.read_runs` gives them."""
+        if not runs:
+            raise UserError("provenance: no runs")
+        manifests = [run.manifest for run in runs]
+        experiments = sorted({(m["experiment"], m["profile"]) for m in manifests})
+        if len(experiments) > 1:
+            raise UserError(f"provenance: one call an experiment and profile, not {experiments}")
+        experiment, profile = experiments[0]
+
+        def every(*path: str) -> list[Any]:
+            found = set()
+            for value in manifests:
+                for key in path:
+                    value = value.get(key) if isinstance(value, dict) else None
+                found.add(value)
+            return sorted((v for v in found if v not in (None, "")), key=str)
+
+        self._keep(
+            "provenance",
+            experiment,
+            {
+                "profile": profile,
+                "runs": sorted(
+                    (
+                        {
+                            "name": run.name,
+                            "seed": run.manifest.get("seed"),
+                            "status": run.manifest["status"],
+                            "identity": run.manifest.get("identity"),
+                        }
+                        for run in runs
+                    ),
+                    key=lambda r: r["name"],
+                ),
+                "seeds": every("seed"),
+                "commits": every("commit"),
+                "machines": every("environment", "machine"),
+                "devices": every("environment", "device"),
+                "precisions": every("environment", "precision"),
+                "corpora": every("corpus", "name"),
+            },
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything said so far, as plain JSON types."""
+        return {"schema": SCHEMA, **self._kept}
+
+    def save(self) -> Path:
+        """Write `results.json`, whole or not at all; the same results give the same bytes."""
+        path = self.output / "results.json"
+        text = json.dumps(self.as_dict(), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(path, text + "\n")
+        return path
+
+    def _keep(self, kind: str, name: str, entry: dict[str, Any]) -> None:
+        noun = kind.removesuffix("s")
+        if kind in ("numbers", "tables", "figures") and not KEBAB.fullmatch(name):
+            raise UserError(f"{noun} {name!r}: a name is lower-case words joined by hyphens, such as best-ratio")
+        if name in self._kept[kind]:
+            raise UserError(f"{noun} {name!r} is given twice")
+        self._kept[kind][name] = entry
+
+
+def _scalar(value: Any, where: str) -> int | float | None:
+    """A finite Python number; numpy's scalars are unpacked, and what is not a number is refused."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{where} must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise UserError(f"{where} is {value}: give None and a reason, if there is no number")
+    return value
+
+
+def _interval(interval: Sequence[Any] | None, where: str) -> list[Any] | None:
+    if interval is None:
+        return None
+    if len(interval) != 2:
+        raise UserError(f"{where}: an interval is (low, high), not {interval!r}")
+    low, high = (_scalar(end, f"{where}, interval") for end in interval)
+    if low is None or high is None or low > high:
+        raise UserError(f"{where}: an interval is (low, high) with low <= high, not {tuple(interval)!r}")
+    return [low, high]
+
+
+def _cell(value: Any) -> Any:
+    """A table's cell as JSON: a number, a text, or nothing for what is missing."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if value is None or (isinstance(value, float) and not math.isfinite(value)) or type(value).__name__ == "NAType":
+        return None
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _shown(value: Any, form: str | Draw | None) -> str:
+    if value is None:
+        return "–"
+    if callable(form):
+        return str(form(value))
+    if isinstance(value, bool | str):
+        return str(value)
+    return format(value, form or ("," if isinstance(value, int) else ".4g")).replace("-", "−")

@@ -1,0 +1,94 @@
+"""Evidence on the move: from `runs/` to `logs/`, or through one small archive from another machine."""
+
+import io
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from runner.errors import UserError
+from runner.evidence import log
+from runner.files import write_atomic
+
+LARGEST = 16 * 2**20  # bytes; what a machine without a network can commonly hand over
+
+
+def ended(root: Path, experiment: str | None = None, profile: str | None = None) -> list[log.Run]:
+    """Every run under `root` that has ended, checked against its manifest."""
+    pattern = f"{experiment or '*'}/{profile or '*'}/*/manifest.json"
+    runs = [log.read_run(path.parent) for path in sorted(Path(root).glob(pattern))]
+    found = [run for run in runs if run and run.manifest["status"] in log.ENDED]
+    for run in found:
+        log.check(run)
+    return found
+
+
+def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
+    """Copy evidence, and no checkpoints, into `logs`; returns the folders that were new or changed."""
+    changed = []
+    for run in runs:
+        manifest = run.manifest
+        target = logs / manifest["experiment"] / manifest["profile"] / run.name
+        if (target / "manifest.json").is_file() and _same(run.path, target):
+            continue
+        shutil.rmtree(target, ignore_errors=True)
+        for name in (*manifest["files"], "manifest.json"):  # the manifest last: with it the evidence is there
+            write_atomic(target / name, (run.path / name).read_bytes())
+        changed.append(target)
+    return changed
+
+
+def pack(runs: Iterable[log.Run], archive: Path) -> int:
+    """Put evidence into one archive; returns its size in bytes, which may not exceed 16 MiB."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz") as tar:
+        for run in runs:
+            inside = PurePosixPath(run.manifest["experiment"], run.manifest["profile"], run.name)
+            for name in (*run.manifest["files"], "manifest.json"):
+                tar.add(run.path / name, str(inside / name))
+    if len(sink.getvalue()) > LARGEST:
+        raise UserError(
+            f"{archive} would have {len(sink.getvalue()):,} bytes, more than {LARGEST:,}: pack one "
+            "experiment or profile at a time"
+        )
+    write_atomic(archive, sink.getvalue())
+    return len(sink.getvalue())
+
+
+def unpack(archive: Path, logs: Path) -> list[Path]:
+    """Take an archive's evidence into `logs`, after all of it has been checked; returns the changed folders."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+        except FileNotFoundError:
+            raise UserError(f"{archive} is not there: name an archive that `runner pack` made") from None
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise UserError(f"{archive} cannot be unpacked ({error}): fetch it again") from None
+        runs = ended(Path(scratch))
+        if not runs:
+            raise UserError(f"{archive} holds no run that has ended: pack runs that finished")
+        return publish(runs, logs)
+
+
+def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
+    """Write the evidence of an ended run of this identity, which came as content by name, into the run's folder.
+
+    All of it is checked first, and the manifest goes last: with it the evidence is there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        staged = Path(scratch, *folder.parts[-3:])
+        for name in set(files) & set(log.EVIDENCE):
+            write_atomic(staged / name, files[name])
+        run = log.read_run(staged)
+        if run is None or run.manifest["identity"] != identity:
+            raise UserError(f"{folder}: what arrived is not the evidence of this run: train it again")
+        log.check(run)
+        for name in (*run.manifest["files"], "manifest.json"):
+            write_atomic(folder / name, files[name])
+
+
+def _same(one: Path, other: Path) -> bool:
+    names = [name for name in log.EVIDENCE if (one / name).is_file()]
+    return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in names)

@@ -1,0 +1,201 @@
+"""Logs: the one schema, and the one way to read evidence back. Importable without torch.
+
+A run's folder, under `runs/` where it is made and under `logs/` once published:
+
+    manifest.json     what ran, on what, from which data and code
+    metrics.parquet   the numbers; the same bytes for the same run on the same kind of machine
+    timing.parquet    wall clock, seconds; never part of a comparison
+    samples.txt       text that the trained model wrote
+
+metrics.parquet, one row a measurement, ordered by step:
+
+    step             int32     updates made before the measurement
+    split            string    "batch": the step's own training batch, dropout on; "train", "val", "test": a whole
+                               split, dropout off
+    loss             float64   mean cross-entropy, nats a token
+    learning_rate    float64   of the step's update; null for whole splits
+    grad_norm        float64   Euclidean norm of the gradient before clipping; null for whole splits
+    attention_logit  float64   largest product of a query and a key over √(head size), by size, over all layers and
+                               causal pairs of a whole split; null where the spec does not ask for it
+
+timing.parquet:
+
+    step           int32     updates made when the phase ended
+    phase          string    "train", "eval" or "save"
+    seconds        float64   how long it took
+"""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runner.errors import UserError
+from runner.files import sha256, write_atomic
+from runner.plan.spec import identity
+
+SCHEMA_VERSION = "2"
+METRICS = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("split", pa.string()),
+        ("loss", pa.float64()),
+        ("learning_rate", pa.float64()),
+        ("grad_norm", pa.float64()),
+        ("attention_logit", pa.float64()),
+    ],
+    metadata={"runner.metrics": SCHEMA_VERSION},
+)
+TIMING = pa.schema(
+    [("step", pa.int32()), ("phase", pa.string()), ("seconds", pa.float64())],
+    metadata={"runner.timing": SCHEMA_VERSION},
+)
+NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
+ENDED = ("finished", "diverged")
+EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "samples.txt")
+
+
+def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a typed table; a missing column is null."""
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def write(path: Path, rows: pa.Table) -> None:
+    """Write a table atomically. Its bytes depend on the rows and the pyarrow version, not on how they came."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.combine_chunks(), sink, compression="zstd", row_group_size=1 << 17, version="2.6")
+    write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def read(path: Path, schema: pa.Schema) -> pa.Table:
+    """A whole log of this schema version, or a `UserError` that says what is wrong with the file."""
+    ((key, version),) = schema.metadata.items()
+    try:
+        rows = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: train the run again") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({str(error).splitlines()[0]}): restore it, or train the run again"
+        ) from None
+    found = (rows.schema.metadata or {}).get(key)
+    if found != version:
+        held = f"version {found.decode()}" if found else "no version"
+        raise UserError(
+            f"{path} has {held} of the {key.decode()} schema, not {version.decode()}: read it with the "
+            "code of its commit, or train the run again"
+        )
+    if not rows.schema.equals(schema):
+        raise UserError(f"{path} has columns {rows.schema.names}, not {schema.names}: train the run again")
+    return rows
+
+
+class Rows:
+    """Measurements that wait to be written."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, Any]] = []
+        self.timing: list[dict[str, Any]] = []
+
+    def measure(self, step: int, split: str, loss: float, **more: float) -> None:
+        """Note a row of metrics; `more` are columns that it has."""
+        self.metrics.append({"step": step, "split": split, "loss": loss, **more})
+
+    def time(self, step: int, phase: str, since: float) -> float:
+        """Note how long a phase took; returns the present, where the next one begins."""
+        now = time.perf_counter()
+        self.timing.append({"step": step, "phase": phase, "seconds": now - since})
+        return now
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """Hand the rows over as metrics and timing, and begin anew."""
+        tables = table(self.metrics, METRICS), table(self.timing, TIMING)
+        self.metrics, self.timing = [], []
+        return tables
+
+
+@dataclass(frozen=True)
+class Run:
+    """The evidence of one run."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Such as `r4-s0`."""
+        return self.manifest["run"]
+
+    def metrics(self) -> pa.Table:
+        """The run's numbers, with the columns above."""
+        return read(self.path / "metrics.parquet", METRICS)
+
+    def timing(self) -> pa.Table:
+        """The run's wall clock, with the columns above."""
+        return read(self.path / "timing.parquet", TIMING)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a run's folder, None where there is none, a `UserError` where it cannot be read."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
+        held = manifest.get("schema") if isinstance(manifest, dict) else None
+        raise UserError(
+            f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit, or move it and "
+            "what is beside it away to train again"
+        )
+    missing = [key for key in NEEDED if key not in manifest]
+    if missing:
+        raise UserError(f"{path} has no {missing[0]}: restore it, or remove the folder to train again")
+    if identity(manifest["spec"], manifest["corpus"]["sha256"]) != manifest["identity"]:
+        raise UserError(f"{path} does not match its spec: its identity {manifest['identity']} belongs to another run")
+    return manifest
+
+
+def read_run(folder: Path) -> Run | None:
+    """The evidence in one folder, None where there is none."""
+    manifest = read_manifest(folder)
+    return Run(folder, manifest) if manifest else None
+
+
+def check(run: Run) -> None:
+    """Hold an ended run's files against its manifest; the first that does not match is a `UserError`."""
+    manifest = run.manifest
+    if run.path.parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
+        called = "/".join((manifest["experiment"], manifest["profile"], manifest["run"]))
+        raise UserError(f"{run.path} holds a manifest of {called}: put it back where it belongs")
+    if manifest["status"] not in ENDED:
+        raise UserError(f"{run.path} has not ended: train it to its end first")
+    if not set(manifest["files"]) <= set(EVIDENCE):
+        raise UserError(f"{run.path} names files that are no evidence: {', '.join(manifest['files'])}")
+    for name, digest in manifest["files"].items():
+        path = run.path / name
+        if not path.is_file():
+            raise UserError(f"{path} is missing: restore it, or train the run again")
+        if sha256(path) != digest:
+            raise UserError(f"{path} does not match the checksum of its manifest: restore it, or train the run again")
+    for rows in (run.metrics(), run.timing()):
+        if rows.num_rows == 0:
+            raise UserError(f"{run.path} has an empty log: train the run again")
+
+
+def read_runs(root: Path, experiment: str, profile: str, names: Sequence[str] | None = None) -> list[Run]:
+    """The ended runs (finished or diverged) of an experiment's profile, by name, each held against its manifest;
+    `names` keeps only those."""
+    folder = Path(root) / experiment / profile
+    found = [read_run(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    runs = [run for run in found if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]
+    for run in runs:
+        check(run)
+    return runs

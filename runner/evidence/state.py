@@ -1,0 +1,82 @@
+"""What stands in a run's folder, and so what a sweep does with it and why."""
+
+import hashlib
+import itertools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import lock
+from runner.data import dataset
+from runner.evidence import checkpoint, log
+from runner.plan.experiment import Plan
+from runner.plan.spec import as_dict, differences, identity
+
+# The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
+NUMERIC = (
+    "training/batches", "data/dataset", "models/dropout", "training/engine", "models/gradients", "training/group",
+    "models/kernels", "models/gpt", "training/optimizer", "data/shards", "plan/spec", "data/bpe", "training/loop",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class State:
+    """`action` is "train", "resume" or "skip"; `reason` says why, `status` what stands there now."""
+
+    action: str
+    status: str
+    reason: str
+    drift: bool = False
+
+
+def plan_identity(plan: Plan) -> str:
+    """The identity of a planned run."""
+    return identity(as_dict(plan.spec), dataset.fingerprint(plan.spec.data))
+
+
+def inspect(plan: Plan, root: Path) -> State:
+    """What a sweep would do with this run."""
+    folder = plan.folder(root)
+    manifest = log.read_manifest(folder)
+    step = checkpoint.last_step(folder / "checkpoint")
+    if manifest is None and step is None:
+        return State("train", "missing", "it has not been trained")
+    if manifest is None:
+        return State("resume", "stopped", f"its manifest is missing, but not its checkpoint of step {step}")
+    if manifest["identity"] != plan_identity(plan):
+        changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
+        return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
+    drift = manifest["code"] != code_hash()
+    if manifest["status"] == "finished":
+        return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
+    if manifest["status"] == "diverged":
+        return State("skip", "diverged", f"its loss was not finite at step {manifest['diverged_at']}", drift)
+    status = "running" if lock.holder(folder) else "stopped"
+    if step is None:
+        return State("train", status, "it stopped before its first checkpoint", drift)
+    return State("resume", status, f"it stopped after its checkpoint of step {step}", drift)
+
+
+def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Move what stands in a run's folder out of the way of another run of the same name; nothing is lost."""
+    name = f"{folder.name}-{manifest['identity']}"
+    for number in itertools.count(1):
+        target = folder.parent / ".set-aside" / (name if number == 1 else f"{name}-{number}")
+        if not target.exists():
+            break
+    target.mkdir(parents=True)
+    # The manifest last: as long as it is here, a move that was cut short is taken up again.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "manifest.json"):
+        if path.name != "lock":
+            shutil.move(path, target / path.name)
+    return target
+
+
+def code_hash() -> str:
+    """12 hexadecimal digits that name the sources of the numeric modules."""
+    here = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for name in NUMERIC:
+        digest.update((here / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:12]

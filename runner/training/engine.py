@@ -1,0 +1,138 @@
+"""One run's numbers: a model and its optimiser, stepped exactly and restored exactly."""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from runner.models.dropout import site_keys
+from runner.models.gpt import GPT, dropout_sites
+from runner.plan.spec import ModelSpec, TrainSpec
+from runner.training.group import Group
+from runner.training.optimizer import Optimizer
+
+# Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
+COMPILED = {"deterministic": True}
+PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs here: a C++ compiler for a CPU, Triton for CUDA."""
+    if device.type == "cpu":
+        return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
+
+
+def keep_memory() -> bool:
+    """Make glibc keep freed memory. Otherwise it maps every buffer over 32 MB anew and faults its pages one by one,
+    which costs a large model a third of its time. True where it took."""
+    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # not glibc
+        return False
+    # -1 is never: any other number would be at most 2 GB, less than a backward pass frees.
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+
+
+class Engine:
+    """`precision` is that of the matrix products. Where nothing can be compiled, `compile` has no effect."""
+
+    def __init__(
+        self,
+        model_spec: ModelSpec,
+        train_spec: TrainSpec,
+        vocab_size: int,
+        seed: int,
+        device: torch.device,
+        precision: str = "bf16",
+        compile: bool = True,
+        group: Group | None = None,
+    ):
+        compile = compile and can_compile(device)
+        if device.type == "cpu":
+            keep_memory()
+        elif device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self.seed, self.device, self.group = seed, device, group or Group()
+        self.micro_batches, self.sites = train_spec.grad_accumulation, dropout_sites(model_spec)
+        # On a CPU calls are cheap and compiling is not: compile the kernels between the products, which every layer
+        # and every run of a sweep shares. On CUDA a launch for each of them would cost more than their work.
+        small_kernels = compile and device.type == "cpu"
+        self.model = GPT(model_spec, vocab_size, PRECISIONS[precision], small_kernels)
+        self.model.init_weights(seed)
+        self.model.to(device)
+        self.optimizer = Optimizer(self.model, train_spec)
+        self.loss = self.model.loss
+        if compile and not small_kernels:
+            self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True, options=COMPILED)
+
+    def step(self, x_BT: Tensor, y_BT: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
+        on the device."""
+        count, mine = self.micro_batches, self.group.share(self.micro_batches)
+        keys_MS = site_keys(self.seed, step, count * self.sites).view(count, -1).to(self.device, non_blocking=True)
+        losses = []
+        for i, x_bT, y_bT in zip(mine, x_BT.chunk(len(mine)), y_BT.chunk(len(mine)), strict=True):
+            loss = self.loss(x_bT, y_bT, keys_MS[i])
+            losses.append(loss.detach())
+            (loss if count == 1 else loss / count).backward()
+        total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        self.group.add([total, *(p.grad for p in self.optimizer.parameters.values())])
+        return total / count, self.optimizer.step(step)
+
+    @torch.no_grad()
+    def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
+        """The summed loss of a batch of windows, without dropout. Not compiled: it takes windows of any length, and
+        PyTorch's own attention without dropout is as fast."""
+        return self.model.summed_loss(x_BT, y_BT, weight_BT)
+
+    def evaluate_all(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """The summed loss of each batch; the processes of a group share the work."""
+        return self._of_each(batches, lambda batch: self.evaluate(*batch))
+
+    def attention_logits(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+        """The largest attention logit of each batch, by size, without dropout; the processes share the work."""
+
+        @torch.no_grad()
+        def largest(batch: tuple[Tensor, ...]) -> Tensor:
+            return self.model.attention_logit(batch[0])
+
+        return self._of_each(batches, largest)
+
+    def _of_each(
+        self, batches: Sequence[tuple[Tensor, ...]], function: Callable[[tuple[Tensor, ...]], Tensor]
+    ) -> Tensor:
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
+        total = torch.zeros(len(batches), dtype=dtype, device=self.device)
+        for i in range(self.group.rank, len(batches), self.group.size):
+            total[i] = function(batches[i])
+        self.group.add([total])  # zeros are what the others add, so each number stays exact
+        return total
+
+    def peak_bytes(self) -> int | None:
+        """Most memory that was taken on the device since the engine was made; None where it cannot be told."""
+        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+
+    def state(self) -> dict[str, Tensor]:
+        """All that `load` needs to go on exactly, not copied: write it before the next step."""
+        model = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        return model | {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(state[f"model.{name}"])
+        prefix = "optimizer."
+        self.optimizer.load({k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)})
+
+    def share_state(self, step: int) -> None:
+        """Give every process what the leader has loaded, at `step`."""
+        if self.group.size > 1:
+            if step and not self.group.leads:  # Adam's state is there after the first step only
+                self.optimizer.allocate()
+            self.group.tensors_from_leader([tensor for _, tensor in sorted(self.state().items())])

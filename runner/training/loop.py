@@ -1,0 +1,314 @@
+"""One run, from its spec to its evidence; stopped at any moment, it goes on from its last commit."""
+
+import contextlib
+import errno
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runner import lock
+from runner.data import dataset
+from runner.errors import UserError
+from runner.evidence import checkpoint, log, state
+from runner.files import sha256, write_atomic
+from runner.plan import budget
+from runner.plan.experiment import Plan
+from runner.plan.spec import as_dict
+from runner.training import sample
+from runner.training.batches import Batches
+from runner.training.engine import Engine
+from runner.training.group import Group
+from runner.training.machine import Placement, commit, environment
+from runner.training.optimizer import learning_rate
+
+SAMPLE_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it goes. `rate` is tokens a second of training."""
+
+    run: str
+    step: int
+    steps: int
+    loss: float
+    rate: float
+
+
+def train(
+    plan: Plan,
+    root: Path,
+    placement: Placement,
+    report: Callable[[Progress], None],
+    say: Callable[[str], None],
+    stopping: Callable[[], bool],
+) -> str:
+    """Train, resume or skip a planned run; returns "finished", "diverged" or "stopped".
+
+    `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step whether
+    to save and leave. A full disk is a `UserError`; what was committed before it stays whole. Where the leader of a
+    group cannot have the run, it says why, and for the others the run is "failed".
+    """
+    folder = plan.folder(root)
+    placement = replace(placement, **plan.placement)
+    group = Group()
+    placement = replace(placement, device=group.join(placement.device))
+    if not group.leads:
+        action, status = group.from_leader(None)
+        if action == "skip":
+            return status
+        return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping)
+    try:
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(lock.hold(folder))
+                found = state.inspect(plan, root)
+            except (UserError, OSError):
+                group.from_leader(("skip", "failed"))
+                raise
+            group.from_leader((found.action, found.status))
+            if found.action == "skip":
+                return found.status
+            if found.status == "outdated":
+                old = log.read_manifest(folder)
+                assert old is not None
+                say(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
+            return _Run(plan, folder, placement, report, say, group).go(stopping)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"{folder}: the disk is full; what was committed is whole: make room and run the same command again"
+            ) from None
+        raise
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        placement: Placement,
+        report: Callable[[Progress], None],
+        say: Callable[[str], None],
+        group: Group,
+    ) -> None:
+        self.plan, self.spec, self.folder, self.placement = plan, plan.spec, folder, placement
+        self.report, self.say, self.group = report, say, group
+        torch.set_num_threads(placement.threads)
+        self.tokens = dataset.load(self.spec.data)
+        device = torch.device(placement.device)
+        self.engine = Engine(
+            self.spec.model,
+            self.spec.train,
+            self.tokens.vocabulary,
+            self.spec.seed,
+            device,
+            placement.precision,
+            placement.compile,
+            group,
+        )
+        self.batches = Batches(self.spec, self.tokens, device, group)
+        names = self.spec.eval.splits or tuple(self.spec.data.splits())
+        self.splits = {name: self.batches.split(name) for name in names}
+        self.identity = state.plan_identity(plan)
+        self.rows, self.loss = log.Rows(), math.nan
+        self.committed: checkpoint.Commit | None = None
+
+    def go(self, stopping: Callable[[], bool]) -> str:
+        committed = self._restore()  # the step of the last commit, as every process of a group knows it
+        step = committed or 0
+        if self.status == "diverged":  # committed so, but killed before its evidence was written
+            return self._end(step)
+        self._write_manifest("running")
+        steps, every = self.spec.train.steps, self.spec.eval.every
+        clock = saved = time.perf_counter()
+        trained = step
+        while True:
+            # The commit of a step holds its evaluation already.
+            if (step % every == 0 or step == steps) and step != committed:
+                if step > trained:
+                    clock = self.rows.time(step, "train", clock)
+                finite = self._evaluate(step)
+                clock = self.rows.time(step, "eval", clock)
+                trained = step
+                if not finite:
+                    return self._diverge(step, at=step)
+                if step == steps or (clock - saved >= self.placement.checkpoint_seconds and self.placement.weights):
+                    self._commit(step)
+                    committed = step
+                    clock = saved = self.rows.time(step, "save", clock)
+            if step == steps:
+                self.status = "finished"
+                return self._end(step)
+            if self._stops(stopping, step):
+                if not self.placement.weights:
+                    self.say(f"{self.plan.name}: stopped; it keeps no weights, so the same command begins it again")
+                    return "stopped"
+                if step != committed:
+                    self._commit(step)
+                self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
+                return "stopped"
+            loss, norm = self.engine.step(*self.batches.train(step), step)
+            if step % self.placement.log_every == 0:
+                self.loss = float(loss)
+                self.rows.measure(
+                    step,
+                    "batch",
+                    self.loss,
+                    learning_rate=learning_rate(self.spec.train, step),
+                    grad_norm=float(norm),
+                )
+                now = time.perf_counter()
+                rate = (step + 1 - trained) * self.spec.train.batch_size * self.spec.model.block_size / (now - clock)
+                clock, trained = self.rows.time(step + 1, "train", clock), step + 1
+                self.report(Progress(self.plan.name, step + 1, steps, self.loss, rate))
+                if not math.isfinite(self.loss):
+                    return self._diverge(step + 1, at=step)
+            step += 1
+
+    def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
+        """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
+        if self.group.size == 1:
+            return stopping()
+        return step % self.placement.log_every == 0 and self.group.any(stopping(), self.engine.device)
+
+    def _restore(self) -> int | None:
+        """Every process at the newest whole commit; returns its step, None where the run begins."""
+        step, self.status = self.group.from_leader(self._load() if self.group.leads else None)
+        self.engine.share_state(step or 0)
+        return step
+
+    def _load(self) -> tuple[int | None, str]:
+        """Load the newest whole commit that has weights; its step and status."""
+        found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
+        checkpoint.sweep_up(self.folder / "checkpoint")
+        if found and not found[1] and found[0].manifest["status"] == "running":
+            found = None  # it kept no weights to go on from
+        now = {
+            "from_step": 0,
+            "started": _now(),
+            "environment": environment(self.placement) | self._company(),
+            "commit": commit(Path(__file__).parents[1]),
+            "code": state.code_hash(),
+            "log_every": self.placement.log_every,
+        }
+        if found is None:
+            self.manifest = self._manifest(now)
+            return None, "running"
+        self.committed, tensors = found
+        if tensors:
+            self.engine.load(tensors)
+        self.manifest = self.committed.manifest
+        changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
+        if changed:
+            self.say(
+                f"{self.plan.name}: goes on from step {self.committed.step} with another "
+                f"{' and another '.join(changed)} than it began with; its numbers may differ in their last digits"
+            )
+        self.manifest["sessions"].append({**now, "from_step": self.committed.step})
+        return self.committed.step, self.manifest["status"]
+
+    def _company(self) -> dict[str, int]:
+        return {"processes": self.group.size} if self.group.size > 1 else {}
+
+    def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
+        plan = self.plan
+        shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
+        spans, train = self.spec.data.splits(), self.spec.train
+        per_step = train.batch_size * self.spec.model.block_size
+        return {
+            "schema": log.SCHEMA_VERSION,
+            "run": plan.name,
+            "experiment": plan.experiment,
+            "profile": plan.profile,
+            "identity": self.identity,
+            "status": "running",
+            "seed": self.spec.seed,
+            "spec": as_dict(self.spec),
+            "corpus": {
+                "name": self.spec.data.corpus,
+                "sha256": dataset.fingerprint(self.spec.data),
+                "tokens": len(self.tokens.ids),
+                "vocabulary": self.tokens.vocabulary,
+                "bytes_per_token": {name: self.tokens.bytes_per_token(spans[name]) for name in self.splits},
+            },
+            "budget": {"tokens": train.steps * per_step, "name": budget.name(train.steps, per_step)},
+            "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
+            "log_every": session["log_every"],
+            "environment": session["environment"],
+            "commit": session["commit"],
+            "code": session["code"],
+            "started": session["started"],
+            "sessions": [session],
+        }
+
+    def _write_manifest(self, status: str, **more: Any) -> None:
+        """Publish the manifest as it stands, with this status."""
+        if self.group.leads:
+            self.manifest.update(status=status, **more)
+            write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
+
+    def _evaluate(self, step: int) -> bool:
+        """Measure every split; False where a loss is not finite."""
+        losses = {}
+        for name, batches in self.splits.items():
+            losses[name] = float(self.engine.evaluate_all(batches).sum())
+            more = {}
+            if self.spec.eval.attention_logits:
+                more["attention_logit"] = float(self.engine.attention_logits(batches).max())
+            self.rows.measure(step, name, losses[name], **more)
+        return all(math.isfinite(loss) for loss in losses.values())
+
+    def _commit(self, step: int) -> None:
+        metrics, timing = self.rows.tables()
+        if self.group.leads:
+            self.committed = checkpoint.save(
+                self.folder / "checkpoint",
+                self.committed,
+                step,
+                self.identity,
+                self.manifest,
+                self.engine.state() if self.placement.weights else {},
+                metrics,
+                timing,
+            )
+
+    def _diverge(self, step: int, at: int) -> str:
+        """End a run whose loss is not finite any more; `step` updates were made, `at` is where it was seen."""
+        self.status = "diverged"
+        if self.group.leads:
+            self.manifest.update(status=self.status, diverged_at=at)
+        self._commit(step)
+        return self._end(step)
+
+    def _end(self, step: int) -> str:
+        """Turn the committed pieces of the log into the run's evidence; safe to do twice."""
+        if not self.group.leads:
+            return self.status
+        assert self.committed is not None
+        folder = self.folder / "checkpoint"
+        log.write(self.folder / "metrics.parquet", checkpoint.rows(folder, self.committed, "metrics", log.METRICS))
+        log.write(self.folder / "timing.parquet", checkpoint.rows(folder, self.committed, "timing", log.TIMING))
+        if self.status == "diverged":
+            self.say(
+                f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "
+                "its log is kept"
+            )
+        elif self.placement.weights:
+            text = sample.generate(self.engine.model, self.tokens, "\n", SAMPLE_LENGTH, self.spec.seed)
+            write_atomic(self.folder / "samples.txt", text + "\n")
+        sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
+        self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
+        checkpoint.prune(folder, [self.committed])
+        return self.status
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

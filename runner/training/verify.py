@@ -1,0 +1,77 @@
+"""Trains the first steps of an ended run again, and compares."""
+
+import math
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.evidence import checkpoint, log, state
+from runner.plan.experiment import Plan
+from runner.plan.spec import from_dict
+from runner.training.loop import train
+from runner.training.machine import Placement, environment, resolve
+
+TOLERANCE = 0.02  # nats; other kernels round otherwise, and in tens of steps the roundings add up to less
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kind` is "identical", "within tolerance" or "different"; `largest` is the largest difference, in nats."""
+
+    kind: str
+    rows: int
+    largest: float
+    same_kind: bool
+
+
+def verify(folder: Path, steps: int) -> Verdict:
+    """Train the run's first `steps` steps again where its manifest says it ran, as far as this machine allows."""
+    run = log.read_run(folder)
+    if run is None or run.manifest["status"] not in log.ENDED:
+        raise UserError(f"{folder} holds no ended run: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0")
+    log.check(run)
+    manifest = run.manifest
+    plan = Plan(manifest["experiment"], manifest["profile"], run.name, from_dict(manifest["spec"], str(folder)))
+    if steps < 1 or steps > plan.spec.train.steps:
+        raise UserError(f"--steps {steps} must lie between 1 and the run's {plan.spec.train.steps}")
+    placement = _placement(manifest)
+    with tempfile.TemporaryDirectory() as scratch:
+        asked = count()
+        train(plan, Path(scratch), placement, lambda p: None, lambda line: None, lambda: next(asked) == steps)
+        inside = plan.folder(Path(scratch)) / "checkpoint"
+        found = checkpoint.latest(inside, state.plan_identity(plan), lambda line: None)
+        assert found is not None
+        again = checkpoint.rows(inside, found[0], "metrics", log.METRICS).to_pylist()
+    return compare(run.metrics().to_pylist(), again, environment(placement) == manifest["environment"])
+
+
+def compare(was: list[dict], again: list[dict], same_kind: bool) -> Verdict:
+    """Hold the rows of a shorter log against the beginning of a longer one."""
+    largest = 0.0
+    if len(was) < len(again):
+        return Verdict("different", len(again), math.inf, same_kind)
+    for old, new in zip(was, again, strict=False):
+        if (old["step"], old["split"]) != (new["step"], new["split"]):
+            return Verdict("different", len(again), math.inf, same_kind)
+        largest = max(largest, _distance(old["loss"], new["loss"]))
+    identical = all(repr(old) == repr(new) for old, new in zip(was, again, strict=False))  # nan equals nan here
+    kind = "identical" if identical else "within tolerance" if not same_kind and largest <= TOLERANCE else "different"
+    return Verdict(kind, len(again), largest, same_kind)
+
+
+def _distance(one: float, other: float) -> float:
+    if math.isfinite(one) and math.isfinite(other):
+        return abs(one - other)
+    return 0.0 if repr(one) == repr(other) else math.inf
+
+
+def _placement(manifest: dict) -> Placement:
+    then = manifest["environment"]
+    wishes = {key: then[key] for key in ("device", "precision", "compile", "threads")}
+    try:
+        placement = resolve(wishes)
+    except UserError:  # the device is not here
+        placement = resolve({key: wishes[key] for key in ("precision", "threads")})
+    return replace(placement, log_every=manifest["log_every"], checkpoint_seconds=math.inf)

@@ -1,0 +1,78 @@
+import json
+import shutil
+
+from analysis.build import compare, execute
+from tests.analysis import fake
+
+NAME = "mlp-ratio"
+
+
+def number(value, digits=2, interval=None):
+    return {"value": value, "digits": digits, "unit": "", "interval": interval, "reason": ""}
+
+
+def claim(verdict, effect=None, interval=None):
+    return {"verdict": verdict, "effect": effect, "interval": interval, "n": 3, "unit": "", "reason": ""}
+
+
+def agreement(mine, other):
+    empty = {"numbers": {}, "claims": {}}
+    return [row.agrees for row in compare.rows({**empty, **mine}, {**empty, **other})]
+
+
+def test_numbers():
+    def numbers(mine, other):
+        return agreement({"numbers": {"x": mine} if mine else {}}, {"numbers": {"x": other} if other else {}})
+
+    assert numbers(number(1.0), number(1.0)) == ["identical"]
+    assert numbers(number(1.0), number(1.001)) == ["same as printed"]
+    assert numbers(number(1.1), number(1.0, interval=[0.9, 1.2])) == ["within interval"]
+    assert numbers(number(1.3), number(1.0, interval=[0.9, 1.2])) == ["differs"]
+    assert numbers(number(1.3), None) == ["differs"]
+
+
+def test_verdicts():
+    def claims(mine, other):
+        return agreement({"claims": {"S0-4": mine}}, {"claims": {"S0-4": other}})
+
+    assert claims(claim("supported", 1.0), claim("supported", 1.0)) == ["identical"]
+    assert claims(claim("supported", 1.0), claim("supported", 1.3, [0.9, 2.0])) == ["within interval"]
+    assert claims(claim("supported", 1.0), claim("inconclusive", 1.0)) == ["differs"]
+
+
+def test_the_same_logs_are_not_executed_again(house):
+    found = compare.compare(house, NAME)
+    assert {row.agrees for row in found.rows} == {"identical"}
+    assert "laptop profile, against the published results: 5 identical" in found.summary()
+    assert not house.published.exists()
+
+
+def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
+    """The published side is executed; papermill is stood in for, as other tests execute."""
+    shutil.copytree(house.logs, house.root / "runs")
+    fake.write_run(house.logs, 4, 0, shift=0.5)
+
+    def stand_in(plan, project):
+        shutil.copytree(house.results / NAME, plan.output)
+        path = plan.output / "results.json"
+        results = json.loads(path.read_text())
+        results["numbers"]["bar"]["value"] = 9.0
+        path.write_text(json.dumps(results))
+
+    execute._write_record(execute.plan(house, NAME, house.root / "runs"), house, house.results / NAME)
+    monkeypatch.setattr(execute, "execute", stand_in)
+    found = compare.compare(house, NAME)
+    assert [(row.name, row.here, row.published) for row in found.rows if row.agrees == "differs"] == [
+        ("bar", "1.80", "9.00")
+    ]
+
+
+def test_nothing_published_is_said(house):
+    shutil.rmtree(house.logs)
+    fake.write_run(house.logs, 4, 0, "smoke")
+    found = compare.compare(house, NAME)
+    assert found.summary() == "mlp-ratio: nothing is published for the profile laptop; published: smoke"
+
+
+def test_nothing_executed_is_none(bare):
+    assert compare.compare(bare, NAME) is None

@@ -1,0 +1,37 @@
+import pytest
+
+from analysis.build import evidence
+from runner.evidence import log
+from runner.errors import UserError
+from tests.analysis import fake
+
+
+def test_downloads_are_the_files_of_the_log():
+    assert evidence.DOWNLOADS == log.EVIDENCE
+
+
+def test_runs_come_in_natural_order_and_only_ended_ones(tmp_path):
+    for ratio in (10, 2, 0.5):
+        fake.write_run(tmp_path, ratio, 0)
+    fake.write_run(tmp_path, 3, 0, status="running")
+    assert [run.name for run in evidence.runs(tmp_path, "mlp-ratio", "laptop")] == ["r0.5-s0", "r2-s0", "r10-s0"]
+
+
+def test_the_most_telling_profile_is_chosen(tmp_path):
+    for profile in ("smoke", "laptop"):
+        fake.write_run(tmp_path, 1, 0, profile)
+    assert evidence.choose_profile(tmp_path, ["mlp-ratio"], None, "logs") == "laptop"
+    assert evidence.choose_profile(tmp_path, ["mlp-ratio"], "smoke", "logs") == "smoke"
+    with pytest.raises(UserError, match="no logs of profile 'paper' of mlp-ratio under logs; there are: laptop, smoke"):
+        evidence.choose_profile(tmp_path, ["mlp-ratio"], "paper", "logs")
+    with pytest.raises(UserError, match="no logs of other under logs"):
+        evidence.choose_profile(tmp_path, ["other"], None, "logs")
+
+
+def test_timing_decides_nothing(tmp_path):
+    folder = fake.write_run(tmp_path, 1, 0)
+    before = evidence.fingerprint(tmp_path, "mlp-ratio", "laptop")
+    (folder / "timing.parquet").write_bytes(b"other")
+    assert evidence.fingerprint(tmp_path, "mlp-ratio", "laptop") == before
+    fake.write_run(tmp_path, 1, 0, shift=0.1)
+    assert evidence.fingerprint(tmp_path, "mlp-ratio", "laptop") != before

@@ -1,0 +1,62 @@
+import pytest
+
+from analysis.build.project import Project
+from analysis.site import claims
+from runner.errors import UserError
+from tests.analysis import fake
+
+
+def load(tmp_path, text, notebooks=("mlp-ratio",)):
+    path = tmp_path / "ledger.toml"
+    path.write_text(text)
+    return claims.load(path, "ledger.toml", list(notebooks))
+
+
+def test_the_project_ledger_holds_every_claim_of_the_post():
+    project = Project(fake.REPOSITORY)
+    ledger = claims.load(project.ledger, "ledger.toml", project.notebook_names())
+    assert {f"S0-{k}" for k in range(1, 15)} <= set(ledger.claims)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('id = "S0-7"', 'id = "S0-4"', "given twice"),
+        ('id = "S0-7"', 'id = "seven"', "looks like S0-4"),
+        ('id = "S0-7"', 'id = "S9-7"', "no \\[\\[source\\]\\] has the letter S9"),
+        ("untested =", "notebok =", "unknown key notebok"),
+        ('notebook = "mlp-ratio"', 'notebook = "mlp"', "unknown notebook 'mlp'.*closest: mlp-ratio"),
+        ('notebook = "mlp-ratio"', "", "give either notebook"),
+        ('untested = "N', 'notebook = "mlp-ratio"\nuntested = "N', "give either notebook"),
+        ("says =", "say =", "unknown key say"),
+        ('test = "Onset against data size."', "", "test is missing"),
+        ("[[source]]", "[[source", "ledger.toml: "),
+    ],
+)
+def test_a_faulty_ledger_is_refused(tmp_path, old, new, said):
+    assert old in fake.LEDGER
+    with pytest.raises(UserError, match=said):
+        load(tmp_path, fake.LEDGER.replace(old, new, 1))
+
+
+def test_verdicts_come_from_results_alone(tmp_path):
+    ledger = load(tmp_path, fake.LEDGER)
+    given = {"verdict": "refuted", "effect": 1.0}
+    verdicts = claims.verdicts(ledger, {"mlp-ratio": {"claims": {"S0-4": given}}}, "ledger.toml")
+    assert verdicts == {
+        "S0-4": given,
+        "S0-7": {"verdict": "not tested", "reason": "Needs runs on more than one data size."},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "is to decide S0-4 and gives no verdict"),
+        ({"S0-4": {}, "S0-99": {}}, "verdict on S0-99, but the ledger does not hold it"),
+        ({"S0-4": {}, "S0-7": {}}, "verdict on S0-7, but the ledger says that none decides it"),
+    ],
+)
+def test_ledger_and_results_must_agree(tmp_path, given, said):
+    with pytest.raises(UserError, match=said):
+        claims.verdicts(load(tmp_path, fake.LEDGER), {"mlp-ratio": {"claims": given}}, "ledger.toml")

@@ -1,0 +1,149 @@
+import pytest
+
+from analysis.site import post
+from runner.errors import UserError
+from tests.analysis import fake
+
+RESULTS = {
+    "numbers": {
+        "best-r": {"value": 3, "digits": 0, "unit": "", "interval": None, "reason": ""},
+        "slower": {"value": -4.71, "digits": 1, "unit": "%", "interval": [-15.0, 5.58], "reason": ""},
+        "gap": {"value": None, "digits": None, "unit": "", "interval": None, "reason": "one run <diverged>"},
+    },
+    "tables": {"ratios": {"caption": "", "columns": ["r"], "numeric": [True], "rows": [["1"]], "values": [[1]]}},
+    "figures": {"loss": {"caption": "c", "experiment": None, "panels": [{"alt": "a", "width": 480, "height": 350}]}},
+    "claims": {},
+    "provenance": {
+        "mlp-ratio": {
+            "profile": "laptop",
+            "runs": [{"name": "r1-s0", "seed": 0, "status": "diverged", "identity": "x"}],
+            "seeds": [0],
+            "commits": ["abc"],
+            "machines": ["a machine"],
+            "devices": ["cpu"],
+            "precisions": ["fp32"],
+            "corpora": ["t"],
+        }
+    },
+}
+SOURCES = post.Sources(
+    {"mlp-ratio": RESULTS}, {"S0-4": {"verdict": "supported", "effect": 1, "n": 3}}, {"S0-4": "Wider is faster."}
+)
+FRONT = fake.POST.split("---\n")[1]
+FIRST = FRONT.count("\n") + 3  # the line of the file on which a body begins
+
+
+def load(tmp_path, body="", front=FRONT):
+    path = tmp_path / "a-post" / "index.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"---\n{front}---\n{body}")
+    return post.load(path, "posts/a-post/index.md")
+
+
+def render(tmp_path, body):
+    return post.render(load(tmp_path, body), SOURCES)
+
+
+def test_front_matter(tmp_path):
+    one = load(tmp_path)
+    assert (one.slug, str(one.date), one.emoji, one.published) == ("a-post", "2025-02-05", "🧠", True)
+    assert (one.notebooks, one.tags) == (["mlp-ratio"], ["transformers", "width"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("date: 2025/02/05", "date: soon", r"index.md:3: date 'soon' must look like 2025/02/05"),
+        ("summary:", "sumary:", r"index.md:5: unknown key sumary in the front matter; .*closest: summary"),
+        ("emoji: 🧠\n", "", r"index.md:1: the front matter has no emoji"),
+        ("date: 2025/02/05", "date: 2025-02-30", r"index.md:1: the front matter: day"),
+        ("date: 2025/02/05", '"date": soon', r"index.md:1: date 'soon' must look like"),
+        ("tags: [transformers, width]", "tags: 5", r"tags must be a name or a list of names, not 5"),
+        ("post_published: true", "post_published: maybe", r"index.md:6: post_published must be true or false"),
+        ("title: Is", "title: [Is", r"index.md:\d+: "),
+    ],
+)
+def test_faulty_front_matter_is_refused_with_its_line(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said):
+        load(tmp_path, front=FRONT.replace(old, new))
+
+
+def test_results_come_in_by_name(tmp_path):
+    made = render(
+        tmp_path, 'Best: {{ number("best-r") }} ({{ profile }}). {{ claim("S0-4") }} {{ claim("S0-4", brief=True) }}'
+    )
+    assert made.markdown.startswith("Best: 3 (laptop). [✓")
+    assert made.markdown.count("#claim-s0-4") == made.markdown.count("Wider is faster.") == 1
+    assert made.claims == ["S0-4"]
+
+
+def test_conditions_see_values(tmp_path):
+    body = '{% if value("best-r") < 4 and verdict("S0-4") == "supported" and not has("gap") %}yes{% endif %}'
+    assert render(tmp_path, body).markdown == "yes"
+
+
+def test_a_number_can_bring_its_interval(tmp_path):
+    assert render(tmp_path, '{{ number("slower") }}').markdown == "−4.7%"
+    shown = "−4.7% (95%\u00a0interval −15.0 to 5.6)"
+    assert render(tmp_path, '{{ number("slower", interval=true) }}').markdown == shown
+    assert render(tmp_path, '{{ number("best-r", interval=true) }}').markdown == "3", "one seed has none"
+
+
+def test_a_missing_number_says_why(tmp_path):
+    assert 'title="one run &lt;diverged&gt;"' in render(tmp_path, '{{ number("gap") }}').markdown
+
+
+def test_a_figure_has_both_schemes_and_its_provenance(tmp_path):
+    text = render(tmp_path, '{{ figure("loss") }}').markdown
+    for scheme in ("light", "dark"):
+        assert f"../../figures/mlp-ratio/loss-1-{scheme}.svg#only-{scheme}" in text
+    for fact in (
+        "**laptop** profile",
+        "1\u00a0seed",
+        "a machine (cpu, fp32)",
+        "1 diverged",
+        "commit `abc`",
+        "(../../notebooks/mlp-ratio.md)",
+        "`make reproduce PROFILE=laptop`",
+        "(../../evidence/mlp-ratio/laptop/r1-s0/metrics.parquet)",
+    ):
+        assert fact in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{{ number("best") }}', "unknown number 'best'; known: best-r, gap, slower (closest: best-r)"),
+        ('{{ value("best") }}', "unknown number 'best'; known: best-r, gap, slower (closest: best-r)"),
+        ('{{ table("ratio") }}', "unknown table 'ratio'; known: ratios (closest: ratios)"),
+        ('{{ figure("los") }}', "unknown figure 'los'; known: loss (closest: loss)"),
+        ('{{ claim("S0-5") }}', "unknown claim 'S0-5'; known: S0-4 (closest: S0-4)"),
+        ('{{ verdict("S0-5") }}', "unknown claim 'S0-5'; known: S0-4 (closest: S0-4)"),
+        ("{{ profil }}", "unknown name 'profil'; known: "),
+        ('{% if false %}{{ nmber("best-r") }}{% endif %}', "unknown name 'nmber'; known: "),
+        ("{{ provenance.seed }}", "'dict object' has no attribute 'seed'"),
+        ("{{ number( }}", "unexpected '}'"),
+        ("{% if %}", "Expected an expression"),
+        ('{{ value("best-r") + "x" }}', "unsupported operand"),
+        (r"$\frac{1$", "cannot read the formula"),
+    ],
+)
+def test_a_fault_is_named_with_file_and_line(tmp_path, line, said):
+    with pytest.raises(UserError) as raised:
+        render(tmp_path, f"One line.\n\nText before {line}\n\nText after.\n")
+    assert str(raised.value).startswith(f"posts/a-post/index.md:{FIRST + 2}: {said}")
+    assert "\n" not in str(raised.value)
+
+
+def test_results_need_a_notebook(tmp_path):
+    alone = load(tmp_path, '{{ number("best-r") }}', FRONT.replace("notebook: mlp-ratio\n", ""))
+    with pytest.raises(UserError, match="the front matter names no notebook"):
+        post.render(alone, SOURCES)
+    with pytest.raises(UserError, match=r"index.md:7: unknown notebook 'mlp-ratio'; none is known"):
+        post.render(load(tmp_path), post.Sources())
+
+
+def test_a_name_that_two_notebooks_give_is_refused(tmp_path):
+    both = load(tmp_path, '{{ number("best-r") }}', FRONT.replace("mlp-ratio", "[mlp-ratio, other]"))
+    with pytest.raises(UserError, match="given by mlp-ratio and by other"):
+        post.render(both, post.Sources({"mlp-ratio": RESULTS, "other": RESULTS}))

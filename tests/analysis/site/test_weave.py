@@ -1,0 +1,122 @@
+import json
+
+import pytest
+
+from analysis.site import weave
+from runner.errors import UserError
+from tests.analysis import fake
+
+SLUG = "is-4-the-magic-number"
+
+
+def snapshot(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_pages_are_written(house):
+    woven = weave.weave(house)
+    pages = snapshot(house.docs)
+    assert [one.slug for one in woven.posts] == [SLUG]
+    assert {
+        "index.md",
+        "claims.md",
+        "about.md",
+        "tags.md",
+        "evidence/index.md",
+        "evidence/mlp-ratio/laptop/index.md",
+        "evidence/mlp-ratio/laptop/r4-s0/metrics.parquet",
+        "notebooks/mlp-ratio.md",
+        "notebooks/mlp-ratio.py",
+        "figures/mlp-ratio/loss-2-dark.svg",
+        f"posts/{SLUG}/index.md",
+    } <= set(pages)
+    post = pages[f"posts/{SLUG}/index.md"].decode()
+    assert "The best ratio is 5, at 1.471\u00a0nats, of 1,003,854 tokens." in post
+    assert "It is supported." in post
+    assert 'cost = "$5"' in post
+    assert f"posts/{SLUG}/index.md#claim-s0-4" in pages["claims.md"].decode()
+    source = (house.logs / "mlp-ratio/laptop/r4-s0/metrics.parquet").read_bytes()
+    assert pages["evidence/mlp-ratio/laptop/r4-s0/metrics.parquet"] == source
+
+
+def test_only_what_changed_is_written(house):
+    weave.weave(house)
+    times = {p: p.stat().st_mtime_ns for p in house.docs.rglob("*") if p.is_file()}
+    again = weave.weave(house)
+    assert (again.changed, again.removed) == (0, 0)
+    assert times == {p: p.stat().st_mtime_ns for p in times}
+    (house.docs / "stray" / "deep").mkdir(parents=True)
+    (house.docs / "stray" / "deep" / "old.md").write_text("gone")
+    assert weave.weave(house).removed == 1
+    assert not (house.docs / "stray").exists()
+
+
+@pytest.mark.parametrize(
+    ("add", "said"),
+    [
+        ('{{ number("nope") }}', "unknown number 'nope'; known: bar, best-loss, best-ratio, tokens"),
+        ("{{ nope }}", "unknown name 'nope'"),
+        ("{% endif %}", "Encountered unknown tag 'endif'"),
+    ],
+)
+def test_a_fault_leaves_nothing_half_written(house, add, said):
+    weave.weave(house)
+    before = snapshot(house.docs)
+    path = house.posts / SLUG / "index.md"
+    path.write_text(path.read_text().replace("The best ratio", "A better ratio") + f"\n{add}\n")
+    line = len(path.read_text().splitlines())
+    with pytest.raises(UserError) as raised:
+        weave.weave(house)
+    assert str(raised.value).startswith(f"posts/{SLUG}/index.md:{line}: {said}")
+    assert snapshot(house.docs) == before
+
+
+def test_stale_results_are_refused(house):
+    fake.write_run(house.logs, 4, 0, shift=0.01)
+    with pytest.raises(
+        UserError,
+        match=rf"^posts/{SLUG}/index.md:7: the results of mlp-ratio are stale "
+        r"\(logs changed: r4-s0\); make them with: analysis execute mlp-ratio$",
+    ):
+        weave.weave(house)
+    assert not house.docs.exists()
+
+
+def test_results_that_are_not_there_are_stale(bare):
+    with pytest.raises(UserError, match=r"stale \(not executed yet\)"):
+        weave.weave(bare)
+
+
+def test_drafts_are_checked_but_not_shown(house):
+    path = house.posts / "a-draft" / "index.md"
+    path.parent.mkdir()
+    path.write_text(fake.POST.replace("post_published: true", "post_published: false").replace("Is 4", "A draft, is 4"))
+    assert [one.slug for one in weave.weave(house).posts] == [SLUG]
+    assert "A draft" not in (house.docs / "index.md").read_text() + (house.docs / "claims.md").read_text()
+    assert {one.slug for one in weave.weave(house, drafts=True).posts} == {SLUG, "a-draft"}
+    assert '<span class="draft">draft</span>' in (house.docs / "index.md").read_text()
+    path.write_text(path.read_text() + "{{ nope }}\n")
+    with pytest.raises(UserError, match="a-draft/index"):
+        weave.weave(house)
+
+
+def test_a_folder_that_cannot_be_an_address_is_refused(house):
+    (house.posts / SLUG).rename(house.posts / "Is_4")
+    with pytest.raises(UserError, match="lower-case words joined by hyphens"):
+        weave.weave(house)
+
+
+def test_damaged_results_are_named(house):
+    path = house.results / "mlp-ratio" / "results.json"
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(UserError, match=r"build/analysis/mlp-ratio/results.json: .* --force"):
+        weave.weave(house)
+
+
+def test_figures_that_a_post_shows_are_there(house):
+    weave.weave(house)
+    figures = json.loads((house.results / "mlp-ratio" / "results.json").read_text())["figures"]
+    for name, figure in figures.items():
+        for k in range(1, len(figure["panels"]) + 1):
+            for scheme in ("light", "dark"):
+                assert (house.docs / "figures" / "mlp-ratio" / f"{name}-{k}-{scheme}.svg").is_file()

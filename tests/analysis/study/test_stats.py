@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from analysis.study import stats
+
+
+def test_the_interval_is_students():
+    """Checked by hand: mean 3, sd √2.5, t(4) = 2.7764."""
+    found = stats.estimate([1, 2, 3, 4, 5])
+    assert found.mean == 3
+    assert found.half_width == pytest.approx(2.7764451 * np.sqrt(2.5 / 5), rel=1e-6)
+    assert str(found) == "3.000 ± 1.963"
+
+
+def test_one_seed_has_no_interval_and_decides_nothing():
+    found = stats.estimate([2.0])
+    assert found.interval is None
+    assert found.side() == 0
+    assert found.seeds_needed() is None
+    assert str(found) == "2.000"
+
+
+def test_sides():
+    assert stats.estimate([1, 1.1, 0.9]).side() == 1
+    assert stats.estimate([-1, -1.1, -0.9]).side() == -1
+    assert stats.estimate([-1, 1.1, 0.9]).side() == 0
+    assert stats.estimate([1, 1.1, 0.9]).side(bar=1) == 0
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(size=(4000, 5))
+    covered = np.mean([stats.estimate(row).side() == 0 for row in draws])
+    assert covered == pytest.approx(0.95, abs=0.01)
+
+
+def test_seeds_needed_is_the_textbooks():
+    """For a mean of half a standard deviation, at 5% two-sided and a power of 0.8, tables give 34."""
+    assert stats.Estimate(0.5, 1.0, 5).seeds_needed() == 34
+    assert stats.Estimate(0.8, 1.0, 5).seeds_needed() == 15
+    assert stats.Estimate(-0.5, 1.0, 5).seeds_needed() == 34
+    assert stats.Estimate(1.5, 1.0, 5).seeds_needed(bar=1.0) == 34
+    assert stats.Estimate(0.5, 1.0, 5).seeds_needed(level=0.01) > 34
+
+
+def test_where_no_number_of_seeds_would_do_it_says_so():
+    assert stats.estimate([-1.0, 1.0]).seeds_needed() is None
+    assert stats.Estimate(1e-6, 1.0, 5).seeds_needed() is None
+    assert stats.Estimate(1.0, 0.0, 5).seeds_needed() == 2
+
+
+def test_holm_against_the_textbook():
+    """Holm at 5%: 0.01 ≤ 0.05/4, 0.013 ≤ 0.05/3, 0.03 > 0.05/2, and there it stops."""
+    assert stats.holm([0.03, 0.01, 0.04, 0.013]) == [False, True, False, True]
+
+
+def test_p_values_are_scipys_and_constants_are_not_tested_by_division():
+    assert stats.p_values([[1, 2, 3, 4, 5]])[0] == pytest.approx(0.013236, abs=1e-5)
+    assert stats.p_values([[0, 0], [1.0], [2, 2]]) == [1.0, 1.0, 0.0]
+
+
+def test_crossings():
+    assert stats.crossing([0, 10, 20], [4, 3, 1], 2) == 15
+    assert stats.crossing([0, 10, 20], [4, 3, 1], 4) == 0
+    assert stats.crossing([0, 10, 20], [4, 3, 1], 0.5) is None
+    assert stats.crossing([0, 10, 20], [4, 5, 3], 3) == 20
+
+
+def test_slope():
+    assert stats.slope([0, 1, 2], [1, 3, 5]) == pytest.approx(2)

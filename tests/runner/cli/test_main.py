@@ -1,0 +1,98 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.cli import main
+from runner.errors import UserError
+from runner.lock import hold
+
+
+def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "runner.cli", *words], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def test_help_for_every_command():
+    for command in ("list", "data", "train", "sweep", "status", "sample"):
+        done = call(command, "--help")
+        assert done.returncode == 0
+        assert f"Usage: python -m runner.cli {command}" in done.stdout
+
+
+def test_the_experiments_are_listed():
+    assert "mlp-ratio" in call("list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sweep", "mlp-ration"], "unknown experiment 'mlp-ration'; did you mean mlp-ratio"),
+        (["sweep", "mlp-ratio", "--profile", "huge"], "unknown profile 'huge'"),
+        (["train", "mlp-ratio", "--set", "mlp_ratio=0"], "mlp_ratio = 0 must be a positive number"),
+        (["train", "mlp-ratio", "--set", "mlp_ratio=-2"], "mlp_ratio = -2 must be a positive number"),
+        (["train", "mlp-ratio", "--set", "n_head=7"], "n_head = 7 does not divide d_model = 64"),
+        (["train", "mlp-ratio", "--set", "block_size=30000"], "block_size = 30000 is longer than data."),
+        (["train", "mlp-ratio", "--set", "ratio=2"], "unknown setting 'ratio'; known: "),
+        (["train", "mlp-ratio", "--set", "ratio"], "must be NAME=VALUE"),
+        (["train", "mlp-ratio", "--set", "data.corpus='bible'"], "unknown corpus 'bible'"),
+        (["train", "mlp-ratio", "--profile", "smoke", "--device", "tpu"], "device 'tpu' is not there"),
+        (["sample", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
+    done = call(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("runner: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_checksum_is_one_line_and_status_2(tmp_path: Path, monkeypatch):
+    (tmp_path / "tiny-shakespeare.txt").write_text("not the bard")
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
+    done = call("data")
+    assert done.returncode == 2
+    assert "has sha256" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_train_sample_status_and_a_held_run(tmp_path: Path):
+    """What a person does: train one run, look, sample; and be told when another process has it."""
+    words = ["train", "mlp-ratio", "--profile", "smoke", "--set", "mlp_ratio=2", "--runs", str(tmp_path)]
+    folder = tmp_path / "mlp-ratio" / "smoke" / "r2-s0"
+    with hold(folder):
+        held = call(*words)
+    assert held.returncode == 2
+    assert "is held by process" in held.stdout
+    assert "r2-s0 finished" in call(*words).stdout
+    assert "r2-s0 unchanged: it finished at step 60" in call(*words).stdout
+    lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
+    assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
+    assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
+    text = call("sample", str(folder), "--prompt", "ROMEO:", "--length", "20").stdout
+    assert text.startswith("ROMEO:")
+    assert len(text) == 27
+
+
+def test_strangers_are_named(tmp_path: Path):
+    folder = tmp_path / "mlp-ratio" / "smoke" / "r9-s0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    assert "mlp-ratio/r9-s0  stranger" in done.stdout
+
+
+def test_looking_needs_no_torch():
+    """So that a command with nothing to do answers at once."""
+    code = "import sys, runner.cli.main, runner.evidence.state, runner.evidence.log; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_settings_find_their_table():
+    assert main._settings(["mlp_ratio=2.5", "train.steps=3"]) == {"model.mlp_ratio": 2.5, "train.steps": 3}
+    with pytest.raises(UserError, match="unknown setting"):
+        main._settings(["depth=3"])

@@ -1,0 +1,88 @@
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UserError
+from runner.plan import experiment
+
+
+def test_the_paper_profile_is_the_sources():
+    spec = experiment.load("mlp-ratio").plans("paper")[0].spec
+    assert (spec.model.n_layer, spec.model.n_head, spec.model.d_model, spec.model.block_size) == (6, 6, 384, 256)
+    assert (spec.train.steps, spec.train.batch_size, spec.train.learning_rate) == (5000, 64, 1e-3)
+    assert spec.data.train == (0, 1_003_854)
+    assert spec.data.val[1] - spec.data.val[0] == 111_540
+
+
+@pytest.mark.parametrize(("profile", "runs"), [("paper", 15), ("laptop", 25), ("smoke", 10)])
+def test_five_ratios_with_paired_seeds(profile, runs):
+    plans = experiment.load("mlp-ratio").plans(profile)
+    assert len({plan.name for plan in plans}) == len(plans) == runs
+    assert [plan.name for plan in plans[:6]] == ["r1-s0", "r2-s0", "r3-s0", "r4-s0", "r5-s0", "r1-s1"]
+    arms = {replace(plan.spec, model=replace(plan.spec.model, mlp_ratio=1)) for plan in plans if plan.spec.seed == 0}
+    assert len(arms) == 1, "arms of a seed differ in their ratio alone"
+
+
+def test_laptop_splits_do_not_overlap():
+    spans = sorted(experiment.load("mlp-ratio").plans("laptop")[0].spec.data.splits().values())
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_unknown_names_are_told_with_the_known_ones():
+    with pytest.raises(UserError, match="unknown experiment 'mlp-ration'; did you mean mlp-ratio"):
+        experiment.load("mlp-ration")
+    with pytest.raises(UserError, match="unknown profile 'desktop' of mlp-ratio; known: paper, laptop, smoke"):
+        experiment.load("mlp-ratio").plans("desktop")
+
+
+def test_a_sixth_ratio_is_one_number_more(tmp_path: Path):
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text()
+    path = tmp_path / "wider.toml"
+    path.write_text(text.replace("[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 5, 6]"))
+    names = [plan.name for plan in experiment.load(str(path)).plans("smoke")]
+    assert len(names) == 12
+    assert "r6-s1" in names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = ", "Invalid value"),
+        ('title = "t"', "no name"),
+        ('title = "t"\nname = "n"\nprofiles = {}\naxes = { "model.mlp_ratio" = 4 }', "must be a list of values"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        experiment.load(str(path))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[axes]", '[axes]\n"model.dropout" = [0, 0.1]', "several runs are called r1-s0"),
+        ("r{mlp_ratio:g}-s{seed}", "../{mlp_ratio}-{seed}", "a run cannot be called '../1.0-0'"),
+        ("r{mlp_ratio:g}-s{seed}", "r{ratio}", "name = 'r{ratio}' cannot be filled"),
+        ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
+        ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
+    ],
+)
+def test_runs_that_could_not_be_told_apart_are_refused(tmp_path: Path, old, new, message):
+    path = tmp_path / "bad.toml"
+    path.write_text((experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace(old, new))
+    with pytest.raises(UserError, match=message):
+        experiment.load(str(path)).plans("smoke")
+
+
+def test_variants_that_no_experiment_plans_are_kept_apart():
+    loaded = experiment.load("mlp-ratio")
+    planned = loaded.variant("smoke", {"model.mlp_ratio": 3}, 1)
+    assert (planned.experiment, planned.name) == ("mlp-ratio", "r3-s1")
+    own = loaded.variant("smoke", {"model.mlp_ratio": 2.5, "train.steps": 7}, 0)
+    assert (own.experiment, own.name) == ("scratch", "mlp-ratio-r2.5-s0-steps=7")
+    assert own.spec.train.steps == 7

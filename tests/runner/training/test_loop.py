@@ -1,0 +1,215 @@
+import errno
+import json
+import math
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from runner.errors import UserError
+from runner.evidence import checkpoint, log
+from runner.plan.experiment import Plan
+from runner.training.loop import Progress
+from tests.conftest import train_here
+
+
+def metrics(plan: Plan, root: Path) -> bytes:
+    return (plan.folder(root) / "metrics.parquet").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def through(smoke: Plan, tmp_path_factory) -> bytes:
+    """The metrics of a tiny run that nobody disturbed."""
+    root = tmp_path_factory.mktemp("through")
+    plan = tiny_of(smoke)
+    assert train_here(plan, root) == "finished"
+    return metrics(plan, root)
+
+
+def tiny_of(smoke: Plan) -> Plan:
+    spec = replace(smoke.spec, train=replace(smoke.spec.train, steps=30), eval=replace(smoke.spec.eval, every=5))
+    return replace(smoke, spec=spec)
+
+
+def test_the_evidence_of_a_run(trained: Path):
+    run = log.read_run(trained)
+    rows = run.metrics().to_pandas()
+    assert run.manifest["status"] == "finished"
+    assert run.manifest["parameters"]["total"] == sum(map(math.prod, run.manifest["parameters"]["tensors"].values()))
+    assert list(rows[rows.split == "val"].step) == [0, 20, 40, 60]
+    assert list(rows[rows.split == "batch"].step) == [0, 10, 20, 30, 40, 50]
+    assert rows.step.is_monotonic_increasing
+    first = rows[(rows.step == 0) & (rows.split == "val")].loss.item()
+    assert first == pytest.approx(math.log(65), abs=0.05), "an untrained model knows nothing"
+    assert rows[rows.split == "val"].loss.iloc[-1] < first - 0.5
+    assert len((trained / "samples.txt").read_text()) == 502  # a line break, 500 characters, a line break
+
+
+def test_attention_logits_are_logged_where_the_spec_asks(tiny, tmp_path, through):
+    asked = replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True))
+    assert train_here(replace(tiny, spec=asked), tmp_path) == "finished"
+    found = pq.read_table(tiny.folder(tmp_path) / "metrics.parquet")
+    whole = pc.not_equal(found["split"], "batch")
+    assert found.filter(whole)["attention_logit"].null_count == 0
+    assert found.filter(pc.invert(whole))["attention_logit"].null_count == found.filter(pc.invert(whole)).num_rows
+    assert pc.min(found["attention_logit"]).as_py() > 0
+    plain = pq.read_table(pa.BufferReader(through))
+    assert found.drop_columns("attention_logit") == plain.drop_columns("attention_logit")
+    assert plain["attention_logit"].null_count == plain.num_rows
+
+
+def test_the_same_run_twice_gives_the_same_bytes(tiny, tmp_path, through):
+    assert train_here(tiny, tmp_path) == "finished"
+    assert metrics(tiny, tmp_path) == through
+
+
+def test_another_seed_gives_other_numbers(tiny, tmp_path, through):
+    other = replace(tiny, spec=replace(tiny.spec, seed=1))
+    train_here(other, tmp_path)
+    assert metrics(other, tmp_path) != through
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 12, 29])
+def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(tiny, tmp_path, through, at):
+    asked = iter(range(1000))
+    said = []
+    assert train_here(tiny, tmp_path, stopping=lambda: next(asked) == at, say=said.append) == "stopped"
+    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command goes on"]
+    assert train_here(tiny, tmp_path) == "finished"
+    assert metrics(tiny, tmp_path) == through
+
+
+def _child(plan: Plan, root: Path) -> None:
+    train_here(plan, root)
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, through):
+    """20 moments over training, evaluation, log and checkpoint: each child is killed, the next goes on."""
+    context, moments = multiprocessing.get_context("fork"), random.Random(0)
+    killed = 0
+    for attempt in range(20):
+        root = tmp_path / str(attempt)
+        alive = True
+        while alive:
+            child = context.Process(target=_child, args=(tiny, root))
+            child.start()
+            child.join(moments.uniform(0.02, 0.5))
+            alive = child.is_alive()
+            if alive:
+                os.kill(child.pid, signal.SIGKILL)
+                killed += 1
+                child.join()
+            moments.random()
+        assert child.exitcode == 0
+        assert metrics(tiny, root) == through
+    assert killed >= 10, "the moments must fall into the runs"
+
+
+@pytest.mark.parametrize("call", [1, 4, 9, 20, 31])
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tiny, tmp_path, through, monkeypatch, call):
+    calls, fsync = iter(range(1, 1000)), os.fsync
+
+    def full(descriptor):
+        if next(calls) >= call:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match="the disk is full; what was committed is whole: make room") as error:
+        train_here(tiny, tmp_path)
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    assert train_here(tiny, tmp_path) == "finished"
+    assert metrics(tiny, tmp_path) == through
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system with room for one checkpoint and not for the next; another size asks for more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def sized(kilobytes: int, *more: str) -> Path:
+        options = ",".join([f"size={kilobytes}k", *more])
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=False, capture_output=True
+        )
+        if done.returncode:
+            pytest.skip("only root may mount a small disk")
+        return disk
+
+    yield sized
+    subprocess.run(["umount", str(disk)], check=False, capture_output=True)
+
+
+def test_a_disk_that_is_really_full(tiny, small_disk, through):
+    disk = small_disk(400)  # a checkpoint of this run has about 120 kB
+    with pytest.raises(UserError, match="the disk is full"):
+        train_here(tiny, disk)
+    committed = list((tiny.folder(disk) / "checkpoint").glob("0*/commit.json"))
+    assert committed, "what fitted was kept"
+    small_disk(4000, "remount")
+    said: list[str] = []
+    assert train_here(tiny, disk, say=said.append) == "finished"
+    assert said == [], "nothing was damaged"
+    assert metrics(tiny, disk) == through
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_log(tiny, tmp_path):
+    wild = replace(tiny, spec=replace(tiny.spec, train=replace(tiny.spec.train, learning_rate=1e30, grad_clip=1e30)))
+    said = []
+    assert train_here(wild, tmp_path, log_every=1, say=said.append) == "diverged"
+    run = log.read_run(wild.folder(tmp_path))
+    at = run.manifest["diverged_at"]
+    rows = run.metrics().to_pandas()
+    assert not math.isfinite(rows.loss.iloc[-1])
+    assert np.isfinite(rows.loss.iloc[:-1]).all()
+    assert rows.step.iloc[-1] == at
+    assert f"not finite at step {at}" in said[-1]
+    before = metrics(wild, tmp_path)
+    assert train_here(wild, tmp_path) == "diverged", "asked again, it is not trained again"
+    assert metrics(wild, tmp_path) == before
+
+
+def test_a_changed_spec_moves_the_old_run_aside(tiny, tmp_path):
+    train_here(tiny, tmp_path)
+    old = metrics(tiny, tmp_path)
+    said = []
+    longer = replace(tiny, spec=replace(tiny.spec, train=replace(tiny.spec.train, steps=35)))
+    assert train_here(longer, tmp_path, say=said.append) == "finished"
+    (kept,) = (tiny.folder(tmp_path).parent / ".set-aside").iterdir()
+    assert (kept / "metrics.parquet").read_bytes() == old
+    assert str(kept) in said[0]
+    assert [
+        run.manifest["spec"]["train"]["steps"] for run in log.read_runs(tmp_path, tiny.experiment, tiny.profile)
+    ] == [35]
+
+
+def test_progress_is_told(tiny, tmp_path):
+    heard: list[Progress] = []
+    train_here(tiny, tmp_path, report=heard.append)
+    assert [p.step for p in heard] == [1, 11, 21]
+    assert all(p.rate > 0 and p.steps == 30 for p in heard)
+
+
+def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
+    asked = iter(range(1000))
+    train_here(tiny, tmp_path, stopping=lambda: next(asked) == 12)
+    path = next((tiny.folder(tmp_path) / "checkpoint").glob("00000012/commit.json"))
+    commit = json.loads(path.read_text())
+    commit["manifest"]["environment"]["machine"] = "another machine"
+    commit.pop("sha256")
+    path.write_text(json.dumps({"sha256": checkpoint._digest(commit), **commit}))
+    said = []
+    train_here(tiny, tmp_path, say=said.append)
+    assert "goes on from step 12 with another environment than it began with" in said[0]
+    assert [s["from_step"] for s in log.read_run(tiny.folder(tmp_path)).manifest["sessions"]] == [0, 12]

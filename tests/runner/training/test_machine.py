@@ -1,0 +1,74 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UserError
+from runner.training import machine
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(UserError, match=r"device 'tpu' is not there; this machine has .*cpu"):
+        machine.resolve({"device": "tpu"})
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"speed": 1}, "unknown placement setting 'speed'; known: device"),
+        ({"jobs": 0}, "jobs = 0 must be a whole number of at least 1"),
+        ({"jobs": 1.5}, "jobs = 1.5 must be a whole number"),
+        ({"compile": "yes"}, "compile = 'yes' must be true or false"),
+        ({"precision": "int4"}, "precision 'int4' must be"),
+    ],
+)
+def test_bad_settings_are_named(wishes, message):
+    with pytest.raises(UserError, match=message):
+        machine.resolve(wishes)
+
+
+def test_threads_are_shared_by_the_jobs(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert machine.resolve({"device": "cpu", "jobs": 4}).threads == 2
+    assert machine.resolve({"device": "cpu", "jobs": 16}).threads == 1
+    assert machine.resolve({"device": "cpu", "jobs": 4, "threads": 1}).threads == 1
+
+
+def test_the_environment_names_the_machine():
+    found = machine.environment(machine.Placement())
+    assert found["device"] == "cpu"
+    assert "cores" in found["machine"]
+    assert found["torch"].startswith("2.")
+
+
+def test_the_commit_says_when_the_runner_was_changed(tmp_path: Path):
+    assert machine.commit(tmp_path) == "unknown"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (tmp_path / "runner").mkdir()
+    (tmp_path / "runner" / "a.py").write_text("1")
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    clean = machine.commit(tmp_path)
+    assert len(clean) == 12
+    (tmp_path / "runner" / "a.py").write_text("2")
+    assert machine.commit(tmp_path) == f"{clean}-dirty"
+
+
+@pytest.mark.parametrize(
+    ("info", "units"),
+    [
+        ("model name\t: X\nflags\t\t: fpu avx512f avx512_bf16 amx_bf16 amx_tile\n", "AMX"),
+        ("model name\t: AMD EPYC\nflags\t\t: fpu avx512f avx512_bf16 clzero\n", "AVX512-BF16"),
+        ("Features\t: fp asimd bf16 i8mm\n", "Arm BF16"),
+        ("flags\t\t: fpu avx512f avx2\nbugs\t\t: bf16\n", None),
+        ("", None),
+    ],
+)
+def test_precision_is_chosen_by_what_the_processor_multiplies(monkeypatch, info, units):
+    monkeypatch.setattr(machine, "_cpu_info", lambda: info)
+    assert machine.bf16_units() == units
+    assert machine.resolve({"device": "cpu"}).precision == ("bf16" if units else "float32")
+    assert machine.resolve({"device": "cpu", "precision": "bf16"}).precision == "bf16"
+    said = machine.environment(machine.resolve({"device": "cpu"}))["machine"]
+    assert (f"with {units}" in said) == ("with" in said) == bool(units)

@@ -1,0 +1,76 @@
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UserError
+from runner.evidence import log
+from runner.files import sha256
+from runner.training import verify
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    """The finished run, to tamper with."""
+    return Path(shutil.copytree(trained, tmp_path.joinpath(*trained.parts[-3:])))
+
+
+def rewrite(folder: Path, change) -> None:
+    """Change the manifest, and keep it consistent with the files."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    manifest["files"] = {name: sha256(folder / name) for name in manifest["files"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def forge(folder: Path, by: float) -> None:
+    """Publish other numbers than were measured."""
+    rows = log.read(folder / "metrics.parquet", log.METRICS).to_pylist()
+    rows[4]["loss"] += by
+    log.write(folder / "metrics.parquet", log.table(rows, log.METRICS))
+    rewrite(folder, lambda manifest: None)
+
+
+def test_an_honest_run_is_identical(trained: Path):
+    assert verify.verify(trained, 20) == verify.Verdict("identical", 8, 0.0, True)
+
+
+def test_a_forged_number_is_found(copy: Path):
+    forge(copy, 1e-9)
+    found = verify.verify(copy, 20)
+    assert found.kind == "different"
+    assert found.largest == pytest.approx(1e-9)
+
+
+def test_another_kind_of_machine_is_allowed_a_tolerance(copy: Path):
+    rewrite(copy, lambda manifest: manifest["environment"].update(machine="another"))
+    assert verify.verify(copy, 20).kind == "identical"
+    forge(copy, 0.001)
+    found = verify.verify(copy, 20)
+    assert (found.kind, found.same_kind) == ("within tolerance", False)
+    forge(copy, 0.5)
+    assert verify.verify(copy, 20).kind == "different"
+
+
+def test_rows_that_are_not_numbers_compare_as_themselves():
+    row = {"step": 0, "split": "batch", "loss": math.nan}
+    assert verify.compare([row], [dict(row)], True).kind == "identical"
+    assert verify.compare([row], [row | {"loss": 1.0}], False).kind == "different"
+    assert verify.compare([row], [row | {"step": 1}], False).kind == "different"
+    assert verify.compare([row], [row, row], True).kind == "different", "a log that was cut short"
+
+
+@pytest.mark.parametrize("steps", [0, 61])
+def test_bad_steps_are_named(trained, steps):
+    with pytest.raises(UserError, match="must lie between 1 and the run's 60"):
+        verify.verify(trained, steps)
+
+
+def test_what_is_not_there_or_damaged_is_named(copy, tmp_path):
+    with pytest.raises(UserError, match="holds no ended run"):
+        verify.verify(tmp_path / "nowhere", 5)
+    (copy / "samples.txt").unlink()
+    with pytest.raises(UserError, match=r"samples\.txt is missing"):
+        verify.verify(copy, 5)
