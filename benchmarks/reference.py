@@ -8,7 +8,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.models.gpt.spec import GPTSpec
+from runner.plan.spec import TrainSpec
 
 
 class LayerNorm(nn.Module):
@@ -21,7 +22,7 @@ class LayerNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    def __init__(self, spec: ModelSpec):
+    def __init__(self, spec: GPTSpec):
         super().__init__()
         self.qkv = nn.Linear(spec.d_model, 3 * spec.d_model, bias=False)
         self.out = nn.Linear(spec.d_model, spec.d_model, bias=False)
@@ -37,7 +38,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, spec: ModelSpec):
+    def __init__(self, spec: GPTSpec):
         super().__init__()
         self.up = nn.Linear(spec.d_model, spec.d_ffs[0], bias=False)
         self.down = nn.Linear(spec.d_ffs[0], spec.d_model, bias=False)
@@ -48,7 +49,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, spec: ModelSpec):
+    def __init__(self, spec: GPTSpec):
         super().__init__()
         self.attention_norm, self.attention = LayerNorm(spec.d_model), Attention(spec)
         self.mlp_norm, self.mlp = LayerNorm(spec.d_model), MLP(spec)
@@ -59,7 +60,7 @@ class Block(nn.Module):
 
 
 class Reference(nn.Module):
-    def __init__(self, spec: ModelSpec, vocab_size: int):
+    def __init__(self, spec: GPTSpec, vocab_size: int):
         super().__init__()
         self.token = nn.Embedding(vocab_size, spec.d_model)
         self.position = nn.Embedding(spec.block_size, spec.d_model)
@@ -105,7 +106,7 @@ def trainer(model: Reference, train: TrainSpec) -> Callable[[Tensor, Tensor, flo
 
 @torch.no_grad()
 def copy_weights(source: nn.Module, target: Reference) -> None:
-    """Start the reference from the weights of a `runner.models.gpt.GPT`."""
+    """Start the reference from the weights of a `runner.models.gpt.network.GPT`."""
     theirs = dict(target.named_parameters())
     for name, parameter in source.named_parameters():
         name = name.replace("attention.norm", "attention_norm").replace("mlp.norm", "mlp_norm")

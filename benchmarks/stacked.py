@@ -8,11 +8,12 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from benchmarks.reference import Reference
 from benchmarks.stepper import VOCAB
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.models.gpt.spec import GPTSpec
+from runner.plan.spec import TrainSpec
 from runner.training.optimizer import learning_rate
 
 
-def stepper(model: ModelSpec, train: TrainSpec, seeds: int) -> Callable[[int], list[float]]:
+def stepper(model: GPTSpec, train: TrainSpec, seeds: int) -> Callable[[int], list[float]]:
     """A function of a step's number that trains it for every seed and gives their losses: compiled, in bfloat16 with
     float32 masters, clipped seed by seed."""
     models = []

@@ -18,10 +18,11 @@ from rich.console import Console
 from benchmarks import sweep
 from benchmarks.results import Columns, Row, report
 from benchmarks.stepper import DISTURBED, LAPTOP, PAPER, VOCAB, Others, stepper
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.models.gpt.spec import GPTSpec
+from runner.plan.spec import TrainSpec
 
 
-def flops(spec: ModelSpec, batch: int) -> int:
+def flops(spec: GPTSpec, batch: int) -> int:
     """Floating-point operations of the matrix products of a step, backward as twice forward, attention causal."""
     tokens, pairs = batch * spec.block_size, batch * spec.block_size * (spec.block_size + 1) // 2
     weights = (spec.n_layer * 4 * spec.d_model**2 + 2 * spec.d_model * sum(spec.d_ffs)) + VOCAB * spec.d_model
@@ -39,7 +40,7 @@ def peak() -> float:
     return min(seconds)
 
 
-def serve(pipe: Connection, name: str, model: ModelSpec, train: TrainSpec, threads: int) -> None:
+def serve(pipe: Connection, name: str, model: GPTSpec, train: TrainSpec, threads: int) -> None:
     """A process that trains steps on demand and answers (seconds, peak bytes)."""
     torch.set_num_threads(threads)
     step = peak if name == "peak" else stepper(name, model, train)
@@ -51,7 +52,7 @@ def serve(pipe: Connection, name: str, model: ModelSpec, train: TrainSpec, threa
         pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
-def alternate(model: ModelSpec, train: TrainSpec, rounds: int) -> tuple[dict[str, list[float]], Row, float]:
+def alternate(model: GPTSpec, train: TrainSpec, rounds: int) -> tuple[dict[str, list[float]], Row, float]:
     """Seconds of each of `rounds` steps by name, taken in turn after two to warm up; peak memory by name; and the
     cores that others took in the mean round that counted."""
     context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable
 import torch
 
 from benchmarks.reference import Reference, trainer
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.models.gpt.spec import GPTSpec
+from runner.plan.spec import TrainSpec
 from runner.training.engine import Engine
 from runner.training.optimizer import learning_rate
 
 VOCAB = 65
 DISTURBED = 0.1  # cores taken by others from which on a round does not count
-PAPER = (ModelSpec(), TrainSpec())
-LAPTOP = (ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64), TrainSpec(steps=1500, batch_size=32))
+PAPER = (GPTSpec(), TrainSpec())
+LAPTOP = (GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64), TrainSpec(steps=1500, batch_size=32))
 
 
-def stepper(name: str, model: ModelSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
+def stepper(name: str, model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
     """A function of a step's number that trains it and waits for the loss. `name` is "reference" or "ours"."""
     generator = torch.Generator().manual_seed(0)
     x_BT, y_BT = torch.randint(VOCAB, (2, train.batch_size, model.block_size), generator=generator)

@@ -11,7 +11,7 @@ from typing import Any
 from runner.errors import UserError
 from runner.files import sha256
 
-DOWNLOADS = ("manifest.json", "metrics.parquet", "timing.parquet", "samples.txt")  # as runner.evidence.log.EVIDENCE
+DOWNLOADS = ("manifest.json", "metrics.parquet", "timing.parquet", "probes.parquet", "samples.txt")  # as runner.evidence.log.EVIDENCE
 ENDED = ("finished", "diverged")
 DECISIVE = ("manifest.json", "metrics.parquet")  # timing differs between two runs of one spec and decides nothing
 PREFERRED = ("paper", "laptop", "smoke")

@@ -742,13 +742,16 @@ def effect(values: dict[str, np.ndarray], pairs: list[tuple[str, str]]) -> stats
     return stats.estimate(np.mean([values[on] - values[off] for on, off in pairs], axis=0))
 
 
+def largest_logit(run: log.Run) -> float:
+    """The largest attention logit of a run's last evaluation, over its layers."""
+    seen = run.probes().to_pandas().query("probe == 'attention_logit' and split == 'val'")
+    return float(seen[seen.step == seen.step.max()].value.max())
+
+
 logits = {
-    kind: [
-        float(swept[f"{kind}-lr{lr:g}"][s].query("split == 'val'").attention_logit.iloc[-1])
-        for lr, s in product(grid, stable_seeds)
-    ]
+    kind: [largest_logit(runs["stability"][f"{kind}-lr{lr:g}-s{s}"]) for lr, s in product(grid, stable_seeds)]
     for kind in KINDS
-}  # the largest of the evaluation at the end, by run
+}
 logit = {"without": [*logits["none"], *logits["post"]], "with": [*logits["qk"], *logits["both"]]}
 POST, QK = [("post", "none"), ("both", "qk")], [("qk", "none"), ("both", "post")]
 found = {

@@ -18,7 +18,7 @@ from runner.data import dataset as datas
 from runner.errors import UserError
 from runner.evidence import archive, state
 from runner.plan import experiment, presets, rules
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.training.ranks import here, processes
 
 app = typer.Typer(
@@ -52,8 +52,7 @@ def list_() -> None:
         for profile in loaded.profiles:
             plans = loaded.plans(profile)
             spec = plans[0].spec
-            shape = f"{spec.model.n_layer} layers, width {spec.model.d_model}, block {spec.model.block_size}"
-            table.add_row(name, loaded.title, profile, str(len(plans)), str(spec.train.steps), shape)
+            table.add_row(name, loaded.title, profile, str(len(plans)), str(spec.train.steps), spec.model.shape)
     console.print(table)
 
 
@@ -387,25 +386,20 @@ def _named(**options: Any) -> dict[str, Any]:
 
 def _settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
     """`name=value` options as dotted paths: a bare name is one of the axes, or looked for in the spec's tables."""
-    import dataclasses
     import tomllib
 
-    from runner.plan.spec import OTHER_NAMES, RunSpec
+    from runner.plan.spec import tables
+    from runner.settings import OTHER_NAMES
 
-    tables = {
-        f.name: [g.name for g in dataclasses.fields(f.type)]
-        for f in dataclasses.fields(RunSpec)
-        if dataclasses.is_dataclass(f.type)
-    }
-    settings = {}
+    spaces, settings = tables(), {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text!r} must be NAME=VALUE, such as mlp_ratio=2.5")
         name = OTHER_NAMES.get(name, name)
-        homes = [name] if name in axes else [f"{table}.{name}" for table, fields in tables.items() if name in fields]
+        homes = [name] if name in axes else [f"{table}.{name}" for table, fields in spaces.items() if name in fields]
         if "." not in name and len(homes) != 1:
-            known = ", ".join([*axes, *sorted(field for fields in tables.values() for field in fields)])
+            known = ", ".join([*axes, *sorted(field for fields in spaces.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:
             settings[name if "." in name else homes[0]] = tomllib.loads(f"v = {value}")["v"]

@@ -54,11 +54,10 @@ def save(
     identity: str,
     manifest: dict[str, Any],
     state: dict[str, Any],
-    metrics: pa.Table,
-    timing: pa.Table,
+    tables: dict[str, pa.Table],
 ) -> Commit:
-    """Commit `state` together with the log rows since the commit `before`."""
-    pieces = {f"log/metrics-{step:08d}.parquet": metrics, f"log/timing-{step:08d}.parquet": timing}
+    """Commit `state` together with the log rows since the commit `before`, a table a log."""
+    pieces = {f"log/{kind}-{step:08d}.parquet": rows for kind, rows in tables.items()}
     for path, rows in pieces.items():
         log.write(folder / path, rows)
     from safetensors.torch import (
@@ -94,7 +93,7 @@ def unpack(folder: Path, packed: dict[str, bytes], identity: str) -> Commit:
         raise UserError(f"{folder.parent}: what arrived is no whole checkpoint of this run: send it again")
     state = f"{commit.folder}/state.safetensors"
     for path, digest in commit.files.items():
-        if path != state and not re.fullmatch(r"log/(metrics|timing)-\d{8}\.parquet", path):
+        if path != state and not re.fullmatch(rf"log/({'|'.join(log.SCHEMAS)})-\d{{8}}\.parquet", path):
             raise UserError(f"{folder.parent}: the checkpoint that arrived names {path}, which belongs to none")
         if hashlib.sha256(packed[path]).hexdigest() != digest:
             raise UserError(f"{folder.parent}: {path} arrived without matching its checksum: send it again")
@@ -123,10 +122,13 @@ def latest(folder: Path, identity: str, say: Callable[[str], None]) -> tuple[Com
     return None
 
 
-def rows(folder: Path, commit: Commit, kind: str, schema: pa.Schema) -> pa.Table:
-    """The log up to a commit: `kind` is "metrics" or "timing"."""
-    parts = [log.read(folder / path, schema) for path in commit.segments if path.startswith(f"log/{kind}-")]
-    return pa.concat_tables(parts)
+def logs(folder: Path, commit: Commit) -> dict[str, pa.Table]:
+    """The logs up to a commit, by kind: those that have rows."""
+    found: dict[str, list[pa.Table]] = {}
+    for path in commit.segments:
+        kind = path.removeprefix("log/").partition("-")[0]
+        found.setdefault(kind, []).append(log.read(folder / path, log.SCHEMAS[kind]))
+    return {kind: pa.concat_tables(parts) for kind, parts in found.items()}
 
 
 def weights(folder: Path, identity: str) -> dict[str, Any]:

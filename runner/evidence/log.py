@@ -5,6 +5,7 @@ A run's folder, under `runs/` where it is made and under `logs/` once published:
     manifest.json     what ran, on what, from which data and code
     metrics.parquet   the numbers; the same bytes for the same run on the same kind of machine
     timing.parquet    wall clock, seconds; never part of a comparison
+    probes.parquet    what the run observed of its model beside the losses; only where it was asked to
     samples.txt       text that the trained model wrote
 
 metrics.parquet, one row a measurement, ordered by step:
@@ -15,14 +16,21 @@ metrics.parquet, one row a measurement, ordered by step:
     loss             float64   mean cross-entropy, nats a token
     learning_rate    float64   of the step's update; null for whole splits
     grad_norm        float64   Euclidean norm of the gradient before clipping; null for whole splits
-    attention_logit  float64   largest product of a query and a key over √(head size), by size, over all layers and
-                               causal pairs of a whole split; null where the spec does not ask for it
 
 timing.parquet:
 
     step           int32     updates made when the phase ended
     phase          string    "train", "eval" or "save"
     seconds        float64   how long it took
+
+probes.parquet, one row an observation, ordered by step:
+
+    step     int32     updates made before the observation
+    split    string    as above
+    probe    string    its name in `runner.training.probes`
+    layer    int32     counted from 0; null for the whole model
+    index    int32     of a bin, a head or a unit, where a probe has several values a layer; else null
+    value    float64
 """
 
 import json
@@ -39,7 +47,7 @@ from runner.errors import UserError
 from runner.files import sha256, write_atomic
 from runner.plan.spec import identity
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 METRICS = pa.schema(
     [
         ("step", pa.int32()),
@@ -47,7 +55,6 @@ METRICS = pa.schema(
         ("loss", pa.float64()),
         ("learning_rate", pa.float64()),
         ("grad_norm", pa.float64()),
-        ("attention_logit", pa.float64()),
     ],
     metadata={"runner.metrics": SCHEMA_VERSION},
 )
@@ -55,9 +62,21 @@ TIMING = pa.schema(
     [("step", pa.int32()), ("phase", pa.string()), ("seconds", pa.float64())],
     metadata={"runner.timing": SCHEMA_VERSION},
 )
+PROBES = pa.schema(
+    [
+        ("step", pa.int32()),
+        ("split", pa.string()),
+        ("probe", pa.string()),
+        ("layer", pa.int32()),
+        ("index", pa.int32()),
+        ("value", pa.float64()),
+    ],
+    metadata={"runner.probes": SCHEMA_VERSION},
+)
+SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}
 NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
 ENDED = ("finished", "diverged")
-EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "samples.txt")
+EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "probes.parquet", "samples.txt")
 
 
 def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -96,27 +115,31 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 class Rows:
-    """Measurements that wait to be written."""
+    """Measurements that wait to be written, by the log that they go into."""
 
     def __init__(self) -> None:
-        self.metrics: list[dict[str, Any]] = []
-        self.timing: list[dict[str, Any]] = []
+        self.waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SCHEMAS}
 
     def measure(self, step: int, split: str, loss: float, **more: float) -> None:
         """Note a row of metrics; `more` are columns that it has."""
-        self.metrics.append({"step": step, "split": split, "loss": loss, **more})
+        self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
+
+    def observe(self, step: int, split: str, probe: str, values: Iterable[float]) -> None:
+        """Note what a probe found, a value a layer."""
+        row = {"step": step, "split": split, "probe": probe}
+        self.waiting["probes"] += [{**row, "layer": layer, "value": value} for layer, value in enumerate(values)]
 
     def time(self, step: int, phase: str, since: float) -> float:
         """Note how long a phase took; returns the present, where the next one begins."""
         now = time.perf_counter()
-        self.timing.append({"step": step, "phase": phase, "seconds": now - since})
+        self.waiting["timing"].append({"step": step, "phase": phase, "seconds": now - since})
         return now
 
-    def tables(self) -> tuple[pa.Table, pa.Table]:
-        """Hand the rows over as metrics and timing, and begin anew."""
-        tables = table(self.metrics, METRICS), table(self.timing, TIMING)
-        self.metrics, self.timing = [], []
-        return tables
+    def tables(self) -> dict[str, pa.Table]:
+        """Hand the rows over by log, and begin anew; without a row of probes there is no table of them."""
+        found = {kind: table(rows, SCHEMAS[kind]) for kind, rows in self.waiting.items() if rows or kind != "probes"}
+        self.waiting = {kind: [] for kind in SCHEMAS}
+        return found
 
 
 @dataclass(frozen=True)
@@ -138,6 +161,11 @@ class Run:
     def timing(self) -> pa.Table:
         """The run's wall clock, with the columns above."""
         return read(self.path / "timing.parquet", TIMING)
+
+    def probes(self) -> pa.Table:
+        """What the run observed, with the columns above; no rows where it was not asked to observe anything."""
+        path = self.path / "probes.parquet"
+        return read(path, PROBES) if path.is_file() else table([], PROBES)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

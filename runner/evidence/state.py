@@ -1,6 +1,5 @@
 """What stands in a run's folder, and so what a sweep does with it and why."""
 
-import hashlib
 import itertools
 import shutil
 from dataclasses import dataclass
@@ -9,15 +8,9 @@ from typing import Any
 
 from runner import lock
 from runner.data import dataset
-from runner.evidence import checkpoint, log
-from runner.plan.experiment import Plan
+from runner.evidence import checkpoint, code, log
+from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, differences, identity
-
-# The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
-NUMERIC = (
-    "training/batches", "data/dataset", "models/dropout", "training/engine", "models/gradients", "training/group",
-    "models/kernels", "models/gpt", "training/optimizer", "data/shards", "plan/spec", "data/bpe", "training/loop",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,7 +40,7 @@ def inspect(plan: Plan, root: Path) -> State:
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
-    drift = manifest["code"] != code_hash()
+    drift = manifest["code"] != code.fingerprint(plan.spec.model.kind)
     if manifest["status"] == "finished":
         return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
     if manifest["status"] == "diverged":
@@ -71,12 +64,3 @@ def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:
         if path.name != "lock":
             shutil.move(path, target / path.name)
     return target
-
-
-def code_hash() -> str:
-    """12 hexadecimal digits that name the sources of the numeric modules."""
-    here = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for name in NUMERIC:
-        digest.update((here / f"{name}.py").read_bytes())
-    return digest.hexdigest()[:12]

@@ -28,10 +28,10 @@ from typing import Any
 from runner import lock
 from runner.data import corpora, openwebtext
 from runner.errors import UserError
-from runner.evidence import archive, checkpoint, log, state
+from runner.evidence import archive, checkpoint, code, log, state
 from runner.files import sha256, write_atomic
 from runner.launch.local import interruptible
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.training.machine import Placement
 from runner.training.machine import resolve as resolve_here
 
@@ -94,9 +94,9 @@ def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[
     hears from the local engine. Machines with other code, or none that is large enough, are a `UserError`.
     """
     machines = _machines()
-    for machine, code in zip(machines, _ask(machines, _code), strict=True):
-        if code != state.code_hash():
-            raise UserError(_other_code(machine.ip, code, state.code_hash()))
+    for machine, theirs in zip(machines, _ask(machines, _code), strict=True):
+        if theirs != code.overall():
+            raise UserError(_other_code(machine.ip, theirs, code.overall()))
     if not _slots(machines, placement):
         gpu = f" and {_share(placement)} of a GPU" if _share(placement) else ""
         raise UserError(f"no machine of the cluster has {placement.threads} CPUs{gpu} for a run: lower --threads")
@@ -223,7 +223,7 @@ class _Sweep:
             checkpoint.sweep_up(folder / "checkpoint")
             packed = checkpoint.pack(folder / "checkpoint", identity)
             commit = self.ray.put(packed) if packed else None
-            order = _Order(plan, self.placement, state.code_hash(), self.texts.get(plan.spec.data.corpus), commit)
+            order = _Order(plan, self.placement, code.overall(), self.texts.get(plan.spec.data.corpus), commit)
             stream = self.work.remote(order, self.desk)
             self.running.append(_Job(plan, folder, identity, stream, held.pop_all()))
 
@@ -306,8 +306,8 @@ def _work(order: _Order, desk: Any) -> Iterator[Messages]:
     """A run on a machine of the cluster, as a stream of what the caller should have."""
     ray, plan = _ray(), order.plan
     where = ray.util.get_node_ip_address()
-    if state.code_hash() != order.code:  # it may have joined after the sweep began
-        raise UserError(_other_code(where, state.code_hash(), order.code))
+    if code.overall() != order.code:  # it may have joined after the sweep began
+        raise UserError(_other_code(where, code.overall(), order.code))
     yield [("begun", where)]
     if ray.get(desk.asks_to_stop.remote()):
         yield [("end", ("stopped", {}))]
@@ -456,7 +456,7 @@ def _ask(machines: Sequence[_Machine], function: Callable, *words: Any, **option
 
 
 def _code() -> str:
-    return state.code_hash()
+    return code.overall()
 
 
 def _slots(machines: Sequence[_Machine], placement: Placement) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner.data.corpora import cache_folder
 from runner.errors import UserError
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.training.group import Group
 from runner.training.machine import Placement
 

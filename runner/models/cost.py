@@ -1,15 +1,15 @@
 """What a model costs before it is trained: parameters by part, FLOPs a token, bytes. Nothing is allocated for it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.table import Table
 from torch import Tensor
 
+from runner.models import registry
 from runner.models.dropout import site_keys
-from runner.models.gpt import GPT, dropout_sites
-from runner.models.gradients import query_blocks
-from runner.plan.spec import ModelSpec
+from runner.models.registry import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,8 @@ class Description:
 
 def table(name: str, spec: ModelSpec, costs: Description) -> Table:
     """What `runner describe` prints."""
-    hidden = ", ".join(f"{width:,}" for width in sorted(set(spec.d_ffs)))
-    shape = (
-        f"{name}: {spec.n_layer} layers, width {spec.d_model}, MLP {hidden}\n"
-        f"{spec.n_head} heads of {spec.d_head}, keys and values for {spec.kv_heads}\n"
-        f"sequences of {costs.context} tokens, products in {costs.dtype}"
-    )
+    lines = [*spec.details(), f"sequences of {costs.context} tokens, products in {costs.dtype}"]
+    shape = f"{name}: " + "\n".join(lines)
     grid = Table(title=shape, box=None, pad_edge=False, title_justify="left", title_style="", show_header=False)
     grid.add_column("")
     grid.add_column("", justify="right")
@@ -68,49 +64,10 @@ def table(name: str, spec: ModelSpec, costs: Description) -> Table:
 
 def describe(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype = torch.bfloat16) -> Description:
     """The costs of a model with this vocabulary, in sequences of `context` tokens (at most its block size)."""
-    with torch.device("meta"):
-        model = GPT(spec, vocabulary, dtype)
-    shapes = {name: p.shape for name, p in model.named_parameters()}
-    parameters = dict.fromkeys(("token", "position", "attention", "mlp", "norm"), 0)
-    flops = dict.fromkeys(("attention", "scores", "mlp", "output"), 0.0)
-    for name, shape in shapes.items():
-        part = "norm" if "norm" in name else name.split(".")[2] if name.startswith("blocks.") else name
-        parameters[part] += shape.numel()
-        if part in flops:
-            flops[part] += 6 * shape.numel()
-    flops["output"] = 6.0 * shapes["token"].numel()
-    # A position attends to itself and what is before it: (context + 1) / 2 on average, one product with keys and one
-    # with values, two operations for each unit.
-    flops["scores"] = 3 * 4 * spec.n_layer * spec.d_model * (context + 1) / 2
-    itemsize = torch.empty(0, dtype=dtype).element_size()
-    squares = sum((stop - start) * stop for start, stop in query_blocks(context))
-    return Description(
-        context=context,
-        dtype=str(dtype).removeprefix("torch."),
-        parameters=parameters,
-        flops=flops,
-        activation=activation(spec, vocabulary, context, dtype),
-        scores=2 * itemsize * spec.n_layer * spec.n_head * squares,
-        kv_cache=2 * itemsize * spec.n_layer * spec.kv_heads * spec.d_head,
-    )
+    return registry.network(spec.kind).cost(spec, vocabulary, context, dtype)
 
 
-def activation(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype) -> int:
-    """Bytes that each sequence of a batch adds to what is kept for backward. Layers of one width keep alike, so one of
-    each is traced, and one twice to tell a layer from what lies around them."""
-
-    def of(*ratios: float) -> int:
-        with torch.device("meta"):
-            model = GPT(replace(spec, n_layer=len(ratios), mlp_ratio=ratios), vocabulary, dtype)
-        # Weights that are cast for the products are kept too, the same ones for any batch.
-        return kept(model, 2, context) - kept(model, 1, context)
-
-    once, first = {ratio: of(ratio) for ratio in set(spec.ratios)}, spec.ratios[0]
-    around = 2 * once[first] - of(first, first)
-    return around + sum(once[ratio] - around for ratio in spec.ratios)
-
-
-def kept(model: GPT, batch: int, context: int) -> int:
+def kept(model: Any, batch: int, context: int) -> int:
     """Bytes that a forward pass on the meta device keeps for backward, parameters not counted."""
     storages: dict[int, Tensor] = {}
 
@@ -119,7 +76,7 @@ def kept(model: GPT, batch: int, context: int) -> int:
         return t
 
     x_BT = torch.zeros(batch, context, dtype=torch.long, device="meta")
-    keys = site_keys(0, 0, dropout_sites(model.spec)).to("meta")
+    keys = site_keys(0, 0, model.sites).to("meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         loss = model.loss(x_BT, x_BT, keys)
     own = {p.untyped_storage()._cdata for p in model.parameters()}

@@ -137,15 +137,15 @@ class Derived(Function):
 
 
 class CrossEntropy(Function):
-    """The mean loss; forward already has all that its gradient needs."""
+    """The mean loss, weighted where there are weights; forward already has all that its gradient needs."""
 
     @staticmethod
-    def forward(ctx, logits_NV: Tensor, y_N: Tensor, run: SimpleNamespace):
-        loss, dlogits_NV = run.cross_entropy(logits_NV, y_N)
+    def forward(ctx, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None, run: SimpleNamespace):
+        loss, dlogits_NV = run.cross_entropy(logits_NV, y_N, weight_N)
         ctx.save_for_backward(dlogits_NV)
         return loss
 
     @staticmethod
     def backward(ctx, dloss: Tensor):
         (dlogits_NV,) = ctx.saved_tensors
-        return dlogits_NV * dloss.to(dlogits_NV.dtype), None, None
+        return dlogits_NV * dloss.to(dlogits_NV.dtype), None, None, None

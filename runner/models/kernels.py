@@ -118,11 +118,15 @@ def merge_backward(dq_GQK: list[Tensor], dk_GSK: list[Tensor], dv_GSK: list[Tens
     return d_3BHTK.permute(1, 3, 0, 2, 4).reshape(G // n_head, T, 3 * n_head * K)
 
 
-def cross_entropy(logits_NV: Tensor, y_N: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean loss in nats, and its gradient."""
+def cross_entropy(logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The mean loss in nats, weighted where there are weights, and its gradient."""
     N, V = logits_NV.shape
     log_NV = wide(logits_NV).log_softmax(-1)
     hit_NV = torch.arange(V, device=y_N.device) == y_N[:, None]
+    if weight_N is not None:
+        share_N1 = (weight_N / weight_N.sum()).to(log_NV.dtype)[:, None]
+        loss = -(torch.where(hit_NV, log_NV, 0.0) * share_N1).sum()
+        return loss, ((log_NV.exp() - hit_NV.to(log_NV.dtype)) * share_N1).to(logits_NV.dtype)
     loss = -torch.where(hit_NV, log_NV, 0.0).sum() / N
     return loss, ((log_NV.exp() - hit_NV.to(log_NV.dtype)) / N).to(logits_NV.dtype)
 

@@ -5,34 +5,22 @@ import itertools
 import re
 import tomllib
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runner.data import dataset
 from runner.errors import UserError
+from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
-from runner.plan.spec import OTHER_NAMES, DataSpec, ModelSpec, RunSpec, check, from_dict
+from runner.plan.plan import Plan
+from runner.plan.spec import DataSpec, check, from_dict
+from runner.settings import OTHER_NAMES
 from runner.training.machine import checked
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant
 SCRATCH = "scratch"  # where runs go that a person varied by hand, so that no experiment's figures take them in
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run as an experiment means it: what it is (spec) and what it is called."""
-
-    experiment: str
-    profile: str
-    name: str
-    spec: RunSpec
-    placement: dict[str, Any] = field(default_factory=dict, hash=False)  # what this run asks for, apart from its sweep
-
-    def folder(self, root: Path) -> Path:
-        """Where the run leaves its evidence."""
-        return root / self.experiment / self.profile / self.name
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ together with the narrower MLP.
 from dataclasses import replace
 
 from runner.errors import UserError
-from runner.plan.spec import ModelSpec
+from runner.models.gpt.spec import GPTSpec
 
 VOCABULARY = 50_257  # GPT-2's
-D12 = ModelSpec(n_layer=12, n_head=12, d_model=768, block_size=1024, dropout=0.0, positions="rotary")
+D12 = GPTSpec(n_layer=12, n_head=12, d_model=768, block_size=1024, dropout=0.0, positions="rotary")
 D12_MLP3X = replace(D12, n_head=13, d_model=832, mlp_ratio=3.0, qk_norm=True, post_norm=True)
 
 CONFIGS = {
@@ -30,7 +30,7 @@ CONFIGS = {
 }
 
 
-def named(name: str) -> ModelSpec:
+def named(name: str) -> GPTSpec:
     """The model of that name."""
     if name not in CONFIGS:
         raise UserError(f"unknown model {name!r}; known: {', '.join(CONFIGS)}")

@@ -19,7 +19,8 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.evidence import log
-from runner.plan.experiment import Experiment, Plan
+from runner.plan.experiment import Experiment
+from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 
 KEYS = ("axis", "champion", "challenger", "split", "if_it_loses")

@@ -4,28 +4,20 @@ A `RunSpec` holds nothing about where or how fast a run goes (device, precision,
 placement, see `runner.training.machine`. Two runs with one identity have the same numbers on the same kind of machine.
 """
 
-import dataclasses
 import hashlib
 import json
 import math
-import types
-import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
-from runner.errors import UserError
+from runner import settings
+from runner.models import registry
+from runner.models.gpt.spec import GPTSpec
+from runner.models.registry import ModelSpec
+from runner.settings import Need, build, later, plain
 
-OTHER_NAMES = {"mlp_expansion_factor": "mlp_ratio"}  # what a source calls it, and what it is called here
-ACTIVATIONS = ("gelu", "silu", "relu2", "swiglu")
 TOKENIZERS = ("characters", "gpt2")
-POSITIONS = ("learned", "rotary")
-INITS = ("gpt2", "zero")
-
-
-def later(default: Any) -> Any:
-    """A setting that came after runs were published. At its default it is left out of a spec's plain form, so that
-    those runs keep their identity."""
-    return field(default=default, metadata={"later": True})
 
 
 @dataclass(frozen=True)
@@ -43,64 +35,6 @@ class DataSpec:
         """The splits that exist, by name, in the order in which they are evaluated."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: span for name, span in named.items() if span is not None}
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A decoder-only transformer. `mlp_ratio` is d_ff / d_model, one number or one for each layer.
-
-    activation     of the MLP: "gelu", "silu", "relu2" (the square of ReLU), or "swiglu", which has three matrices
-    match_params   give SwiGLU two thirds of the hidden width, so that it has exactly the parameters of the others
-    d_ff_multiple  round the hidden width up to a multiple of this
-    n_kv_head      heads of keys and values, each shared by n_head / n_kv_head queries; None is one for each
-    qk_norm        a LayerNorm over each head's queries and keys, before rotary positions
-    post_norm      a LayerNorm after each branch, besides the one before; attention's is scaled by 1 / √(2 n_layer)
-    positions      "learned", or "rotary": turned queries and keys, and no parameters
-    init           "gpt2", or "zero": projections into the residual stream start at 0, all other matrices of the
-                   blocks uniform within ±√(3 / d_model)
-    """
-
-    n_layer: int = 6
-    n_head: int = 6
-    d_model: int = 384
-    block_size: int = 256
-    mlp_ratio: float | tuple[float, ...] = 4.0
-    dropout: float = 0.2
-    activation: str = later("gelu")
-    match_params: bool = later(False)
-    d_ff_multiple: int = later(1)
-    n_kv_head: int | None = later(None)
-    qk_norm: bool = later(False)
-    post_norm: bool = later(False)
-    positions: str = later("learned")
-    init: str = later("gpt2")
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """The MLP ratio of each layer."""
-        return self.mlp_ratio if isinstance(self.mlp_ratio, tuple) else (self.mlp_ratio,) * self.n_layer
-
-    @property
-    def d_ffs(self) -> tuple[int, ...]:
-        """Hidden width of each layer's MLP, in units."""
-        share, unit = (2 / 3 if self.match_params else 1), self.d_ff_multiple
-        widths = (max(1, round(ratio * self.d_model * share)) for ratio in self.ratios)
-        return tuple(-(-width // unit) * unit for width in widths)
-
-    @property
-    def gated(self) -> bool:
-        """Whether the MLP has a third matrix, the gate."""
-        return self.activation == "swiglu"
-
-    @property
-    def d_head(self) -> int:
-        """Width of one attention head, in units."""
-        return self.d_model // self.n_head
-
-    @property
-    def kv_heads(self) -> int:
-        """Heads of keys and values."""
-        return self.n_head if self.n_kv_head is None else self.n_kv_head
 
 
 @dataclass(frozen=True)
@@ -123,6 +57,26 @@ class TrainSpec:
     grad_accumulation: int = later(1)
     warmdown_steps: int | None = later(None)
 
+    def check(self, need: Need) -> None:
+        """Name the first setting that cannot be."""
+        for name in ("steps", "batch_size"):
+            need(getattr(self, name) >= 1, f"{name} = {getattr(self, name)} must be at least 1")
+        need(
+            self.grad_accumulation >= 1 and self.batch_size % self.grad_accumulation == 0,
+            f"grad_accumulation = {self.grad_accumulation} does not divide batch_size = {self.batch_size}; "
+            "choose a divisor",
+        )
+        need(
+            self.warmdown_steps is None or 0 <= self.warmdown_steps <= self.steps,
+            f"warmdown_steps = {self.warmdown_steps} must lie between 0 and steps = {self.steps}",
+        )
+        need(self.warmup_steps >= 0, f"warmup_steps = {self.warmup_steps} must not be negative")
+        for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
+            value = getattr(self, name)
+            need(math.isfinite(value) and value >= 0, f"{name} = {value:g} must not be negative")
+        for name in ("beta1", "beta2"):
+            need(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name):g} must be at least 0 and below 1")
+
 
 @dataclass(frozen=True)
 class EvalSpec:
@@ -131,9 +85,9 @@ class EvalSpec:
     `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean
     over `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are
     evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
-    `attention_logits` logs the largest of each split too, at the price of a second pass over it. `train_tokens`
-    evaluates this many tokens of the training split (rounded up to whole windows) instead of all, in windows spread
-    evenly over it: a training split can be many times as long as the others.
+    `attention_logits` also observes the largest of each layer, a probe. `train_tokens` evaluates this many tokens of
+    the training split (rounded up to whole windows) instead of all, in windows spread evenly over it: a training split
+    can be many times as long as the others.
     """
 
     every: int = 250
@@ -143,28 +97,46 @@ class EvalSpec:
     attention_logits: bool = later(False)
     train_tokens: int | None = later(None)
 
+    def check(self, need: Need) -> None:
+        """Name the first setting that cannot be."""
+        need(self.mode in ("exact", "sampled"), f'eval.mode = "{self.mode}" must be "exact" or "sampled"')
+        need(self.every >= 1, f"eval.every = {self.every} must be at least 1")
+        need(self.batches >= 1, f"eval.batches = {self.batches} must be at least 1")
+        need(
+            self.train_tokens is None or self.train_tokens >= 1,
+            f"eval.train_tokens = {self.train_tokens} must be at least 1; leave it out for the whole training split",
+        )
+        need(
+            self.train_tokens is None or self.mode == "exact",
+            'eval.train_tokens is for eval.mode = "exact": "sampled" draws its windows, as many as eval.batches says',
+        )
+        need(self.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
+
 
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that decides a run's numbers."""
 
     data: DataSpec = field(default_factory=DataSpec)
-    model: ModelSpec = field(default_factory=ModelSpec)
+    model: ModelSpec = field(default_factory=GPTSpec)
     train: TrainSpec = field(default_factory=TrainSpec)
     eval: EvalSpec = field(default_factory=EvalSpec)
     seed: int = 0
 
 
+def tables() -> dict[str, list[str]]:
+    """The names of the settings in each table of a spec; of models those of every kind, the GPT's first."""
+    kinds = [registry.spec_of({"kind": kind}, "") for kind in registry.KINDS]
+    parts = {"data": [DataSpec], "model": kinds, "train": [TrainSpec], "eval": [EvalSpec]}
+    return {
+        table: list(dict.fromkeys(field.name for part in found for field in fields(part)))
+        for table, found in parts.items()
+    }
+
+
 def as_dict(spec: RunSpec) -> dict[str, Any]:
     """The spec as plain JSON types, without what came later and stands at its default."""
-
-    def plain(part: Any) -> Any:
-        if not dataclasses.is_dataclass(part):
-            return part
-        values = [(f, getattr(part, f.name)) for f in dataclasses.fields(part)]
-        return {f.name: plain(v) for f, v in values if not (f.metadata.get("later") and v == f.default)}
-
-    return json.loads(json.dumps(plain(spec), allow_nan=False))
+    return plain(spec)
 
 
 def identity(spec: dict[str, Any], corpus_sha256: str) -> str:
@@ -187,134 +159,15 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 def from_dict(data: dict[str, Any], where: str) -> RunSpec:
     """A checked `RunSpec` from nested tables such as TOML gives; `where` names their origin in errors."""
-    return check(_build(RunSpec, data, where, ""), where)
-
-
-def _build(cls: type, data: Any, where: str, path: str) -> Any:
-    if not isinstance(data, dict):
-        raise UserError(f"{where}: [{path.rstrip('.')}] must be a table, not {data!r}")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    values = {}
-    for key, value in data.items():
-        name = OTHER_NAMES.get(key, key)
-        if name not in fields:
-            raise UserError(f"{where}: unknown setting {path}{key}; known: {', '.join(fields)}")
-        if name in values:
-            raise UserError(f"{where}: {path}{key} and {path}{name} are one setting; give one of them")
-        values[name] = _convert(fields[name].type, value, where, path + key)
-    return cls(**values)
-
-
-def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where, path + ".")
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    for each in kinds:
-        if _fits(each, value):
-            if typing.get_origin(each) is tuple:
-                return tuple(map(typing.get_args(each)[0], value))
-            return None if value is None else each(value)
-    wanted = " or ".join(WANTED[each] for each in kinds if each in WANTED)
-    raise UserError(f"{where}: {path} must be {wanted}, not {value!r}")
-
-
-WANTED = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    tuple[float, ...]: "a list of numbers, one a layer",
-    tuple[str, ...]: "a list of texts",
-    tuple[int, int]: "a pair of token positions [start, stop]",
-}
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    if kind is types.NoneType:
-        return value is None
-    if typing.get_origin(kind) is tuple:
-        first, last = typing.get_args(kind)
-        is_list = isinstance(value, list | tuple) and (last is ... or len(value) == 2)
-        return is_list and all(_fits(first, each) for each in value)
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, int | float if kind is float else kind)
+    return check(build(RunSpec, data, where, choices={"model": registry.spec_of}), where)
 
 
 def check(spec: RunSpec, where: str) -> RunSpec:
     """The spec itself, or a `UserError` that names the first setting that cannot be."""
-    model, train, data = spec.model, spec.train, spec.data
-
-    def need(holds: bool, message: str) -> None:
-        if not holds:
-            raise UserError(f"{where}: {message}")
-
-    for name in ("n_layer", "n_head", "d_model", "block_size", "d_ff_multiple"):
-        need(getattr(model, name) >= 1, f"{name} = {getattr(model, name)} must be at least 1")
-    for ratio in model.ratios:
-        need(math.isfinite(ratio) and ratio > 0, f"mlp_ratio = {ratio:g} must be a positive number, such as 4")
-    need(
-        len(model.ratios) == model.n_layer,
-        f"mlp_ratio has {len(model.ratios)} numbers for {model.n_layer} layers: give one number, or one a layer",
-    )
-    need(
-        model.d_model % model.n_head == 0,
-        f"n_head = {model.n_head} does not divide d_model = {model.d_model}; choose heads that divide the width",
-    )
-    need(
-        1 <= model.kv_heads <= model.n_head and model.n_head % model.kv_heads == 0,
-        f"n_kv_head = {model.n_kv_head} does not divide n_head = {model.n_head}; choose a divisor of it",
-    )
-    for name, known in (("activation", ACTIVATIONS), ("positions", POSITIONS), ("init", INITS)):
-        given = getattr(model, name)
-        need(given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
-    need(
-        model.positions != "rotary" or model.d_head % 2 == 0,
-        f"rotary positions turn pairs of units, and heads of {model.d_model} / {model.n_head} = {model.d_head} units "
-        "are odd: choose a width and heads that give an even number, such as 896 / 14 = 64, or learned positions",
-    )
-    need(
-        not model.match_params or model.gated,
-        f'match_params gives a gated MLP the parameters of a plain one; activation = "{model.activation}" has no gate: '
-        'leave it out, or set activation = "swiglu"',
-    )
-    for ratio in model.ratios if model.match_params else ():
-        plain = max(1, round(ratio * model.d_model))
-        need(
-            2 * plain % 3 == 0 and model.d_ff_multiple == 1,
-            f"match_params: two thirds of {plain} hidden units must be whole, and not rounded by d_ff_multiple: choose "
-            "mlp_ratio and d_model whose product is a multiple of 3",
-        )
-    need(0 <= model.dropout < 1, f"dropout = {model.dropout:g} must be at least 0 and below 1")
-    for name in ("steps", "batch_size"):
-        need(getattr(train, name) >= 1, f"{name} = {getattr(train, name)} must be at least 1")
-    need(
-        train.grad_accumulation >= 1 and train.batch_size % train.grad_accumulation == 0,
-        f"grad_accumulation = {train.grad_accumulation} does not divide batch_size = {train.batch_size}; "
-        "choose a divisor",
-    )
-    need(
-        train.warmdown_steps is None or 0 <= train.warmdown_steps <= train.steps,
-        f"warmdown_steps = {train.warmdown_steps} must lie between 0 and steps = {train.steps}",
-    )
-    need(train.warmup_steps >= 0, f"warmup_steps = {train.warmup_steps} must not be negative")
-    for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
-        value = getattr(train, name)
-        need(math.isfinite(value) and value >= 0, f"{name} = {value:g} must not be negative")
-    for name in ("beta1", "beta2"):
-        need(0 <= getattr(train, name) < 1, f"{name} = {getattr(train, name):g} must be at least 0 and below 1")
-    need(spec.eval.mode in ("exact", "sampled"), f'eval.mode = "{spec.eval.mode}" must be "exact" or "sampled"')
-    need(spec.eval.every >= 1, f"eval.every = {spec.eval.every} must be at least 1")
-    need(spec.eval.batches >= 1, f"eval.batches = {spec.eval.batches} must be at least 1")
-    need(
-        spec.eval.train_tokens is None or spec.eval.train_tokens >= 1,
-        f"eval.train_tokens = {spec.eval.train_tokens} must be at least 1; leave it out for the whole training split",
-    )
-    need(
-        spec.eval.train_tokens is None or spec.eval.mode == "exact",
-        'eval.train_tokens is for eval.mode = "exact": "sampled" draws its windows, as many as eval.batches says',
-    )
-    need(spec.eval.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
+    model, train, data, need = spec.model, spec.train, spec.data, partial(settings.need, where)
+    model.check(need)
+    train.check(need)
+    spec.eval.check(need)
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
     need(

@@ -1,19 +1,24 @@
 """One run's numbers: a model and its optimiser, stepped exactly and restored exactly."""
 
+import contextlib
 import ctypes
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from runner.models import registry
 from runner.models.dropout import site_keys
-from runner.models.gpt import GPT, dropout_sites
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.models.protocol import Model
+from runner.models.registry import ModelSpec
+from runner.models.taps import listening
+from runner.plan.spec import TrainSpec
 from runner.training.group import Group
 from runner.training.optimizer import Optimizer
+from runner.training.probes import Listening, Probe
 
 # Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
 COMPILED = {"deterministic": True}
@@ -39,6 +44,11 @@ def keep_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of a state whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
 class Engine:
     """`precision` is that of the matrix products. Where nothing can be compiled, `compile` has no effect."""
 
@@ -59,11 +69,12 @@ class Engine:
         elif device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.seed, self.device, self.group = seed, device, group or Group()
-        self.micro_batches, self.sites = train_spec.grad_accumulation, dropout_sites(model_spec)
+        self.micro_batches = train_spec.grad_accumulation
         # On a CPU calls are cheap and compiling is not: compile the kernels between the products, which every layer
         # and every run of a sweep shares. On CUDA a launch for each of them would cost more than their work.
         small_kernels = compile and device.type == "cpu"
-        self.model = GPT(model_spec, vocab_size, PRECISIONS[precision], small_kernels)
+        kind: type[Model] = registry.network(model_spec.kind)
+        self.model = kind(model_spec, vocab_size, PRECISIONS[precision], small_kernels)
         self.model.init_weights(seed)
         self.model.to(device)
         self.optimizer = Optimizer(self.model, train_spec)
@@ -75,7 +86,8 @@ class Engine:
         """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
         on the device."""
         count, mine = self.micro_batches, self.group.share(self.micro_batches)
-        keys_MS = site_keys(self.seed, step, count * self.sites).view(count, -1).to(self.device, non_blocking=True)
+        keys_N = site_keys(self.seed, step, count * self.model.sites)
+        keys_MS = keys_N.view(count, self.model.sites).to(self.device, non_blocking=True)
         losses = []
         for i, x_bT, y_bT in zip(mine, x_BT.chunk(len(mine)), y_BT.chunk(len(mine)), strict=True):
             loss = self.loss(x_bT, y_bT, keys_MS[i])
@@ -91,44 +103,40 @@ class Engine:
         PyTorch's own attention without dropout is as fast."""
         return self.model.summed_loss(x_BT, y_BT, weight_BT)
 
-    def evaluate_all(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """The summed loss of each batch; the processes of a group share the work."""
-        return self._of_each(batches, lambda batch: self.evaluate(*batch))
-
-    def attention_logits(self, batches: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """The largest attention logit of each batch, by size, without dropout; the processes share the work."""
-
-        @torch.no_grad()
-        def largest(batch: tuple[Tensor, ...]) -> Tensor:
-            return self.model.attention_logit(batch[0])
-
-        return self._of_each(batches, largest)
-
-    def _of_each(
-        self, batches: Sequence[tuple[Tensor, ...]], function: Callable[[tuple[Tensor, ...]], Tensor]
-    ) -> Tensor:
+    @torch.no_grad()
+    def evaluate_all(
+        self, batches: Sequence[tuple[Tensor, Tensor, Tensor]], probes: Sequence[Probe] = ()
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The summed loss of each batch, and what probes found by layer; the processes of a group share the work."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
-        total = torch.zeros(len(batches), dtype=dtype, device=self.device)
-        for i in range(self.group.rank, len(batches), self.group.size):
-            total[i] = function(batches[i])
-        self.group.add([total])  # zeros are what the others add, so each number stays exact
-        return total
+        losses = torch.zeros(len(batches), dtype=dtype, device=self.device)
+        found: dict[str, Tensor] = {}
+        hear = Listening(probes)
+        with listening(hear) if probes else contextlib.nullcontext():
+            for i in range(self.group.rank, len(batches), self.group.size):
+                losses[i] = self.evaluate(*batches[i])
+                for name, value_L in hear.take().items():
+                    found.setdefault(name, losses.new_zeros(len(batches), len(value_L)))[i] = value_L
+            if probes and not found:  # more processes than batches: this one learns the shapes alone
+                self.evaluate(*batches[0])
+                found = {name: losses.new_zeros(len(batches), len(value_L)) for name, value_L in hear.take().items()}
+        self.group.add([losses, *found.values()])  # zeros are what the others add, so each number stays exact
+        return losses, {probe.name: probe.combine(found[probe.name]) for probe in probes if probe.name in found}
 
     def peak_bytes(self) -> int | None:
         """Most memory that was taken on the device since the engine was made; None where it cannot be told."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def state(self) -> dict[str, Tensor]:
-        """All that `load` needs to go on exactly, not copied: write it before the next step."""
-        model = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        """All that `load` needs to go on exactly, buffers included, not copied: write it before the next step."""
+        model = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         return model | {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
-        for name, parameter in self.model.named_parameters():
-            parameter.copy_(state[f"model.{name}"])
-        prefix = "optimizer."
-        self.optimizer.load({k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)})
+        """Go on from what `state` gave."""
+        self.model.load_state_dict(part(state, "model."))
+        self.optimizer.load(part(state, "optimizer."))
 
     def share_state(self, step: int) -> None:
         """Give every process what the leader has loaded, at `step`."""

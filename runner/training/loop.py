@@ -16,10 +16,10 @@ import torch
 from runner import lock
 from runner.data import dataset
 from runner.errors import UserError
-from runner.evidence import checkpoint, log, state
+from runner.evidence import checkpoint, code, log, state
 from runner.files import sha256, write_atomic
 from runner.plan import budget
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.training import sample
 from runner.training.batches import Batches
@@ -27,6 +27,7 @@ from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import Placement, commit, environment
 from runner.training.optimizer import learning_rate
+from runner.training.probes import PROBES
 
 SAMPLE_LENGTH = 500
 
@@ -117,6 +118,7 @@ class _Run:
         self.batches = Batches(self.spec, self.tokens, device, group)
         names = self.spec.eval.splits or tuple(self.spec.data.splits())
         self.splits = {name: self.batches.split(name) for name in names}
+        self.probes = [PROBES["attention_logit"]] if self.spec.eval.attention_logits else []
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
@@ -196,7 +198,7 @@ class _Run:
             "started": _now(),
             "environment": environment(self.placement) | self._company(),
             "commit": commit(Path(__file__).parents[1]),
-            "code": state.code_hash(),
+            "code": code.fingerprint(self.spec.model.kind),
             "log_every": self.placement.log_every,
         }
         if found is None:
@@ -259,15 +261,15 @@ class _Run:
         """Measure every split; False where a loss is not finite."""
         losses = {}
         for name, batches in self.splits.items():
-            losses[name] = float(self.engine.evaluate_all(batches).sum())
-            more = {}
-            if self.spec.eval.attention_logits:
-                more["attention_logit"] = float(self.engine.attention_logits(batches).max())
-            self.rows.measure(step, name, losses[name], **more)
+            found, seen = self.engine.evaluate_all(batches, self.probes)
+            losses[name] = float(found.sum())
+            self.rows.measure(step, name, losses[name])
+            for probe, value_L in seen.items():
+                self.rows.observe(step, name, probe, value_L.tolist())
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int) -> None:
-        metrics, timing = self.rows.tables()
+        tables = self.rows.tables()
         if self.group.leads:
             self.committed = checkpoint.save(
                 self.folder / "checkpoint",
@@ -276,8 +278,7 @@ class _Run:
                 self.identity,
                 self.manifest,
                 self.engine.state() if self.placement.weights else {},
-                metrics,
-                timing,
+                tables,
             )
 
     def _diverge(self, step: int, at: int) -> str:
@@ -294,8 +295,8 @@ class _Run:
             return self.status
         assert self.committed is not None
         folder = self.folder / "checkpoint"
-        log.write(self.folder / "metrics.parquet", checkpoint.rows(folder, self.committed, "metrics", log.METRICS))
-        log.write(self.folder / "timing.parquet", checkpoint.rows(folder, self.committed, "timing", log.TIMING))
+        for kind, rows in checkpoint.logs(folder, self.committed).items():
+            log.write(self.folder / f"{kind}.parquet", rows)
         if self.status == "diverged":
             self.say(
                 f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "

@@ -4,34 +4,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from runner.data import dataset
 from runner.data.dataset import Tokens
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
-from runner.models.gpt import GPT
+from runner.models import registry
+from runner.models.protocol import Model
 from runner.plan.spec import from_dict
 
 STREAM = 2**32  # apart from those of runner.data.dataset, so that a sample never shares words with a batch
 
 
-def load(folder: Path) -> tuple[GPT, Tokens]:
+def load(folder: Path) -> tuple[Model, Tokens]:
     """The model that a run trained, as far as it came, and the tokens it knows."""
     manifest = log.read_manifest(folder)
     if manifest is None:
         raise UserError(f"{folder} holds no run: name a run's folder, such as runs/mlp-ratio/laptop/r4-s0")
     spec = from_dict(manifest["spec"], f"{folder / 'manifest.json'}")
     tokens = dataset.load(spec.data)
-    model = GPT(spec.model, tokens.vocabulary)
+    model: Model = registry.network(spec.model.kind)(spec.model, tokens.vocabulary)
     state = checkpoint.weights(folder / "checkpoint", manifest["identity"])
-    model.load_state_dict({name: state[f"model.{name}"] for name, _ in model.named_parameters()})
+    model.load_state_dict({name: state[f"model.{name}"] for name in model.state_dict()})
     return model.eval(), tokens
 
 
 @torch.no_grad()
 def generate(
-    model: nn.Module,
+    model: Model,
     tokens: Tokens,
     prompt: str,
     length: int,

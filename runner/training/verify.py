@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
 from runner.training.loop import train
 from runner.training.machine import Placement, environment, resolve
@@ -43,7 +43,7 @@ def verify(folder: Path, steps: int) -> Verdict:
         inside = plan.folder(Path(scratch)) / "checkpoint"
         found = checkpoint.latest(inside, state.plan_identity(plan), lambda line: None)
         assert found is not None
-        again = checkpoint.rows(inside, found[0], "metrics", log.METRICS).to_pylist()
+        again = checkpoint.logs(inside, found[0])["metrics"].to_pylist()
     return compare(run.metrics().to_pylist(), again, environment(placement) == manifest["environment"])
 
 

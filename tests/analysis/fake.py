@@ -8,7 +8,8 @@ from pathlib import Path
 from analysis.build.project import Project
 from runner.evidence import log
 from runner.files import sha256
-from runner.plan.spec import DataSpec, EvalSpec, ModelSpec, RunSpec, TrainSpec, as_dict, identity
+from runner.models.gpt.spec import GPTSpec
+from runner.plan.spec import DataSpec, EvalSpec, RunSpec, TrainSpec, as_dict, identity
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHA = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -19,7 +20,7 @@ def spec(ratio: float, seed: int) -> RunSpec:
     """A laptop-like spec."""
     return RunSpec(
         DataSpec(train=(0, 40_000), val=(1_003_854, 1_023_854), test=(1_023_854, 1_043_854)),
-        ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64, mlp_ratio=ratio),
+        GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64, mlp_ratio=ratio),
         TrainSpec(steps=1500, batch_size=32),
         EvalSpec(every=50),
         seed,
@@ -96,7 +97,7 @@ def write_run(
         "started": "2026-11-21T09:00:00Z",
         "sessions": [],
         "finished": "2026-11-21T09:00:07Z",
-        "files": {file: sha256(folder / file) for file in log.EVIDENCE if file != "manifest.json"},
+        "files": {file: sha256(folder / file) for file in log.EVIDENCE[1:] if (folder / file).is_file()},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return folder

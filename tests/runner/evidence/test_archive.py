@@ -14,10 +14,15 @@ def root(trained: Path) -> Path:
     return trained.parents[2]
 
 
+def names(folder: Path) -> list[str]:
+    """The files of a run's evidence."""
+    return ["manifest.json", *log.read_run(folder).manifest["files"]]
+
+
 def test_publishing_copies_evidence_and_no_checkpoint_and_does_nothing_twice(root, trained, tmp_path):
     runs = archive.ended(root, "mlp-ratio", "smoke")
     (folder,) = archive.publish(runs, tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(log.EVIDENCE)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["manifest.json", *runs[0].manifest["files"]])
     assert archive.publish(runs, tmp_path) == []
     (folder / "metrics.parquet").write_bytes(b"")
     with pytest.raises(UserError, match="does not match the checksum of its manifest"):
@@ -30,7 +35,7 @@ def test_an_archive_arrives_as_it_was_packed(root, trained, tmp_path):
     runs = archive.ended(root)
     assert archive.pack(runs, tmp_path / "logs.tar") == (tmp_path / "logs.tar").stat().st_size
     (folder,) = archive.unpack(tmp_path / "logs.tar", tmp_path / "logs")
-    assert all((folder / name).read_bytes() == (trained / name).read_bytes() for name in log.EVIDENCE)
+    assert all((folder / name).read_bytes() == (trained / name).read_bytes() for name in names(trained))
 
 
 def test_an_archive_that_is_too_large_is_not_written(root, tmp_path, monkeypatch):
@@ -47,7 +52,7 @@ def test_what_does_not_hold_is_not_taken_in(root, trained, tmp_path):
     with pytest.raises(UserError, match="cannot be unpacked"):
         archive.unpack(tmp_path / "cut.tar", tmp_path / "logs")
     with tarfile.open(tmp_path / "forged.tar", "w:gz") as tar:
-        for name in log.EVIDENCE:
+        for name in names(trained):
             path = trained / (name if name != "samples.txt" else "manifest.json")
             tar.add(path, f"mlp-ratio/smoke/r1-s0/{name}")
     with pytest.raises(UserError, match=r"samples\.txt does not match the checksum"):
@@ -79,7 +84,7 @@ def test_a_manifest_that_points_elsewhere_is_refused(tmp_path, trained):
 
 
 def test_evidence_that_arrives_is_written_once_it_holds(trained, tmp_path):
-    files = {name: (trained / name).read_bytes() for name in log.EVIDENCE}
+    files = {name: (trained / name).read_bytes() for name in names(trained)}
     identity = json.loads(files["manifest.json"])["identity"]
     folder = tmp_path / "mlp-ratio" / "smoke" / trained.name
     for wrong, message in (
@@ -94,4 +99,4 @@ def test_evidence_that_arrives_is_written_once_it_holds(trained, tmp_path):
         archive.receive(files, tmp_path / "mlp-ratio" / "smoke" / "other", identity)
     assert not list(tmp_path.iterdir())
     archive.receive(files, folder, identity)
-    assert all((folder / name).read_bytes() == files[name] for name in log.EVIDENCE)
+    assert all((folder / name).read_bytes() == content for name, content in files.items())

@@ -2,6 +2,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -9,11 +10,11 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, log
 
 
-def rows(*steps: int):
-    return (
-        log.table([{"step": s, "split": "batch", "loss": float(s)} for s in steps], log.METRICS),
-        log.table([{"step": s, "phase": "train", "seconds": 1.0} for s in steps], log.TIMING),
-    )
+def rows(*steps: int) -> dict[str, pa.Table]:
+    return {
+        "metrics": log.table([{"step": s, "split": "batch", "loss": float(s)} for s in steps], log.METRICS),
+        "timing": log.table([{"step": s, "phase": "train", "seconds": 1.0} for s in steps], log.TIMING),
+    }
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def three(tmp_path: Path) -> Path:
     """Commits at steps 10, 20 and 30, of which the last two are kept."""
     commit = None
     for step in (10, 20, 30):
-        commit = checkpoint.save(tmp_path, commit, step, "abc", {"m": step}, {"w": torch.tensor([step])}, *rows(step))
+        commit = checkpoint.save(tmp_path, commit, step, "abc", {"m": step}, {"w": torch.tensor([step])}, rows(step))
     return tmp_path
 
 
@@ -30,7 +31,7 @@ def seen(folder: Path, said: list[str], identity: str = "abc"):
     if found is None:
         return None
     commit, tensors = found
-    steps = checkpoint.rows(folder, commit, "metrics", log.METRICS).column("step").to_pylist()
+    steps = checkpoint.logs(folder, commit)["metrics"].column("step").to_pylist()
     return commit.step, int(tensors["w"]), commit.manifest["m"], steps
 
 
@@ -70,7 +71,7 @@ def test_with_all_damaged_it_starts_again(three: Path):
 
 
 def test_rows_of_no_commit_are_not_seen(three: Path):
-    log.write(three / "log/metrics-00000040.parquet", rows(40)[0])
+    log.write(three / "log/metrics-00000040.parquet", rows(40)["metrics"])
     assert seen(three, []) == (30, 30, 30, [10, 20, 30])
 
 
@@ -86,7 +87,7 @@ def test_a_commit_that_fails_leaves_those_before(three: Path, monkeypatch):
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, *rows(40))
+        checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, rows(40))
     assert seen(three, []) == (30, 30, 30, [10, 20, 30])
 
 
@@ -111,9 +112,9 @@ def test_a_bit_flipped_anywhere_in_the_commit_is_found(three: Path):
 def test_a_new_beginning_outlives_damaged_and_foreign_commits_of_higher_steps(three: Path):
     for path in three.glob("*/state.safetensors"):
         path.write_bytes(b"")
-    commit = checkpoint.save(three, None, 5, "abc", {"m": 5}, {"w": torch.tensor([5])}, *rows(5))
+    commit = checkpoint.save(three, None, 5, "abc", {"m": 5}, {"w": torch.tensor([5])}, rows(5))
     assert seen(three, []) == (5, 5, 5, [5])
-    checkpoint.save(three, None, 4, "xyz", {"m": 4}, {"w": torch.tensor([4])}, *rows(4))
+    checkpoint.save(three, None, 4, "xyz", {"m": 4}, {"w": torch.tensor([4])}, rows(4))
     assert seen(three, [], "xyz") == (4, 4, 4, [4])
     assert commit.step == 5
 
@@ -133,8 +134,8 @@ def test_a_commit_travels_whole_or_not_at_all(three: Path, tmp_path: Path):
     assert checkpoint.pack(there, "abc") == packed
     assert checkpoint.pack(there, "xyz") is None
     commit, _ = checkpoint.latest(three, "abc", print)
-    commit = checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, *rows(40))
-    checkpoint.save(three, commit, 50, "abc", {"m": 50}, {"w": torch.tensor([50])}, *rows(50))
+    commit = checkpoint.save(three, commit, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, rows(40))
+    checkpoint.save(three, commit, 50, "abc", {"m": 50}, {"w": torch.tensor([50])}, rows(50))
     packed = checkpoint.pack(three, "abc")
     for path, content in packed.items():
         with pytest.raises(UserError):

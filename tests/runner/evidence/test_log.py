@@ -26,15 +26,21 @@ def test_rows_come_back_as_they_were(tmp_path: Path):
 def test_rows_wait_until_they_are_handed_over():
     rows = log.Rows()
     rows.measure(0, "batch", 4.2, learning_rate=1e-3, grad_norm=0.5)
-    rows.measure(5, "val", 4.1, attention_logit=2.5)
+    rows.measure(5, "val", 4.1)
     since = rows.time(5, "train", 0.0)
-    metrics, timing = rows.tables()
-    assert metrics.schema == log.METRICS
-    assert metrics.to_pylist()[1] == {
-        "step": 5, "split": "val", "loss": 4.1, "learning_rate": None, "grad_norm": None, "attention_logit": 2.5
+    found = rows.tables()
+    assert set(found) == {"metrics", "timing"}, "no probe, no table of them"
+    assert found["metrics"].schema == log.METRICS
+    assert found["metrics"].to_pylist()[1] == {
+        "step": 5, "split": "val", "loss": 4.1, "learning_rate": None, "grad_norm": None
     }  # fmt: skip
-    assert timing.to_pylist() == [{"step": 5, "phase": "train", "seconds": since}]
-    assert [table.num_rows for table in rows.tables()] == [0, 0]
+    assert found["timing"].to_pylist() == [{"step": 5, "phase": "train", "seconds": since}]
+    assert [table.num_rows for table in rows.tables().values()] == [0, 0]
+    rows.observe(5, "val", "attention_logit", [2.5, 7.0])
+    assert rows.tables()["probes"].to_pylist() == [
+        {"step": 5, "split": "val", "probe": "attention_logit", "layer": layer, "index": None, "value": value}
+        for layer, value in enumerate([2.5, 7.0])
+    ]
 
 
 def test_bytes_do_not_depend_on_the_pieces(tmp_path: Path):
@@ -60,7 +66,7 @@ def test_another_schema_is_named(tmp_path: Path):
     path = tmp_path / "metrics.parquet"
     rows = log.table(ROWS, log.METRICS)
     log.write(path, rows.replace_schema_metadata({"runner.metrics": "0"}))
-    with pytest.raises(UserError, match=r"has version 0 of the runner\.metrics schema, not 2"):
+    with pytest.raises(UserError, match=r"has version 0 of the runner\.metrics schema, not 3"):
         log.read(path, log.METRICS)
     pq.write_table(pa.table({"loss": [1.0]}), path)
     with pytest.raises(UserError, match="has no version"):
@@ -73,11 +79,11 @@ def test_another_schema_is_named(tmp_path: Path):
 def test_a_manifest_that_cannot_be_believed_is_named(tmp_path: Path, trained):
     assert log.read_manifest(tmp_path) is None
     path = tmp_path / "manifest.json"
-    path.write_text('{"schema": "2", ')
+    path.write_text('{"schema": "3", ')
     with pytest.raises(UserError, match="cannot be read"):
         log.read_manifest(tmp_path)
     path.write_text('{"schema": "0"}')
-    with pytest.raises(UserError, match="has schema '0', not '2'"):
+    with pytest.raises(UserError, match="has schema '0', not '3'"):
         log.read_manifest(tmp_path)
     manifest = json.loads((trained / "manifest.json").read_text())
     manifest["spec"]["model"]["mlp_ratio"] = 3

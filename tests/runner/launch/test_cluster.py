@@ -19,7 +19,7 @@ import pytest
 
 from runner.data import bpe, openwebtext
 from runner.errors import UserError
-from runner.evidence import checkpoint, log, state
+from runner.evidence import checkpoint, code, log, state
 from runner.launch import cluster
 from runner.lock import hold, holder
 from runner.plan import experiment
@@ -198,7 +198,7 @@ def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: P
 
 
 def test_machines_with_other_code_are_refused(joined, long, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(state, "code_hash", lambda: "f" * 12)
+    monkeypatch.setattr(code, "overall", lambda: "f" * 12)
     with pytest.raises(UserError, match=r"127\.0\.0\.[34] has other code \(.{12}, the caller has f{12}\)"):
         cluster.run([long], tmp_path, PLACEMENT, print)
 

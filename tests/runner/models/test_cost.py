@@ -11,11 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from runner.cli import main
 from runner.models.cost import Description, describe
 from runner.models.dropout import site_keys
-from runner.models.gpt import GPT, dropout_sites
+from runner.models.gpt.network import GPT
+from runner.models.gpt.spec import GPTSpec
 from runner.plan import presets
-from runner.plan.spec import ModelSpec
 
-PLAIN = ModelSpec(n_layer=2, n_head=4, d_model=32, block_size=160, mlp_ratio=4.0, dropout=0.0)
+PLAIN = GPTSpec(n_layer=2, n_head=4, d_model=32, block_size=160, mlp_ratio=4.0, dropout=0.0)
 VARIANTS = {
     "plain": {},
     "dropout": {"dropout": 0.2},
@@ -44,7 +44,7 @@ NAMED = {name: spec for name, spec in presets.CONFIGS.items() if name != "custom
 VOCAB = 11
 
 
-def parameters(spec: ModelSpec, vocabulary: int) -> dict[str, int]:
+def parameters(spec: GPTSpec, vocabulary: int) -> dict[str, int]:
     L, D, H, kv = spec.n_layer, spec.d_model, spec.n_head, spec.n_kv_head or spec.n_head
     return {
         "token": vocabulary * D,
@@ -93,14 +93,14 @@ def test_flops_are_those_that_pytorch_counts_but_for_what_causal_attention_does_
     x_BT = torch.randint(VOCAB, (batch, context), generator=torch.Generator().manual_seed(0))
     counter = FlopCounterMode(display=False)
     with counter:
-        model.loss(x_BT, x_BT, site_keys(0, 0, dropout_sites(spec))).backward()
+        model.loss(x_BT, x_BT, site_keys(0, 0, model.sites)).backward()
     costs = describe(spec, VOCAB, context)
     blocks = 3 * 4 * spec.n_layer * spec.d_model * squares(context) / context
     assert counter.get_total_flops() == batch * context * (costs.work() - costs.flops["scores"] + blocks)
     assert costs.flops["scores"] < blocks
 
 
-def activation(spec: ModelSpec, vocabulary: int, T: int, size: int) -> int:
+def activation(spec: GPTSpec, vocabulary: int, T: int, size: int) -> int:
     """Bytes that backward needs of a sequence of T tokens, matrix products in numbers of `size` bytes."""
     D, H, kv = spec.d_model, spec.n_head, spec.n_kv_head or spec.n_head
     normed = size * T * D + 4 * T  # after each branch: the LayerNorm's result, and 1 / standard deviation in float32
@@ -144,7 +144,7 @@ def test_a_real_step_keeps_what_the_description_says(name):
 
         x_BT = torch.zeros(batch, 40, dtype=torch.long)
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            loss = model.loss(x_BT, x_BT, site_keys(0, 0, dropout_sites(spec)))
+            loss = model.loss(x_BT, x_BT, site_keys(0, 0, model.sites))
         total = sum(sizes.values())
         del loss
         return total
@@ -165,7 +165,7 @@ def test_nothing_is_allocated_for_it():
 
     with Largest():
         describe(presets.named("d12_mlp3x"), 50_257, 1024)
-    assert Largest.numel == dropout_sites(replace(presets.D12, n_layer=2)), "the keys of dropout alone are real"
+    assert Largest.numel == 1 + 3 * 2, "the keys of dropout alone are real"
 
 
 def test_half_the_context_is_a_quarter_of_the_weights_and_half_of_the_rest():

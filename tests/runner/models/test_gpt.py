@@ -14,17 +14,20 @@ from torch._inductor.decomposition import select_decomp_table
 
 from benchmarks.reference import Reference, copy_weights, trainer
 from runner.models.dropout import dropout, kept, positions, site_keys
-from runner.models.gpt import GPT, dropout_sites
+from runner.models.gpt.network import GPT
+from runner.models.gpt.spec import GPTSpec
 from runner.models.gradients import query_blocks
-from runner.plan.spec import ModelSpec, RunSpec, TrainSpec, check
+from runner.models.taps import listening
+from runner.plan.spec import RunSpec, TrainSpec, check
 from runner.training.engine import Engine
 from runner.training.optimizer import learning_rate
+from runner.training.probes import PROBES, Listening
 
-SPEC = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
+SPEC = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
 VOCAB = 11
 
 
-def model_of(spec: ModelSpec = SPEC) -> GPT:
+def model_of(spec: GPTSpec = SPEC) -> GPT:
     """A float64 model whose every parameter matters."""
     model = GPT(spec, VOCAB, torch.float64).double()
     model.init_weights(0)
@@ -115,7 +118,7 @@ VARIANTS = {
 def test_loss_and_gradients_are_those_of_plain_pytorch_with_the_same_masks(length, variant):
     spec = check(RunSpec(model=replace(SPEC, **VARIANTS[variant])), "here").model
     model, (x_BT, y_BT) = model_of(spec), batch(length)
-    keys, parameters = site_keys(3, 4, dropout_sites(SPEC)), list(model.parameters())
+    keys, parameters = site_keys(3, 4, model.sites), list(model.parameters())
     ours, plain = model.loss(x_BT, y_BT, keys), plain_loss(model, x_BT, y_BT, keys)
     assert ours.item() == pytest.approx(plain.item(), rel=1e-12)
     pairs = zip(torch.autograd.grad(ours, parameters), torch.autograd.grad(plain, parameters), strict=True)
@@ -124,7 +127,7 @@ def test_loss_and_gradients_are_those_of_plain_pytorch_with_the_same_masks(lengt
 
 def test_gradients_agree_with_finite_differences():
     model, (x_BT, y_BT) = model_of(), batch(130, size=1)
-    keys, parameters = site_keys(0, 1, dropout_sites(SPEC)), list(model.parameters())
+    keys, parameters = site_keys(0, 1, model.sites), list(model.parameters())
     grads = torch.autograd.grad(model.loss(x_BT, y_BT, keys), parameters)
     generator, epsilon = torch.Generator().manual_seed(2), 1e-5
     for parameter, grad in zip(parameters, grads, strict=True):
@@ -140,7 +143,7 @@ def test_gradients_agree_with_finite_differences():
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_without_dropout_20_steps_follow_the_reference(precision):
-    spec = ModelSpec(n_layer=2, n_head=4, d_model=64, block_size=64, dropout=0.0)
+    spec = GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64, dropout=0.0)
     train = TrainSpec(steps=100, batch_size=8, warmup_steps=5)
     engine = Engine(spec, train, 65, 0, torch.device("cpu"), precision, compile=False)
     reference = Reference(spec, 65)
@@ -157,7 +160,7 @@ def test_without_dropout_20_steps_follow_the_reference(precision):
 
 def test_every_dropout_site_has_its_key():
     model, (x_BT, y_BT) = model_of(), batch(9)
-    keys = site_keys(0, 0, dropout_sites(SPEC))
+    keys = site_keys(0, 0, model.sites)
     losses = {model.loss(x_BT, y_BT, keys).item()}
     for site in range(len(keys)):
         changed = keys.clone()
@@ -179,7 +182,7 @@ def test_compiled_as_one_it_adds_in_one_order_and_asks_the_device_nothing(varian
 
     backend = aot_autograd(fw_compiler=keep, bw_compiler=keep, decompositions=select_decomp_table())
     model = model_of(spec)
-    keys, parameters = site_keys(3, 4, dropout_sites(spec)), list(model.parameters())
+    keys, parameters = site_keys(3, 4, model.sites), list(model.parameters())
     loss = torch.compile(model.loss, dynamic=False, fullgraph=True, backend=backend)(x_BT, y_BT, keys)
     pairs = zip(
         torch.autograd.grad(loss, parameters),
@@ -208,10 +211,19 @@ def test_evaluation_takes_any_length_and_looks_at_no_later_token():
 
 
 def test_evaluation_is_training_without_dropout():
-    spec = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.0)
+    spec = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.0)
     model, (x_BT, y_BT) = model_of(spec), batch(130)
-    trained = model.loss(x_BT, y_BT, site_keys(0, 0, dropout_sites(spec)))
+    trained = model.loss(x_BT, y_BT, site_keys(0, 0, model.sites))
     assert trained.item() * 260 == pytest.approx(model.summed_loss(x_BT, y_BT, torch.ones(2, 130)).item())
+
+
+@torch.no_grad()
+def logits(model: GPT, x_BT: Tensor) -> Tensor:
+    """The largest attention logit of each layer, as the probe finds it."""
+    hear = Listening([PROBES["attention_logit"]])
+    with listening(hear):
+        model(x_BT)
+    return hear.take()["attention_logit"]
 
 
 @pytest.mark.parametrize("variant", ["as it was", "everything"])
@@ -225,25 +237,24 @@ def test_the_largest_attention_logit_is_that_of_the_queries_and_keys(variant, mo
         return plain(q, k, v, is_causal=is_causal)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", attention)
-    with torch.no_grad():
-        found = model.attention_logit(x_BT)
+    found = logits(model, x_BT)
     assert len(seen) == 2 * 28  # layers and pairs
-    assert found.item() == pytest.approx(max(map(float, seen)))
-    assert model.watch is None
+    assert found.shape == (2,)
+    assert found.amax().item() == pytest.approx(max(map(float, seen)))
 
 
 @pytest.mark.parametrize(("qk_norm", "factor"), [(False, 9), (True, 1)])
 def test_attention_logits_grow_with_the_weights_unless_queries_and_keys_are_normed(qk_norm, factor):
     model, (x_BT, _) = model_of(replace(SPEC, n_layer=1, qk_norm=qk_norm)), batch(7)
+    before = logits(model, x_BT)
     with torch.no_grad():
-        before = model.attention_logit(x_BT)
         model.blocks[0].attention.qkv.mul_(3)
-        assert model.attention_logit(x_BT).item() == pytest.approx(factor * before.item(), rel=1e-3)
+    assert logits(model, x_BT).item() == pytest.approx(factor * before.item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5, 8 / 3, 0.01])
 def test_parameters_are_counted_by_a_closed_formula_and_hold_no_bias(ratio):
-    spec = ModelSpec(mlp_ratio=float(ratio))
+    spec = GPTSpec(mlp_ratio=float(ratio))
     with torch.device("meta"):
         parameters = dict(GPT(spec, 65).named_parameters())
     D, hidden = spec.d_model, max(1, round(ratio * spec.d_model))
@@ -255,7 +266,7 @@ def test_parameters_are_counted_by_a_closed_formula_and_hold_no_bias(ratio):
 
 def test_arms_of_a_sweep_start_alike_where_their_shapes_agree():
     def start(ratio: float, seed: int) -> dict[str, Tensor]:
-        model = GPT(ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=8, mlp_ratio=ratio), VOCAB)
+        model = GPT(GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=8, mlp_ratio=ratio), VOCAB)
         model.init_weights(seed)
         return dict(model.named_parameters())
 
@@ -266,7 +277,7 @@ def test_arms_of_a_sweep_start_alike_where_their_shapes_agree():
 
 
 def test_initial_scales_are_those_of_gpt2():
-    model = GPT(ModelSpec(n_layer=2, n_head=2, d_model=128, block_size=64), 65)
+    model = GPT(GPTSpec(n_layer=2, n_head=2, d_model=128, block_size=64), 65)
     model.init_weights(0)
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runner.errors import UserError
-from runner.models.gpt import GPT
+from runner.models.gpt.network import GPT
 from runner.plan import presets
 from runner.plan.experiment import model
 from runner.plan.spec import RunSpec, check

@@ -10,12 +10,13 @@ import torch._inductor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from runner.models.dropout import site_keys
+from runner.models.gpt.spec import GPTSpec
 from runner.models.kernels import kernels
-from runner.plan.spec import ModelSpec, TrainSpec
+from runner.plan.spec import TrainSpec
 from runner.training.engine import COMPILED, Engine, can_compile, keep_memory
 
 CPU = torch.device("cpu")
-MODEL = ModelSpec(n_layer=2, n_head=2, d_model=16, block_size=12, mlp_ratio=4.0, dropout=0.2)
+MODEL = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=12, mlp_ratio=4.0, dropout=0.2)
 TRAIN = TrainSpec(steps=20, batch_size=4, warmup_steps=2)
 
 

@@ -16,7 +16,7 @@ import pytest
 from runner.errors import UserError
 from runner.lock import hold
 from runner.plan import experiment, rules
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.training.group import Group
 from runner.training.machine import resolve
 from tests.conftest import ROOT, train_here

@@ -10,14 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.training.loop import Progress
 from tests.conftest import train_here
 
@@ -54,17 +51,26 @@ def test_the_evidence_of_a_run(trained: Path):
     assert len((trained / "samples.txt").read_text()) == 502  # a line break, 500 characters, a line break
 
 
-def test_attention_logits_are_logged_where_the_spec_asks(tiny, tmp_path, through):
+def test_probes_are_written_where_the_spec_asks(tiny, tmp_path, through):
     asked = replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True))
     assert train_here(replace(tiny, spec=asked), tmp_path) == "finished"
-    found = pq.read_table(tiny.folder(tmp_path) / "metrics.parquet")
-    whole = pc.not_equal(found["split"], "batch")
-    assert found.filter(whole)["attention_logit"].null_count == 0
-    assert found.filter(pc.invert(whole))["attention_logit"].null_count == found.filter(pc.invert(whole)).num_rows
-    assert pc.min(found["attention_logit"]).as_py() > 0
-    plain = pq.read_table(pa.BufferReader(through))
-    assert found.drop_columns("attention_logit") == plain.drop_columns("attention_logit")
-    assert plain["attention_logit"].null_count == plain.num_rows
+    run = log.read_run(tiny.folder(tmp_path))
+    found = run.probes().to_pandas()
+    assert set(found.probe) == {"attention_logit"}
+    assert len(found) == 7 * 3 * tiny.spec.model.n_layer, "evaluations, splits, layers"
+    assert found.value.min() > 0
+    assert metrics(tiny, tmp_path) == through, "looking changes nothing"
+    assert "probes.parquet" in run.manifest["files"]
+
+
+def test_probes_are_the_same_after_a_resume(tiny, tmp_path):
+    plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True)))
+    asked = iter(range(1000))
+    assert train_here(plan, tmp_path / "parted", stopping=lambda: next(asked) == 12) == "stopped"
+    for root in ("parted", "whole"):
+        assert train_here(plan, tmp_path / root) == "finished"
+    parted, whole = ((plan.folder(tmp_path / r) / "probes.parquet").read_bytes() for r in ("parted", "whole"))
+    assert parted == whole
 
 
 def test_the_same_run_twice_gives_the_same_bytes(tiny, tmp_path, through):

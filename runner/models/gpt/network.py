@@ -1,0 +1,188 @@
+"""A decoder-only transformer that can be read in one sitting.
+
+Names carry shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP, V vocabulary, K head width.
+Dropout takes its masks from `keys`, one int32 for each site (see `runner.models.dropout`); None means no dropout.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from runner.models.cost import Description, kept
+from runner.models.gpt.spec import GPTSpec
+from runner.models.gradients import Embedding, query_blocks
+from runner.models.layers import Operations
+from runner.models.protocol import Model, generator
+from runner.models.taps import tap
+
+Keys = tuple[Tensor | None, ...]
+
+
+def turns(spec: GPTSpec, dtype: torch.dtype) -> Tensor:
+    """Cosines and sines of rotary positions, [2, T, K]."""
+    half = torch.arange(0, spec.d_head, 2, dtype=torch.float64) / spec.d_head
+    angle_TK = (torch.arange(spec.block_size)[:, None] * 10_000.0**-half).repeat(1, 2)
+    return torch.stack((angle_TK.cos(), angle_TK.sin())).to(dtype)
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention: the branch that it adds to the residual stream."""
+
+    def __init__(self, spec: GPTSpec, layer: int, ops: Operations):
+        super().__init__()
+        self.spec, self.layer, self.ops = spec, layer, ops
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
+        self.qkv = nn.Parameter(torch.empty((spec.n_head + 2 * spec.kv_heads) * spec.d_head, spec.d_model))
+        self.out = nn.Parameter(torch.empty(spec.d_model, spec.d_model))
+        if spec.qk_norm:
+            self.q_norm, self.k_norm = (nn.Parameter(torch.empty(spec.d_head)) for _ in range(2))
+        if spec.post_norm:
+            self.post_norm = nn.Parameter(torch.empty(spec.d_model))
+
+    def forward(self, n_BTD: Tensor, turn_2TK: Tensor | None, key: Tensor | None) -> Tensor:
+        spec, (B, T, _), training = self.spec, n_BTD.shape, key is not None
+        qkv_BTE = self.ops.linear(n_BTD.flatten(0, 1), self.qkv, self.norm).view(B, T, -1)
+        if spec.qk_norm or turn_2TK is not None or spec.kv_heads < spec.n_head:
+            norm_2K = torch.stack((self.q_norm, self.k_norm)) if spec.qk_norm else None
+            turn_2TK = None if turn_2TK is None else turn_2TK[:, :T]
+            qkv_BTE = self.ops.heads(qkv_BTE, norm_2K, turn_2TK, spec.n_head, spec.kv_heads, training)
+        tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
+        y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.dropout)
+        branch_ND = self.ops.linear(y_BTD.flatten(0, 1), self.out)
+        if spec.post_norm:
+            branch_ND = self.ops.norm(branch_ND, self.post_norm, (2 * spec.n_layer) ** -0.5, training)
+        return branch_ND
+
+
+class MLP(nn.Module):
+    """The MLP, gated or not: the branch that it adds to the residual stream."""
+
+    def __init__(self, spec: GPTSpec, layer: int, ops: Operations):
+        super().__init__()
+        self.spec, self.layer, self.ops, d_ff = spec, layer, ops, spec.d_ffs[layer]
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
+        self.up = nn.Parameter(torch.empty(2 * d_ff if spec.gated else d_ff, spec.d_model))  # the gate first
+        self.down = nn.Parameter(torch.empty(spec.d_model, d_ff))
+        if spec.post_norm:
+            self.post_norm = nn.Parameter(torch.empty(spec.d_model))
+
+    def forward(self, n_ND: Tensor, training: bool) -> Tensor:
+        h_NF = self.ops.linear(n_ND, self.up, self.norm)
+        h_NF = self.ops.activation(h_NF, self.spec.activation, training)
+        tap("mlp.hidden", self.layer, h_NF)
+        branch_ND = self.ops.linear(h_NF, self.down)
+        return self.ops.norm(branch_ND, self.post_norm, 1.0, training) if self.spec.post_norm else branch_ND
+
+
+class Block(nn.Module):
+    """Attention, then the MLP, each on the normed residual stream and added to it."""
+
+    def __init__(self, spec: GPTSpec, layer: int, ops: Operations):
+        super().__init__()
+        self.ops, self.layer, self.p = ops, layer, spec.dropout
+        self.attention, self.mlp = Attention(spec, layer, ops), MLP(spec, layer, ops)
+
+    def forward(
+        self, x_ND: Tensor, n_ND: Tensor, size: int, turn_2TK: Tensor | None, keys: Keys
+    ) -> tuple[Tensor, Tensor]:
+        """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
+        weights, first, second = keys
+        branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights)
+        x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, first, self.p)
+        branch_ND = self.mlp(n_ND, second is not None)
+        x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, second, self.p)
+        tap("residual", self.layer, x_ND)
+        return x_ND, n_ND
+
+
+class GPT(Model):
+    """A decoder of the GPT family, as its spec says."""
+
+    spec: GPTSpec
+
+    def __init__(
+        self, spec: GPTSpec, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False
+    ) -> None:
+        super().__init__(spec, vocabulary, dtype, compiled)
+        self.sites = 1 + 3 * spec.n_layer  # the embedding, and in each layer the attention weights and two branches
+        self.token = nn.Parameter(torch.empty(vocabulary, spec.d_model))  # also the output layer
+        rotary, wide = spec.positions == "rotary", torch.promote_types(dtype, torch.float32)
+        self.position = None if rotary else nn.Parameter(torch.empty(spec.block_size, spec.d_model))
+        self.register_buffer("turn_2TK", turns(spec, wide) if rotary else None, persistent=False)
+        self.blocks = nn.ModuleList(Block(spec, layer, self.ops) for layer in range(spec.n_layer))
+        self.norm = nn.Parameter(torch.empty(spec.d_model))
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> None:
+        """GPT-2's initialisation, or the one with zero outputs; norms start at 1."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                parameter.fill_(1.0)
+                continue
+            is_residual, random = name.endswith((".out", ".down")), generator(seed, name)
+            if self.spec.init == "zero" and name.startswith("blocks."):
+                bound = 0.0 if is_residual else math.sqrt(3 / self.spec.d_model)
+                parameter.copy_((2 * torch.rand(parameter.shape, generator=random) - 1) * bound)
+            else:
+                std = 0.02 / math.sqrt(2 * self.spec.n_layer) if is_residual else 0.02
+                parameter.copy_(torch.randn(parameter.shape, generator=random) * std)
+
+    def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
+        B, T = x_BT.shape
+        first, *rest = (None,) * self.sites if keys is None else keys.unbind()
+        embedding_BTD = Embedding.apply(x_BT, self.token)
+        if self.position is not None:
+            embedding_BTD = embedding_BTD + self.position[:T]
+        embedding_ND = embedding_BTD.flatten(0, 1)
+        # The residual stream starts empty, and the embedding is its first branch.
+        x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
+        for i, block in enumerate(self.blocks):
+            x_ND, n_ND = block(x_ND, n_ND, B, self.turn_2TK, rest[3 * i : 3 * i + 3])
+        return self.ops.linear(n_ND, self.token, self.norm).view(B, T, -1)
+
+    @classmethod
+    def cost(cls, spec: GPTSpec, vocabulary: int, context: int, dtype: torch.dtype) -> Description:
+        """Closed forms for parameters and FLOPs; what backward keeps is traced."""
+        with torch.device("meta"):
+            model = cls(spec, vocabulary, dtype)
+        shapes = {name: p.shape for name, p in model.named_parameters()}
+        parameters = dict.fromkeys(("token", "position", "attention", "mlp", "norm"), 0)
+        flops = dict.fromkeys(("attention", "scores", "mlp", "output"), 0.0)
+        for name, shape in shapes.items():
+            part = "norm" if "norm" in name else name.split(".")[2] if name.startswith("blocks.") else name
+            parameters[part] += shape.numel()
+            if part in flops:
+                flops[part] += 6 * shape.numel()
+        flops["output"] = 6.0 * shapes["token"].numel()
+        # A position attends to itself and what is before it: (context + 1) / 2 on average, one product with keys and
+        # one with values, two operations for each unit.
+        flops["scores"] = 3 * 4 * spec.n_layer * spec.d_model * (context + 1) / 2
+        itemsize = torch.empty(0, dtype=dtype).element_size()
+        squares = sum((stop - start) * stop for start, stop in query_blocks(context))
+        return Description(
+            context=context,
+            dtype=str(dtype).removeprefix("torch."),
+            parameters=parameters,
+            flops=flops,
+            activation=activation(spec, vocabulary, context, dtype),
+            scores=2 * itemsize * spec.n_layer * spec.n_head * squares,
+            kv_cache=2 * itemsize * spec.n_layer * spec.kv_heads * spec.d_head,
+        )
+
+
+def activation(spec: GPTSpec, vocabulary: int, context: int, dtype: torch.dtype) -> int:
+    """Bytes that each sequence of a batch adds to what is kept for backward. Layers of one width keep alike, so one of
+    each is traced, and one twice to tell a layer from what lies around them."""
+
+    def of(*ratios: float) -> int:
+        with torch.device("meta"):
+            model = GPT(replace(spec, n_layer=len(ratios), mlp_ratio=ratios), vocabulary, dtype)
+        # Weights that are cast for the products are kept too, the same ones for any batch.
+        return kept(model, 2, context) - kept(model, 1, context)
+
+    once, first = {ratio: of(ratio) for ratio in set(spec.ratios)}, spec.ratios[0]
+    around = 2 * once[first] - of(first, first)
+    return around + sum(once[ratio] - around for ratio in spec.ratios)

@@ -1,0 +1,89 @@
+"""The operations that models share, each with a gradient that keeps only what it needs.
+
+Names carry shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP, V vocabulary, K head width.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from runner.models.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Linear
+from runner.models.kernels import EPSILON, kernels
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Operations at one precision. `dtype` is the type of the matrix products; `run` holds the kernels between them,
+    compiled or not. Evaluation takes any length and needs no gradient, so it compiles nothing."""
+
+    dtype: torch.dtype
+    run: SimpleNamespace
+
+    @classmethod
+    def at(cls, dtype: torch.dtype, compiled: bool) -> "Operations":
+        """Operations with products in `dtype`; `compiled` says whether what lies between them is compiled."""
+        return cls(dtype, kernels(compiled))
+
+    def linear(self, x_NI: Tensor, weight_OI: Tensor, norm_I: Tensor | None = None) -> Tensor:
+        """x @ (weight * norm).T: the weight of a LayerNorm is cheaper to apply to the matrix that comes after it."""
+        if norm_I is not None:
+            weight_OI = weight_OI * norm_I
+        return Linear.apply(x_NI, weight_OI.to(self.dtype))
+
+    def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None, p: float) -> tuple[Tensor, Tensor]:
+        """The residual stream after a branch, dropped out with probability p where there is a key, and its LayerNorm
+        without the weight."""
+        if key is None:
+            x_ND = x_ND + branch_ND
+            return x_ND, F.layer_norm(x_ND, x_ND.shape[1:], eps=EPSILON).to(self.dtype)
+        return AddNorm.apply(x_ND, branch_ND, key, p, self.dtype, self.run)
+
+    def norm(self, x: Tensor, weight: Tensor, scale: float, training: bool) -> Tensor:
+        """LayerNorm over the last dimension, times `scale`."""
+        return self._derived("norm", training, x, weight, scale)
+
+    def activation(self, h_NF: Tensor, name: str, training: bool) -> Tensor:
+        """The hidden units of an MLP after "gelu", "silu", "relu2" or "swiglu" (see `kernels.activate`)."""
+        plain = {"gelu": F.gelu, "silu": F.silu}.get(name)  # PyTorch has one kernel each for these
+        return plain(h_NF) if plain else self._derived("activate", training, h_NF, name)
+
+    def heads(
+        self,
+        qkv_BTE: Tensor,
+        norm_2K: Tensor | None,
+        turn_2TK: Tensor | None,
+        n_head: int,
+        n_kv_head: int,
+        training: bool,
+    ) -> Tensor:
+        """Queries, keys and values as attention takes them, [B, T, 3 * n_head * K] (see `kernels.heads`)."""
+        return self._derived("heads", training, qkv_BTE, norm_2K, turn_2TK, n_head, n_kv_head)
+
+    def attention(self, qkv_BTE: Tensor, key: Tensor | None, n_head: int, p: float) -> Tensor:
+        """The heads' outputs side by side, [B, T, E / 3], of causal attention with dropout on its weights."""
+        if key is not None:
+            return CausalAttention.apply(qkv_BTE, key, n_head, p, self.run)
+        # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
+        B, T, E = qkv_BTE.shape
+        return (
+            F.scaled_dot_product_attention(*by_heads(qkv_BTE, n_head), is_causal=True)
+            .transpose(1, 2)
+            .reshape(B, T, E // 3)
+        )
+
+    def cross_entropy(self, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> Tensor:
+        """The mean loss in nats, weighted where there are weights."""
+        return CrossEntropy.apply(logits_NV, y_N, weight_N, self.run)
+
+    def _derived(self, name: str, training: bool, *args: Any) -> Tensor:
+        return Derived.apply(self.run, name, *args) if training else getattr(kernels(False), name)(*args)
+
+
+def by_heads(qkv_BTE: Tensor, n_head: int) -> Tensor:
+    """Queries, keys and values apart and by heads, [3, B, H, T, K]."""
+    B, T, _ = qkv_BTE.shape
+    return qkv_BTE.view(B, T, 3, n_head, -1).permute(2, 0, 3, 1, 4)

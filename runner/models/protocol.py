@@ -1,0 +1,60 @@
+"""What training, evaluation, sampling, checkpoints and `runner describe` know of a model, whatever its kind."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from runner.models.cost import Description
+from runner.models.kernels import wide
+from runner.models.layers import Operations
+
+
+class Model(nn.Module, ABC):
+    """A network of some kind, made as `Kind(spec, vocabulary, dtype, compiled)`.
+
+    Matrix products are in `dtype`; parameters, what is summed and the loss are float32. Its state is its parameters and
+    persistent buffers: all of it goes into checkpoints, by name.
+    """
+
+    sites: int = 0  # how many dropout keys a step needs
+
+    def __init__(self, spec: Any, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False) -> None:
+        super().__init__()
+        self.spec, self.vocabulary, self.ops = spec, vocabulary, Operations.at(dtype, compiled)
+
+    @abstractmethod
+    def init_weights(self, seed: int) -> None:
+        """Fill every parameter as a function of (seed, its name), see `generator`."""
+
+    @abstractmethod
+    def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Logits [B, S, V] of the S targets of each sequence. `keys` are those of the dropout sites, int32 [sites], in
+        training; None means evaluation."""
+
+    def loss(self, x_BT: Tensor, y_BS: Tensor, keys: Tensor, weight_BS: Tensor | None = None) -> Tensor:
+        """Mean cross-entropy in nats over all targets, weighted where there are weights, for training."""
+        weight_N = None if weight_BS is None else weight_BS.flatten()
+        return self.ops.cross_entropy(self(x_BT, keys).flatten(0, 1), y_BS.flatten(), weight_N)
+
+    def summed_loss(self, x_BT: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
+        """Sum over targets of weight times cross-entropy, without dropout; in float64 where the device has it."""
+        logits_NV = wide(self(x_BT).flatten(0, 1))
+        loss_N = F.cross_entropy(logits_NV, y_BS.flatten(), reduction="none")
+        return (loss_N * weight_BS.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
+
+    @classmethod
+    @abstractmethod
+    def cost(cls, spec: Any, vocabulary: int, context: int, dtype: torch.dtype) -> Description:
+        """What a model of this spec costs at a context of so many tokens."""
+
+
+def generator(seed: int, name: str) -> torch.Generator:
+    """The random numbers of one parameter: a function of (seed, name), so that arms of a sweep start from the same
+    numbers wherever their shapes agree."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

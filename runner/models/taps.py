@@ -1,0 +1,25 @@
+"""Taps: named places in a model where a listener may look at tensors. Without a listener they cost nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+
+Listener = Callable[..., None]  # of a tap's name, its layer, and its tensors
+_listeners: list[Listener] = []
+
+
+def tap(name: str, layer: int, *tensors: Tensor) -> None:
+    """Show tensors of a layer, counted from 0, to those who listen."""
+    for listener in _listeners:
+        listener(name, layer, *tensors)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Let `listener(name, layer, *tensors)` hear of every tap that is passed while the block runs."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

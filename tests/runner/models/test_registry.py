@@ -1,0 +1,64 @@
+"""A kind that the runner has never heard of is trained, killed, resumed, verified, sampled and described."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UserError
+from runner.evidence import log
+from runner.models import registry
+from runner.models.cost import describe, table
+from runner.plan.plan import Plan
+from runner.plan.spec import as_dict, from_dict
+from runner.training import sample
+from runner.training.verify import verify
+from tests.conftest import train_here
+from tests.toy import Toy, ToySpec
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tiny: Plan) -> Plan:
+    """A short run of a toy."""
+    monkeypatch.setitem(registry.KINDS, "toy", ("tests.toy:ToySpec", "tests.toy:Toy"))
+    plain = as_dict(tiny.spec)
+    return replace(tiny, name="toy-s0", spec=from_dict(plain | {"model": {"kind": "toy", "width": 8}}, "here"))
+
+
+def test_its_settings_are_its_own(toy):
+    assert toy.spec.model == ToySpec(width=8)
+    assert as_dict(toy.spec)["model"] == {"width": 8, "block_size": 32, "kind": "toy"}
+    with pytest.raises(UserError, match=r"here: unknown setting model\.n_head; known: width, block_size, kind"):
+        from_dict({"model": {"kind": "toy", "n_head": 2}}, "here")
+    with pytest.raises(UserError, match="here: width = 0 must be at least 1"):
+        from_dict({"model": {"kind": "toy", "width": 0}}, "here")
+    with pytest.raises(UserError, match="here: unknown kind of model 'tor'; known: gpt, toy"):
+        from_dict({"model": {"kind": "tor"}}, "here")
+
+
+def test_it_learns_and_a_resume_restores_its_buffers(toy, tmp_path: Path):
+    assert train_here(toy, tmp_path / "whole") == "finished"
+    asked = iter(range(1000))
+    assert train_here(toy, tmp_path / "parted", stopping=lambda: next(asked) == 12) == "stopped"
+    assert train_here(toy, tmp_path / "parted") == "finished"
+    whole, parted = (toy.folder(tmp_path / name) for name in ("whole", "parted"))
+    assert (whole / "metrics.parquet").read_bytes() == (parted / "metrics.parquet").read_bytes()
+    assert (whole / "samples.txt").read_bytes() == (parted / "samples.txt").read_bytes()
+    rows = log.read_run(whole).metrics().to_pandas().query("split == 'val'")
+    assert rows.loss.iloc[-1] < rows.loss.iloc[0]
+
+
+def test_it_is_verified_and_sampled(toy, tmp_path: Path):
+    train_here(toy, tmp_path)
+    assert verify(toy.folder(tmp_path), 10).kind == "identical"
+    model, tokens = sample.load(toy.folder(tmp_path))
+    assert isinstance(model, Toy)
+    assert model.mean.abs().sum() > 0, "buffers come back too"
+    assert len(sample.generate(model, tokens, "ROMEO", 20, seed=1)) == 25
+
+
+def test_it_is_described(toy):
+    costs = describe(toy.spec.model, 65, 32)
+    assert costs.total() == 3 * 65 * 8
+    assert costs.activation > 0
+    assert table("toy", toy.spec.model, costs).title.startswith("toy: 8 units")
