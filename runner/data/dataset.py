@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from runner.data import bpe, corpora, openwebtext, shards
+from runner.data.spec import DataSpec
 from runner.errors import UserError
-from runner.plan.spec import DataSpec
 
 TRAIN_STREAM, EVAL_STREAM = 0, 1  # kept apart, so that how a run evaluates never moves its training batches
 

@@ -17,6 +17,7 @@ from runner.plan.spec import as_dict, differences, identity
 NUMERIC = (
     "training/batches", "data/dataset", "models/dropout", "training/engine", "models/gradients", "training/group",
     "models/kernels", "models/gpt", "training/optimizer", "data/shards", "plan/spec", "data/bpe", "training/loop",
+    "data/spec", "settings",
 )  # fmt: skip
 
 

@@ -13,36 +13,14 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.data.spec import DataSpec
 from runner.errors import UserError
+from runner.settings import later
 
 OTHER_NAMES = {"mlp_expansion_factor": "mlp_ratio"}  # what a source calls it, and what it is called here
 ACTIVATIONS = ("gelu", "silu", "relu2", "swiglu")
-TOKENIZERS = ("characters", "gpt2")
 POSITIONS = ("learned", "rotary")
 INITS = ("gpt2", "zero")
-
-
-def later(default: Any) -> Any:
-    """A setting that came after runs were published. At its default it is left out of a spec's plain form, so that
-    those runs keep their identity."""
-    return field(default=default, metadata={"later": True})
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """A corpus and its splits, as half-open ranges of tokens `(start, stop)`. A token is a character, or one of
-    GPT-2's byte pairs (tokenizer = "gpt2")."""
-
-    corpus: str = "tiny-shakespeare"
-    train: tuple[int, int] = (0, 1_003_854)
-    val: tuple[int, int] = (1_003_854, 1_115_394)
-    test: tuple[int, int] | None = None
-    tokenizer: str = later("characters")
-
-    def splits(self) -> dict[str, tuple[int, int]]:
-        """The splits that exist, by name, in the order in which they are evaluated."""
-        named = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: span for name, span in named.items() if span is not None}
 
 
 @dataclass(frozen=True)
@@ -317,19 +295,6 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(spec.eval.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
-    need(
-        data.tokenizer in TOKENIZERS,
-        f'tokenizer = "{data.tokenizer}" is unknown; known: {", ".join(TOKENIZERS)}',
-    )
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")
-    for name, (start, stop) in data.splits().items():
-        need(
-            0 <= start < stop,
-            f"data.{name} = [{start}, {stop}] is empty; give [start, stop] with start < stop",
-        )
-        need(
-            model.block_size < stop - start,
-            f"block_size = {model.block_size} is longer than data.{name} has ({stop - start} tokens): shorten the "
-            f"block to {stop - start - 1} or less",
-        )
+    data.check(where, model.block_size)
     return spec

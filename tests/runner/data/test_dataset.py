@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from runner.data import dataset
+from runner.data.spec import DataSpec
 from runner.errors import UserError
-from runner.plan.spec import DataSpec
 
 
 def test_the_characters_of_tiny_shakespeare():
