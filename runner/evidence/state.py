@@ -16,8 +16,9 @@ from runner.plan.spec import as_dict, differences, identity
 # The modules that decide a run's numbers; a change of one is drift, and `runner status` says so.
 NUMERIC = (
     "training/batches", "data/dataset", "models/dropout", "training/engine", "models/gradients", "training/group",
-    "models/kernels", "models/gpt", "training/optimizer", "data/shards", "plan/spec", "data/bpe", "training/loop",
-    "data/spec", "settings",
+    "models/kernels", "models/gpt", "training/optimizer", "data/shards", "plan/spec", "training/loop",
+    "data/order", "data/spec", "data/tasks/registry", "data/tasks/task", "data/tasks/windows", "data/tokens",
+    "data/tokenizers/characters", "data/tokenizers/gpt2", "data/tokenizers/registry", "settings",
 )  # fmt: skip
 
 
