@@ -31,7 +31,10 @@ class Tokens:
         return self.ids[starts_B[:, None] + np.arange(length)]
 
     def bytes_per_token(self, names: Iterable[str]) -> dict[str, float]:
-        """Bytes of UTF-8 over tokens of some splits: a loss in nats over this and ln 2 is in bits a byte."""
+        """Bytes of UTF-8 over tokens of some splits: a loss in nats over this and ln 2 is in bits a byte. Empty where
+        tokens are no text."""
         sizes = self.codec.sizes()
+        if not sizes.any():
+            return {}
         spans = {name: self.spans[name] for name in names}
         return {name: float(sizes[self.windows(np.array([a]), b - a)[0]].mean()) for name, (a, b) in spans.items()}

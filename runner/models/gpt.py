@@ -155,9 +155,12 @@ class GPT(nn.Module):
             self.watch(*heads_3BHTK[:2])
         return F.scaled_dot_product_attention(*heads_3BHTK, is_causal=True).transpose(1, 2).reshape(B, T, E // 3)
 
-    def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
-        """Mean cross-entropy in nats over all positions, for training."""
-        return CrossEntropy.apply(self(x_BT, keys).flatten(0, 1), y_BT.flatten(), self.run)
+    def loss(self, x_BT: Tensor, y_BT: Tensor, keys: Tensor, weight_BT: Tensor | None = None) -> Tensor:
+        """Mean of weight times cross-entropy in nats over all positions, for training; no weights are 1 each."""
+        logits_NV = self(x_BT, keys).flatten(0, 1)
+        if weight_BT is None:
+            return CrossEntropy.apply(logits_NV, y_BT.flatten(), self.run)
+        return (F.cross_entropy(wide(logits_NV), y_BT.flatten(), reduction="none") * weight_BT.flatten()).mean()
 
     def attention_logit(self, x_BT: Tensor) -> Tensor:
         """The largest scaled product of a query and a key that it sees, by size, over all layers, without dropout."""

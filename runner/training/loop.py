@@ -156,7 +156,7 @@ class _Run:
                 self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
                 return "stopped"
             batch = self.batches.train(step)
-            loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step)
+            loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU)
             if step % self.placement.log_every == 0:
                 self.loss = float(loss)
                 self.rows.measure(
