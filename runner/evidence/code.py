@@ -1,6 +1,5 @@
-"""The code that decides a run's numbers: what the training loop and the kind of its model import, computed.
-
-A change elsewhere, of a comment, or of another kind's modules, is no drift.
+"""The code that decides a run's numbers, computed: what the training loop, its kind of model, its task and its
+tokenizer import. A change elsewhere, of a comment, or of another kind's modules, is no drift.
 """
 
 import ast
@@ -10,7 +9,10 @@ import tokenize
 from functools import cache
 from pathlib import Path
 
+from runner.data.tasks.registry import TASKS
+from runner.data.tokenizers.registry import TOKENIZERS
 from runner.models import registry
+from runner.plan.spec import RunSpec
 
 ROOT = Path(__file__).parents[2]
 LOOP = "runner.training.loop"
@@ -18,24 +20,45 @@ LOOP = "runner.training.loop"
 COMPUTING = ("runner.models.", "runner.data.", "runner.plan.", "runner.training.", "runner.settings")
 
 
+def fingerprint(spec: RunSpec) -> str:
+    """12 hexadecimal digits that name the code behind a run's numbers."""
+    return _digest(_roots(spec.model.kind, spec.data.task, spec.data.tokenizer))
+
+
+def overall() -> str:
+    """The same of all kinds, tasks and tokenizers together, for machines that must agree before they share work."""
+    return _digest(frozenset().union(*map(_kind, registry.KINDS), map(_home, [*TASKS.values(), *TOKENIZERS.values()])))
+
+
+def modules(spec: RunSpec) -> list[str]:
+    """The names of the modules that a run's numbers depend on."""
+    return _closure(_roots(spec.model.kind, spec.data.task, spec.data.tokenizer))
+
+
+def _roots(kind: str, task: str, tokenizer: str) -> frozenset[str]:
+    return _kind(kind) | {_home(TASKS[task]), _home(TOKENIZERS[tokenizer])}
+
+
+def _kind(kind: str) -> frozenset[str]:
+    return frozenset(place.partition(":")[0] for place in registry.KINDS[kind])
+
+
+def _home(cls: type) -> str:
+    return cls.__module__
+
+
 @cache
-def fingerprint(kind: str) -> str:
-    """12 hexadecimal digits that name the code behind the numbers of this kind of model."""
+def _digest(roots: frozenset[str]) -> str:
     digest = hashlib.sha256()
-    for module in modules(kind):
+    for module in _closure(roots):
         digest.update(f"{module}\n{_read(module)[0]}\n".encode())
     return digest.hexdigest()[:12]
 
 
-def overall() -> str:
-    """The same of every kind together, for machines that must agree before they share work."""
-    return hashlib.sha256("".join(map(fingerprint, registry.KINDS)).encode()).hexdigest()[:12]
-
-
-def modules(kind: str) -> list[str]:
-    """The names of the modules that the numbers of this kind of model depend on."""
+def _closure(roots: frozenset[str]) -> list[str]:
+    """The loop and the roots, and all that they import of what computes, by name."""
     found: set[str] = set()
-    waiting = {LOOP, *(place.partition(":")[0] for place in registry.KINDS[kind])}
+    waiting = {LOOP, *roots}
     while waiting:
         module = waiting.pop()
         found.add(module)

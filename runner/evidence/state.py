@@ -40,7 +40,7 @@ def inspect(plan: Plan, root: Path) -> State:
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
-    drift = manifest["code"] != code.fingerprint(plan.spec.model.kind)
+    drift = manifest["code"] != code.fingerprint(plan.spec)
     if manifest["status"] == "finished":
         return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
     if manifest["status"] == "diverged":

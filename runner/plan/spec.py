@@ -12,29 +12,11 @@ from functools import partial
 from typing import Any
 
 from runner import settings
+from runner.data.spec import DataSpec
 from runner.models import registry
 from runner.models.gpt.spec import GPTSpec
 from runner.models.registry import ModelSpec
 from runner.settings import Need, build, later, plain
-
-TOKENIZERS = ("characters", "gpt2")
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """A corpus and its splits, as half-open ranges of tokens `(start, stop)`. A token is a character, or one of
-    GPT-2's byte pairs (tokenizer = "gpt2")."""
-
-    corpus: str = "tiny-shakespeare"
-    train: tuple[int, int] = (0, 1_003_854)
-    val: tuple[int, int] = (1_003_854, 1_115_394)
-    test: tuple[int, int] | None = None
-    tokenizer: str = later("characters")
-
-    def splits(self) -> dict[str, tuple[int, int]]:
-        """The splits that exist, by name, in the order in which they are evaluated."""
-        named = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: span for name, span in named.items() if span is not None}
 
 
 @dataclass(frozen=True)
@@ -170,19 +152,6 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     spec.eval.check(need)
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
-    need(
-        data.tokenizer in TOKENIZERS,
-        f'tokenizer = "{data.tokenizer}" is unknown; known: {", ".join(TOKENIZERS)}',
-    )
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")
-    for name, (start, stop) in data.splits().items():
-        need(
-            0 <= start < stop,
-            f"data.{name} = [{start}, {stop}] is empty; give [start, stop] with start < stop",
-        )
-        need(
-            model.block_size < stop - start,
-            f"block_size = {model.block_size} is longer than data.{name} has ({stop - start} tokens): shorten the "
-            f"block to {stop - start - 1} or less",
-        )
+    data.check(where, model.block_size)
     return spec

@@ -82,15 +82,16 @@ class Engine:
         if compile and not small_kernels:
             self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True, options=COMPILED)
 
-    def step(self, x_BT: Tensor, y_BT: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def step(self, x_BT: Tensor, y_BT: Tensor, step: int, weight_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
-        on the device."""
+        on the device. Weights have the mean 1 in each row; none at all are 1 each."""
         count, mine = self.micro_batches, self.group.share(self.micro_batches)
         keys_N = site_keys(self.seed, step, count * self.model.sites)
         keys_MS = keys_N.view(count, self.model.sites).to(self.device, non_blocking=True)
         losses = []
-        for i, x_bT, y_bT in zip(mine, x_BT.chunk(len(mine)), y_BT.chunk(len(mine)), strict=True):
-            loss = self.loss(x_bT, y_bT, keys_MS[i])
+        weights = [None] * len(mine) if weight_BT is None else weight_BT.chunk(len(mine))
+        for i, x_bT, y_bT, weight_bT in zip(mine, x_BT.chunk(len(mine)), y_BT.chunk(len(mine)), weights, strict=True):
+            loss = self.loss(x_bT, y_bT, keys_MS[i], weight_bT)
             losses.append(loss.detach())
             (loss if count == 1 else loss / count).backward()
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()

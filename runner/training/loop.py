@@ -157,7 +157,8 @@ class _Run:
                     self._commit(step)
                 self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
                 return "stopped"
-            loss, norm = self.engine.step(*self.batches.train(step), step)
+            batch = self.batches.train(step)
+            loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU)
             if step % self.placement.log_every == 0:
                 self.loss = float(loss)
                 self.rows.measure(
@@ -198,7 +199,7 @@ class _Run:
             "started": _now(),
             "environment": environment(self.placement) | self._company(),
             "commit": commit(Path(__file__).parents[1]),
-            "code": code.fingerprint(self.spec.model.kind),
+            "code": code.fingerprint(self.spec),
             "log_every": self.placement.log_every,
         }
         if found is None:
@@ -223,7 +224,7 @@ class _Run:
     def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
         plan = self.plan
         shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
-        spans, train = self.spec.data.splits(), self.spec.train
+        train = self.spec.train
         per_step = train.batch_size * self.spec.model.block_size
         return {
             "schema": log.SCHEMA_VERSION,
@@ -239,7 +240,7 @@ class _Run:
                 "sha256": dataset.fingerprint(self.spec.data),
                 "tokens": len(self.tokens.ids),
                 "vocabulary": self.tokens.vocabulary,
-                "bytes_per_token": {name: self.tokens.bytes_per_token(spans[name]) for name in self.splits},
+                "bytes_per_token": self.tokens.bytes_per_token(self.splits),
             },
             "budget": {"tokens": train.steps * per_step, "name": budget.name(train.steps, per_step)},
             "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},
@@ -303,7 +304,9 @@ class _Run:
                 "its log is kept"
             )
         elif self.placement.weights:
-            text = sample.generate(self.engine.model, self.tokens, "\n", SAMPLE_LENGTH, self.spec.seed)
+            text = sample.generate(
+                self.engine.model, self.tokens, self.tokens.codec.prompt, SAMPLE_LENGTH, self.spec.seed
+            )
             write_atomic(self.folder / "samples.txt", text + "\n")
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())

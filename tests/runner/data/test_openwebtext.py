@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from runner.cli import main
-from runner.data import bpe, hub, openwebtext, shards
+from runner.data import hub, openwebtext, shards
+from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from tests.conftest import ROOT
 from tests.loopback import Hub
@@ -33,14 +34,14 @@ def parquet(texts: list[str | None], column: str = "text") -> bytes:
 
 def expected(numbers: range) -> np.ndarray:
     """uint16: the tokens of some shards, made one document at a time by tiktoken."""
-    encode = bpe.encoding().encode_ordinary
+    encode = gpt2.encoding().encode_ordinary
     return np.array([id for n in numbers for text in TEXTS[n] for id in [*encode(text or ""), 50256]], dtype=np.uint16)
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache that holds nothing but GPT-2's files."""
-    bpe.encoding()
+    gpt2.encoding()
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "tiktoken").symlink_to((ROOT / ".cache" / "tiktoken").resolve())
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
@@ -74,9 +75,9 @@ def test_as_many_shards_as_the_budget_needs(served: Hub, cache: Path):
     assert stream.windows(np.array([0]), len(stream))[0].tolist() == expected(range(2)).tolist()
     starts = stream.documents(0, len(stream))
     assert len(starts) == len(TEXTS[0]) + len(TEXTS[1])
-    ends = np.flatnonzero(expected(range(2)) == bpe.END)
+    ends = np.flatnonzero(expected(range(2)) == gpt2.END)
     assert starts.tolist() == [0, *(ends[:-1] + 1)]
-    first = bpe.decode(stream.windows(starts[:1], int(starts[1]))[0])
+    first = gpt2.decode(stream.windows(starts[:1], int(starts[1]))[0])
     assert first == ODD[0] + "<|endoftext|>"
     assert names(cache) == ["0000.bin", "0000.starts", "0001.bin", "0001.starts", "index.json", "listing.json", "lock"]
     assert not list((cache / "download").iterdir()), "a parquet shard goes when its tokens are there"
@@ -95,7 +96,7 @@ def test_a_second_run_does_nothing_and_a_third_loads_only_what_is_missing(served
     before, prefix = content(cache), shards.Stream(cache).fingerprint(1)
     served.requests.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(bpe, "encode_documents", lambda texts: pytest.fail("tokenised again"))
+        patch.setattr(gpt2, "encode_documents", lambda texts: pytest.fail("tokenised again"))
         said: list[str] = []
         openwebtext.load(1, said.append)
     assert said == ["openwebtext: nothing to do, 1 shards hold the 1 tokens asked for, and their checksums hold"]
@@ -229,7 +230,7 @@ def test_a_document_that_tiktoken_cannot_take_is_said(cache: Path, tmp_path: Pat
     path = tmp_path / "0000.parquet"
     path.write_bytes(parquet(["good", " " * 1_000_000 + "x"]))
     with pytest.raises(UserError, match=r"0000\.parquet has a document that cannot be tokenised \(Regex error"):
-        list(openwebtext.documents(path, bpe.pool(1), 2))
+        list(openwebtext.documents(path, gpt2.pool(1), 2))
 
 
 def test_an_empty_shard_is_a_shard(cache: Path, tmp_path: Path, monkeypatch):

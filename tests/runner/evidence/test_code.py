@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from runner.evidence import code
+from runner.plan.spec import RunSpec
 
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The sources, to be changed."""
-    for module in code.modules("gpt"):
+    for module in code.modules(RunSpec()):
         path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code._path(module).read_text())
@@ -19,15 +20,22 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fresh() -> str:
-    code.fingerprint.cache_clear()
+    code._digest.cache_clear()
     code._read.cache_clear()
-    return code.fingerprint("gpt")
+    return code.fingerprint(RunSpec())
 
 
 def test_it_is_the_loop_and_the_kind_and_what_they_import():
-    found = set(code.modules("gpt"))
+    found = set(code.modules(RunSpec()))
     assert {"runner.training.loop", "runner.training.engine", "runner.models.gpt.network"} <= found
-    assert {"runner.models.kernels", "runner.data.dataset", "runner.plan.spec", "runner.training.optimizer"} <= found
+    assert {
+        "runner.models.kernels",
+        "runner.data.dataset",
+        "runner.data.tasks.windows",
+        "runner.data.tokenizers.characters",
+        "runner.plan.spec",
+        "runner.training.optimizer",
+    } <= found
     assert not {name for name in found if name.split(".")[1] in ("evidence", "launch", "cli")}
     assert "runner.models.registry" not in found, "another kind's line changes no number of this one"
 
@@ -51,5 +59,5 @@ def test_a_statement_is_a_change(copy):
 @pytest.fixture(autouse=True)
 def _forget():
     yield
-    code.fingerprint.cache_clear()
+    code._digest.cache_clear()
     code._read.cache_clear()

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runner.data import bpe, openwebtext
+from runner.data import openwebtext
+from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
 from runner.launch import cluster
@@ -204,7 +205,7 @@ def test_machines_with_other_code_are_refused(joined, long, tmp_path: Path, monk
 
 
 def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch):
-    bpe.encoding()
+    gpt2.encoding()
     cache, given = tmp_path / "cache", tmp_path / "given" / openwebtext.NAME
     given.mkdir(parents=True)
     cache.mkdir()

@@ -55,7 +55,7 @@ PUBLISHED = {
     "eval": {"every", "mode", "batches"},
 }  # the settings that the first published runs have
 LATER = {
-    "data": {"tokenizer": "gpt2"},
+    "data": {"tokenizer": "gpt2", "task": "context", "arithmetic": {"functions": 3, "modulus": 97, "draw": 0}},
     "model": {
         "activation": "silu",
         "match_params": True,
@@ -69,13 +69,18 @@ LATER = {
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
     "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000},
 }  # those that came later, away from their defaults
+ADDED = {
+    "match_params": {"model": {"activation": "swiglu"}},
+    "arithmetic": {"data": {"task": "arithmetic", "corpus": "none", "train": [0, 9], "val": [9, 19]}}
+    | {"model": {"block_size": 4}},
+}  # what such a setting cannot be without
 
 
 def test_what_came_later_is_in_no_plain_form_at_its_default():
     plain = as_dict(RunSpec())
     assert {table: set(values) for table, values in plain.items() if table != "seed"} == PUBLISHED
     defaults = {
-        table: {name: getattr(part(), name) for name in LATER[table]}
+        table: {name: value for name, value in dataclasses.asdict(part()).items() if name in LATER[table]}
         for table, part in (("data", DataSpec), ("model", GPTSpec), ("train", TrainSpec), ("eval", EvalSpec))
     }
     assert as_dict(from_dict(defaults, "here")) == plain, "said or left out, a default is the default"
@@ -87,7 +92,8 @@ def test_what_came_later_is_in_no_plain_form_at_its_default():
 @pytest.mark.parametrize(("table", "name"), [(table, name) for table, names in LATER.items() for name in names])
 def test_what_came_later_is_in_the_identity_when_it_is_set(table, name):
     value = LATER[table][name]
-    spec = from_dict({table: {name: value} | ({"activation": "swiglu"} if name == "match_params" else {})}, "here")
+    tables = ADDED.get(name, {})
+    spec = from_dict(tables | {table: tables.get(table, {}) | {name: value}}, "here")
     plain = as_dict(spec)
     assert plain[table][name] == value
     assert identity(plain, "0" * 64) != identity(as_dict(RunSpec()), "0" * 64)
@@ -196,6 +202,11 @@ def test_whole_and_decimal_numbers_name_one_run():
         ({"eval": {"splits": "val"}}, "eval.splits must be a list of texts, not 'val'"),
         ({"eval": {"splits": [1]}}, "eval.splits must be a list of texts, not [1]"),
         ({"data": {"tokenizer": "gpt4"}}, 'tokenizer = "gpt4" is unknown; known: characters, gpt2'),
+        ({"data": {"task": "guess"}}, 'task = "guess" is unknown; known: windows, context, arithmetic'),
+        ({"data": {"arithmetic": {"functions": 2}}}, "data.arithmetic is set, but this run has another task"),
+        ({"data": {"arithmetic": {"terms": 2}}}, "unknown setting data.arithmetic.terms; known: functions"),
+        ({"data": {"task": "arithmetic"}}, 'task = "arithmetic" reads no corpus: set corpus = "none"'),
+        ({"data": {"corpus": "none"}}, 'task = "windows" reads a corpus: corpus = "none" is for tasks that make'),
         ({"data": {"test": [1.0, 2]}}, "data.test must be a pair of token positions [start, stop], not [1.0, 2]"),
     ],
 )

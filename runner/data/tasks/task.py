@@ -1,0 +1,98 @@
+"""What a task is."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from runner.data import order
+from runner.data.tokens import Span, Tokens
+
+
+class Batch(NamedTuple):
+    """What a model reads, what it should predict, and how much each prediction counts.
+
+    weights_BU  float32. In training each row's mean is 1, and None stands for 1 everywhere: the loss is the mean of
+                weight times cross-entropy. In evaluation those of a whole split add up to 1: the loss is the sum.
+    """
+
+    inputs_BT: np.ndarray  # int64
+    targets_BU: np.ndarray  # int64
+    weights_BU: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a run reads its data. See `EvalSpec` for the last three."""
+
+    seed: int
+    block: int  # tokens that the model reads at once
+    batch: int  # sequences a step, and of a batch of evaluation
+    mode: str = "exact"
+    batches: int = 0
+    train_tokens: int | None = None
+
+
+class Task:
+    """Gives batches as functions of (seed, step): the same in every arm of a sweep, in any order of asking.
+
+    Every task reads sequences of one length out of tokens. A kind says which sequences there are (`every`), how one is
+    drawn (`draw`), and what is read and predicted of it (`read`).
+    """
+
+    generated: ClassVar[bool] = False  # whether it makes its own data instead of reading a corpus
+    weights_U: np.ndarray | None = None  # float32, of a training row
+
+    def __init__(self, tokens: Tokens, reading: Reading, settings: Any = None) -> None:
+        self.tokens, self.reading, self.settings = tokens, reading, settings
+
+    @staticmethod
+    def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:
+        """Raise a `UserError` for splits, a block or settings that cannot be."""
+
+    @staticmethod
+    def generate(spans: dict[str, Span], settings: Any) -> Tokens:
+        """The data of a task that makes its own; `spans` are the splits as the spec has them."""
+        raise NotImplementedError
+
+    def read(self, starts_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets, int64 [B, …], of the sequences that begin at these tokens."""
+        raise NotImplementedError
+
+    def draw(self, step: int, span: Span, stream: int) -> np.ndarray:
+        """int64 [batch]: where the sequences of a batch begin."""
+        return order.starts(self.reading.seed, step, self.reading.batch, span, self.reading.block, stream)
+
+    def every(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
+        """Where the sequences begin that predict all of a split once, int64 [W], and which of their predictions
+        count, bool [W, U]."""
+        raise NotImplementedError
+
+    def train(self, step: int, rows: slice) -> Batch:
+        """These rows of the training batch of a step."""
+        inputs, targets = self.read(self.draw(step, self.tokens.spans["train"], order.TRAIN_STREAM)[rows])
+        weights_U = self.weights_U
+        return Batch(inputs, targets, None if weights_U is None else np.tile(weights_U, (len(inputs), 1)))
+
+    def split(self, name: str) -> list[Batch]:
+        """The batches on which a split is evaluated."""
+        span, size = self.tokens.spans[name], self.reading.batch
+        starts, counted = self.every(span)
+        if self.reading.mode == "sampled":
+            stream = order.EVAL_STREAM + list(self.tokens.spans).index(name)
+            starts = np.concatenate([self.draw(i, span, stream) for i in range(self.reading.batches)])
+            counted = np.broadcast_to(counted.any(axis=0), (len(starts), counted.shape[1]))
+        elif name == "train" and self.reading.train_tokens is not None:
+            chosen = order.spread(len(starts), -(-self.reading.train_tokens // counted.sum(axis=1).max()))
+            starts, counted = starts[chosen], counted[chosen]
+        padding = -len(starts) % size  # sequences of weight 0 fill the last batch: one shape, one compiled program
+        starts = np.append(starts, np.full(padding, span[0]))
+        weights = counted / counted.sum()
+        weights = np.append(weights, np.zeros((padding, weights.shape[1])), axis=0).astype(np.float32)
+        parts = [slice(i, i + size) for i in range(0, len(starts), size)]
+        return [self._shaped(self.read(starts[part]), weights[part]) for part in parts]
+
+    @staticmethod
+    def _shaped(pair: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> Batch:
+        inputs, targets = pair
+        return Batch(inputs, targets, weights.reshape(targets.shape))

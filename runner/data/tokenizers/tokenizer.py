@@ -1,0 +1,41 @@
+"""What a tokenizer is."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a tokenizer may be made from: the corpus' text, that of the training split alone, and its own settings."""
+
+    text: str
+    train: str
+    settings: Any = None
+
+
+class Tokenizer(Protocol):
+    """Turns text into token ids and back."""
+
+    vocabulary: int  # ids are 0 to vocabulary - 1
+    end: int | None  # the id that ends a document, of no text; None where there is none
+    prompt: str  # what a sample begins with where no prompt is given: at least one token
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """The tokenizer for a corpus; most are the same for all of them."""
+        ...
+
+    def encode(self, text: str) -> np.ndarray:
+        """uint8 or uint16 [T]: the ids of `text`, without an end. A `UserError` where it has none."""
+        ...
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of some ids."""
+        ...
+
+    def sizes(self) -> np.ndarray:
+        """int64 [vocabulary]: the bytes of UTF-8 that each token stands for. They add up to those of the text, so that
+        losses of different tokenizers are compared in bits a byte: nats / ln 2 / the mean bytes of a token."""
+        ...
