@@ -12,8 +12,8 @@ from typing import Any
 from runner.data import dataset
 from runner.errors import UserError
 from runner.plan import budget, presets
+from runner.plan.placement import checked
 from runner.plan.spec import OTHER_NAMES, DataSpec, ModelSpec, RunSpec, check, from_dict
-from runner.training.machine import checked
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant

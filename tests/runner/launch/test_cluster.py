@@ -23,9 +23,9 @@ from runner.evidence import checkpoint, log, state
 from runner.launch import cluster
 from runner.lock import hold, holder
 from runner.plan import experiment
-from runner.training.machine import Placement
+from runner.plan.placement import Placement
 from tests.conftest import ROOT, train_here
-from tests.runner.test_cli import call
+from tests.runner.cli.test_main import call
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.xdist_group("cluster")  # one cluster, for one process
