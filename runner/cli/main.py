@@ -16,7 +16,7 @@ from rich.table import Table
 from runner.data import corpora, openwebtext
 from runner.data import dataset as datas
 from runner.errors import UserError
-from runner.evidence import archive, state
+from runner.evidence import archive, planned, state
 from runner.plan import experiment, presets, rules
 from runner.plan.plan import Plan
 from runner.training.ranks import here, processes
@@ -103,10 +103,10 @@ def sweep(
     named = _named(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     for loaded in [experiment.load(each) for each in ([name] if name else experiment.names())]:
         wishes = loaded.placement(profile) | named
-        for path in _strangers(rules.planned(loaded, profile, runs), runs):
+        for path in planned.unplanned(planned.plans(loaded, profile, runs), runs):
             _say(f"{path.name} is in {path.parent}, but not in the plan; figures leave it out")
         _go(loaded.title, profile, loaded.plans(profile), runs, wishes, engine, address)
-        if decision := _agreed(rules.decide(loaded, profile, runs)):
+        if decision := _agreed(planned.decide(loaded, profile, runs)):
             _say(f"{loaded.name}: {decision.reason}")
             _go(loaded.title, profile, decision.more or [], runs, wishes, engine, address)
 
@@ -188,13 +188,13 @@ def status(
     """What is finished, what is not and why, and which evidence is older than the code."""
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
-        plans = rules.planned(loaded, profile, runs)
+        plans = planned.plans(loaded, profile, runs)
         drifted = []
         for plan in plans:
             found = state.inspect(plan, runs)
             _say(f"{loaded.name}/{plan.name}  {found.status:9} {found.reason}")
             drifted += [plan.name] if found.drift else []
-        for path in _strangers(plans, runs):
+        for path in planned.unplanned(plans, runs):
             _say(f"{loaded.name}/{path.name}  stranger  it is in {path}, but not in the plan; figures leave it out")
         if drifted:
             _say(
@@ -255,8 +255,8 @@ def publish(
 ) -> None:
     """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
     loaded = experiment.load(name)
-    planned = {plan.name for plan in rules.planned(loaded, profile, runs)}
-    found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in planned]
+    names = {plan.name for plan in planned.plans(loaded, profile, runs)}
+    found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
     if not found:
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
     changed = archive.publish(found, folder)
@@ -366,18 +366,6 @@ def _engine(name: str, address: str | None) -> Iterator[tuple[Callable[..., Any]
         from runner.training import machine
 
         yield machine.resolve, local.run
-
-
-def _strangers(plans: list[Plan], runs: Path) -> list[Path]:
-    """Runs of the plans' folder that none of them is."""
-    folder = plans[0].folder(runs).parent
-    if plans[0].experiment == experiment.SCRATCH or not folder.is_dir() or len(plans) == 1:
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if (path / "manifest.json").is_file() and path.name not in {plan.name for plan in plans}
-    )
 
 
 def _named(**options: Any) -> dict[str, Any]:

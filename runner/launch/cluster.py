@@ -31,8 +31,8 @@ from runner.errors import UserError
 from runner.evidence import archive, checkpoint, code, log, state
 from runner.files import sha256, write_atomic
 from runner.launch.local import interruptible
+from runner.plan.placement import Placement
 from runner.plan.plan import Plan
-from runner.training.machine import Placement
 from runner.training.machine import resolve as resolve_here
 
 PULSE = 0.5  # seconds between a worker's messages, and until it hears that it should stop

@@ -15,9 +15,9 @@ from typing import Any
 
 from runner.data.corpora import cache_folder
 from runner.errors import UserError
+from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.training.group import Group
-from runner.training.machine import Placement
 
 GRACE = 10.0  # seconds in which workers may save when one of them has died
 _worker: dict[str, Any] = {}

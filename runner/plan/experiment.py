@@ -13,10 +13,10 @@ from runner.data import dataset
 from runner.errors import UserError
 from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
+from runner.plan.placement import checked
 from runner.plan.plan import Plan
 from runner.plan.spec import DataSpec, check, from_dict
 from runner.settings import OTHER_NAMES
-from runner.training.machine import checked
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant

@@ -13,16 +13,15 @@ The challenger wins where its final loss is the lower one with every paired seed
 nothing of what is true: a verdict needs an interval.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.evidence import log
 from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
-from runner.plan.spec import as_dict
 
+LastLoss = Callable[[Plan, str], float | None]
 KEYS = ("axis", "champion", "challenger", "split", "if_it_loses")
 
 
@@ -34,8 +33,9 @@ class Decision:
     reason: str
 
 
-def decide(experiment: Experiment, profile: str, root: Path) -> Decision | None:
-    """What an experiment's rule says to the runs under `root`; None where it has no rule."""
+def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decision | None:
+    """What an experiment's rule says to the last loss of a split in each of its runs (None where a run has not ended,
+    infinite where it diverged); None where it has no rule."""
     rule = experiment.rule
     if rule is None:
         return None
@@ -49,7 +49,7 @@ def decide(experiment: Experiment, profile: str, root: Path) -> Decision | None:
         raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]
     losses = {
-        side: [final(plan, root, split) for plan in experiment.plans(profile, {axis: [rule[side]]})]
+        side: [last_loss(plan, split) for plan in experiment.plans(profile, {axis: [rule[side]]})]
         for side in ("champion", "challenger")
     }
     if None in losses["champion"] + losses["challenger"]:
@@ -66,26 +66,6 @@ def decide(experiment: Experiment, profile: str, root: Path) -> Decision | None:
     return Decision(experiment.plans(profile, {axis: rule["if_it_loses"]}), f"{tally}: it does not win in all")
 
 
-def planned(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
-    """The experiment's runs, with those that its rule has added by now."""
-    decision = decide(experiment, profile, root)
-    return experiment.plans(profile) + (decision.more or [] if decision else [])
-
-
 def label(arm: Any) -> str:
     """What an arm or a value is called."""
     return arm["name"] if isinstance(arm, dict) else str(arm)
-
-
-def final(plan: Plan, root: Path, split: str) -> float | None:
-    """The last loss of a split in an ended run, infinite where it diverged; None where it has not ended, or where
-    what ended is an older specification of it."""
-    splits = plan.spec.eval.splits or tuple(plan.spec.data.splits())
-    if split not in splits:
-        raise UserError(f"{plan.name} has no {split} loss, by which a rule decides: name one of {', '.join(splits)}")
-    run = log.read_run(plan.folder(root))
-    if run is None or run.manifest["status"] not in log.ENDED or run.manifest["spec"] != as_dict(plan.spec):
-        return None
-    if run.manifest["status"] == "diverged":
-        return float("inf")
-    return [row["loss"] for row in run.metrics().to_pylist() if row["split"] == split][-1]

@@ -19,13 +19,14 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
 from runner.files import sha256, write_atomic
 from runner.plan import budget
+from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.training import sample
 from runner.training.batches import Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
-from runner.training.machine import Placement, commit, environment
+from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
 from runner.training.probes import PROBES
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
+from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
 from runner.training.loop import train
-from runner.training.machine import Placement, environment, resolve
+from runner.training.machine import environment, resolve
 
 TOLERANCE = 0.02  # nats; other kernels round otherwise, and in tens of steps the roundings add up to less
 

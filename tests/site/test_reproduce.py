@@ -5,8 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from runner.evidence import archive, log, state
-from runner.plan import experiment, rules
+from runner.evidence import archive, log, planned, state
+from runner.plan import experiment
 from tests.conftest import ROOT
 from tests.site.conftest import call, make
 
@@ -70,6 +70,6 @@ def test_the_published_logs_match_their_manifests():
     found = archive.ended(ROOT / "logs")
     assert {(run.manifest["experiment"], run.manifest["profile"]) for run in found} >= {("mlp-ratio", "laptop")}
     for name, profile in {(run.manifest["experiment"], run.manifest["profile"]) for run in found}:
-        plans = rules.planned(experiment.load(name), profile, ROOT / "logs")
+        plans = planned.plans(experiment.load(name), profile, ROOT / "logs")
         published = {run.name: run.manifest["identity"] for run in log.read_runs(ROOT / "logs", name, profile)}
         assert published == {plan.name: state.plan_identity(plan) for plan in plans}

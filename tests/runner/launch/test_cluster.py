@@ -24,7 +24,7 @@ from runner.evidence import checkpoint, code, log, state
 from runner.launch import cluster
 from runner.lock import hold, holder
 from runner.plan import experiment
-from runner.training.machine import Placement
+from runner.plan.placement import Placement
 from tests.conftest import ROOT, train_here
 from tests.runner.cli.test_main import call
 

@@ -13,7 +13,7 @@ from runner.evidence import log
 from runner.launch import local
 from runner.lock import hold, holder
 from runner.plan import experiment
-from runner.training.machine import Placement
+from runner.plan.placement import Placement
 from tests.conftest import train_here
 
 PLACEMENT = Placement(jobs=2, checkpoint_seconds=0)

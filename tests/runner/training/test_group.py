@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from runner.errors import UserError
+from runner.evidence import planned
 from runner.lock import hold
-from runner.plan import experiment, rules
+from runner.plan import experiment
 from runner.plan.plan import Plan
 from runner.training.group import Group
 from runner.training.machine import resolve
@@ -189,7 +190,7 @@ def test_a_sweep_and_what_its_rule_adds(tmp_path):
     assert errors == ""
     for plan in loaded.plans("smoke"):
         train_here(plan, tmp_path / "one")
-    decision = rules.decide(loaded, "smoke", tmp_path / "one")
+    decision = planned.decide(loaded, "smoke", tmp_path / "one")
     assert said.count(f"ruled: {decision.reason}\n") == 1
     for plan in decision.more:
         train_here(plan, tmp_path / "one")

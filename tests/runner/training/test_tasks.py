@@ -8,7 +8,7 @@ from pathlib import Path
 from runner.data.spec import DataSpec
 from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.evidence import log
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.plan.spec import check
 from tests.conftest import train_here
 

@@ -1,0 +1,46 @@
+"""The runs of an experiment, with those that its rule has added on account of the evidence so far."""
+
+import math
+from functools import partial
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.evidence import log
+from runner.plan import rules
+from runner.plan.experiment import SCRATCH, Experiment
+from runner.plan.plan import Plan
+from runner.plan.spec import as_dict
+
+
+def plans(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
+    """The experiment's runs, with those that its rule has added by now."""
+    decision = decide(experiment, profile, root)
+    return experiment.plans(profile) + (decision.more or [] if decision else [])
+
+
+def decide(experiment: Experiment, profile: str, root: Path) -> rules.Decision | None:
+    """What an experiment's rule says to the runs under `root`; None where it has no rule."""
+    return rules.decide(experiment, profile, partial(last_loss, root))
+
+
+def unplanned(plans: list[Plan], root: Path) -> list[Path]:
+    """Folders of runs beside those of the plans, which none of the plans is."""
+    if plans[0].experiment == SCRATCH:
+        return []
+    names = {plan.name for plan in plans}
+    found = plans[0].folder(root).parent.glob("*/manifest.json")
+    return sorted(path.parent for path in found if path.parent.name not in names and path.parent.name[0] != ".")
+
+
+def last_loss(root: Path, plan: Plan, split: str) -> float | None:
+    """The last loss of a split in an ended run, infinite where it diverged; None where it has not ended, or where
+    what ended is an older specification of it."""
+    splits = plan.spec.eval.splits or tuple(plan.spec.data.splits())
+    if split not in splits:
+        raise UserError(f"{plan.name} has no {split} loss, by which a rule decides: name one of {', '.join(splits)}")
+    run = log.read_run(plan.folder(root))
+    if run is None or run.manifest["status"] not in log.ENDED or run.manifest["spec"] != as_dict(plan.spec):
+        return None
+    if run.manifest["status"] == "diverged":
+        return math.inf
+    return [row["loss"] for row in run.metrics().to_pylist() if row["split"] == split][-1]
