@@ -44,6 +44,34 @@ def test_analysis_reads_evidence_and_trains_nothing(path: Path):
     assert not {name for name in taken if not any(f"{name}.".startswith(f"{known}.") for known in READABLE)}
 
 
+FLOORS = {
+    "runner": ("errors files settings lock", "models", "data", "plan", "evidence", "training", "launch", "cli"),
+    "analysis": ("study", "build", "site", "cli"),
+}  # each may import from those before it
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runner").rglob("*.py")), ids=dotted)
+def test_each_floor_of_the_runner_stands_on_those_below(path: Path):
+    _stands(path, "runner")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=dotted)
+def test_each_floor_of_the_analysis_stands_on_those_below(path: Path):
+    _stands(path, "analysis")
+
+
+def _stands(path: Path, package: str) -> None:
+    floor = {room: height for height, rooms in enumerate(FLOORS[package]) for room in rooms.split()}
+    mine = path.relative_to(ROOT / package).with_suffix("").parts[0]
+    if mine in ("__init__", "notebooks"):  # notebooks are no part of the package: they stand on its study
+        return
+    assert mine in floor, f"{path} is on no floor: {', '.join(floor)}"
+    above = {
+        name for name in imports(path) if name.startswith(f"{package}.") and floor[name.split(".")[1]] > floor[mine]
+    }
+    assert not above, f"{path.relative_to(ROOT)} imports upwards: {', '.join(sorted(above))}"
+
+
 @pytest.mark.parametrize("package", ["runner", "analysis"])
 def test_modules_import_only_downwards(package: str):
     """No cycles: each module can be read with only those below it in mind."""
