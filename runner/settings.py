@@ -61,7 +61,7 @@ def build(cls: type, data: Any, where: str, path: str = "", choices: Mapping[str
 
 
 def _convert(kind: Any, value: Any, where: str, path: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return build(kind, value, where, path + ".")
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for each in kinds:

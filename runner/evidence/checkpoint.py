@@ -143,7 +143,7 @@ def weights(folder: Path, identity: str) -> dict[str, Any]:
 
 def last_step(folder: Path) -> int | None:
     """The step of the newest commit, unchecked; None where there is none."""
-    return (_steps(folder) or [None])[-1]
+    return max(_steps(folder), default=None)
 
 
 def prune(folder: Path, kept: Iterable[Commit]) -> None:

@@ -52,8 +52,8 @@ def table(name: str, spec: ModelSpec, costs: Description) -> Table:
     for part, count in costs.parameters.items():
         grid.add_row(f"parameters: {part}", f"{count:,}", f"{count / costs.total():.1%}")
     grid.add_row("parameters", f"{costs.total():,}", "")
-    for part, count in costs.flops.items():
-        grid.add_row(f"training FLOPs a token: {part}", f"{count / 1e6:,.1f} M", f"{count / costs.work():.1%}")
+    for part, flops in costs.flops.items():
+        grid.add_row(f"training FLOPs a token: {part}", f"{flops / 1e6:,.1f} M", f"{flops / costs.work():.1%}")
     grid.add_row("training FLOPs a token", f"{costs.work() / 1e6:,.1f} M", "")
     grid.add_row("… without the output layer", f"{costs.work(output=False) / 1e6:,.1f} M", "")
     grid.add_row("activations kept a sequence", f"{costs.activation / 1e6:,.1f} MB", "")

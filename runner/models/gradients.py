@@ -4,23 +4,26 @@
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+Grads = tuple[Tensor | None, ...]
+
 
 class Linear(Function):
     """x @ w.T, with the product for the gradient of w in the order that is fastest on a CPU: its long side first."""
 
     @staticmethod
-    def forward(ctx, x_NI: Tensor, w_OI: Tensor) -> Tensor:
+    def forward(ctx: Any, x_NI: Tensor, w_OI: Tensor) -> Tensor:
         ctx.save_for_backward(x_NI, w_OI)
         return x_NI @ w_OI.t()
 
     @staticmethod
-    def backward(ctx, dy_NO: Tensor):
+    def backward(ctx: Any, dy_NO: Tensor) -> Grads:
         x_NI, w_OI = ctx.saved_tensors
         n_out, n_in = w_OI.shape
         dw_OI = dy_NO.t() @ x_NI if n_out >= n_in else (x_NI.t() @ dy_NO).t()
@@ -43,13 +46,13 @@ class Embedding(Function):
     """Rows of a matrix by number."""
 
     @staticmethod
-    def forward(ctx, x_BT: Tensor, weight_VD: Tensor) -> Tensor:
+    def forward(ctx: Any, x_BT: Tensor, weight_VD: Tensor) -> Tensor:
         ctx.save_for_backward(x_BT)
         ctx.rows = len(weight_VD)
         return F.embedding(x_BT, weight_VD)
 
     @staticmethod
-    def backward(ctx, dy_BTD: Tensor):
+    def backward(ctx: Any, dy_BTD: Tensor) -> Grads:
         (x_BT,) = ctx.saved_tensors
         return None, torch.ops.runner.embedding_gradient(dy_BTD, x_BT, ctx.rows)
 
@@ -58,7 +61,9 @@ class AddNorm(Function):
     """x + dropout(h), and its LayerNorm without a weight, in `dtype`."""
 
     @staticmethod
-    def forward(ctx, x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float, dtype: torch.dtype, run: SimpleNamespace):
+    def forward(
+        ctx: Any, x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float, dtype: torch.dtype, run: SimpleNamespace
+    ) -> Any:
         x_ND = run.add_dropout(x_ND, h_ND, key, p)
         n_ND, rstd_N1 = run.norm_forward(x_ND, dtype)
         ctx.save_for_backward(n_ND, rstd_N1, key)
@@ -66,7 +71,7 @@ class AddNorm(Function):
         return x_ND, n_ND
 
     @staticmethod
-    def backward(ctx, dx_ND: Tensor, dn_ND: Tensor):
+    def backward(ctx: Any, dx_ND: Tensor, dn_ND: Tensor) -> Grads:
         n_ND, rstd_N1, key = ctx.saved_tensors
         grads = ctx.run.add_norm_backward(dx_ND, dn_ND, n_ND, rstd_N1, key, ctx.p, ctx.dtype)
         return *grads, None, None, None, None
@@ -83,7 +88,7 @@ class CausalAttention(Function):
     """Multi-head attention with dropout on its weights, from the projection to the heads' outputs side by side."""
 
     @staticmethod
-    def forward(ctx, qkv_BTE: Tensor, key: Tensor, n_head: int, p: float, run: SimpleNamespace):
+    def forward(ctx: Any, qkv_BTE: Tensor, key: Tensor, n_head: int, p: float, run: SimpleNamespace) -> Any:
         q_GTK, k_GTK, v_GTK = run.split_heads(qkv_BTE, n_head).unbind()
         _, T, K = q_GTK.shape
         signed, weights, sums, ys, offset = [], [], [], [], 0
@@ -101,7 +106,7 @@ class CausalAttention(Function):
         return y_BTD
 
     @staticmethod
-    def backward(ctx, dy_BTD: Tensor):
+    def backward(ctx: Any, dy_BTD: Tensor) -> Grads:
         q_GTK, k_GTK, v_GTK, y_BTD, *rest = ctx.saved_tensors
         blocks, run = query_blocks(q_GTK.shape[1]), ctx.run
         n = len(blocks)
@@ -122,14 +127,14 @@ class Derived(Function):
     """A function of `kernels.DERIVED`, by name. It keeps its arguments alone; backward computes the rest again."""
 
     @staticmethod
-    def forward(ctx, run: SimpleNamespace, name: str, *args):
+    def forward(ctx: Any, run: SimpleNamespace, name: str, *args: Any) -> Any:
         ctx.save_for_backward(*(arg for arg in args if isinstance(arg, Tensor)))
         ctx.others = [None if isinstance(arg, Tensor) else (arg,) for arg in args]
         ctx.run, ctx.name = run, name
         return getattr(run, name)(*args)
 
     @staticmethod
-    def backward(ctx, dy: Tensor):
+    def backward(ctx: Any, dy: Tensor) -> Grads:
         tensors, wanted = iter(ctx.saved_tensors), ctx.needs_input_grad[2:]
         args = [next(tensors) if other is None else other[0] for other in ctx.others]
         grads = iter(getattr(ctx.run, f"{ctx.name}_backward")(dy.contiguous(), wanted, *args))
@@ -140,12 +145,12 @@ class CrossEntropy(Function):
     """The mean loss, weighted where there are weights; forward already has all that its gradient needs."""
 
     @staticmethod
-    def forward(ctx, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None, run: SimpleNamespace):
+    def forward(ctx: Any, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None, run: SimpleNamespace) -> Any:
         loss, dlogits_NV = run.cross_entropy(logits_NV, y_N, weight_N)
         ctx.save_for_backward(dlogits_NV)
         return loss
 
     @staticmethod
-    def backward(ctx, dloss: Tensor):
+    def backward(ctx: Any, dloss: Tensor) -> Grads:
         (dlogits_NV,) = ctx.saved_tensors
         return dlogits_NV * dloss.to(dlogits_NV.dtype), None, None, None

@@ -162,7 +162,7 @@ def heads(qkv_BTE: Tensor, norm_2K: Tensor | None, turn_2TK: Tensor | None, n_he
     return torch.cat(parts, dim=2).to(qkv_BTE.dtype).view(B, T, 3 * n_head * K)
 
 
-def pullback(function: Callable) -> Callable:
+def pullback(function: Callable[..., Any]) -> Callable[..., Any]:
     """The gradient of a function of one result, as autograd derives it: for dy, those of the `wanted` arguments."""
 
     def backward(dy: Tensor, wanted: tuple[bool, ...], *args: Any) -> tuple[Tensor, ...]:
@@ -176,8 +176,8 @@ def pullback(function: Callable) -> Callable:
     return backward
 
 
-DERIVED = (activate, norm, heads)  # those whose gradients need not be written by hand
-FUNCTIONS: tuple[Callable, ...] = (
+DERIVED: tuple[Callable[..., Any], ...] = (activate, norm, heads)  # those whose gradients need not be written by hand
+FUNCTIONS: tuple[Callable[..., Any], ...] = (
     add_dropout, norm_forward, add_norm_backward, split_heads, weights_forward, weights_backward, merge_heads,
     split_backward, merge_backward, cross_entropy, *DERIVED, *map(pullback, DERIVED),
 )  # fmt: skip
@@ -188,8 +188,9 @@ class Compiled:
     tensors and each value of its constants. torch.compile does the same, but its checks of what a call might have
     changed cost a small model a tenth of its step."""
 
-    def __init__(self, function: Callable):
-        self.function, self.graphs = function, {}
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+        self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> Any:
         tensors, layout = [], []
@@ -208,7 +209,7 @@ class Compiled:
             graph = self.graphs[key] = self.compile(args, tensors)
         return graph(*tensors)
 
-    def compile(self, args: tuple, tensors: list[Tensor]) -> Callable:
+    def compile(self, args: tuple[Any, ...], tensors: list[Tensor]) -> Callable[..., Any]:
         import torch._inductor
         from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -221,7 +222,7 @@ class Compiled:
             return self.function(*whole)
 
         with torch.no_grad():
-            return torch._inductor.compile(make_fx(flat)(*tensors), tensors)
+            return torch._inductor.compile(make_fx(flat)(*tensors), list(tensors))
 
 
 @cache

@@ -48,8 +48,9 @@ class Operations:
 
     def activation(self, h_NF: Tensor, name: str, training: bool) -> Tensor:
         """The hidden units of an MLP after "gelu", "silu", "relu2" or "swiglu" (see `kernels.activate`)."""
-        plain = {"gelu": F.gelu, "silu": F.silu}.get(name)  # PyTorch has one kernel each for these
-        return plain(h_NF) if plain else self._derived("activate", training, h_NF, name)
+        if name == "gelu":  # PyTorch has one kernel each for these two
+            return F.gelu(h_NF)
+        return F.silu(h_NF) if name == "silu" else self._derived("activate", training, h_NF, name)
 
     def heads(
         self,
@@ -68,12 +69,8 @@ class Operations:
         if key is not None:
             return CausalAttention.apply(qkv_BTE, key, n_head, p, self.run)
         # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
-        B, T, E = qkv_BTE.shape
-        return (
-            F.scaled_dot_product_attention(*by_heads(qkv_BTE, n_head), is_causal=True)
-            .transpose(1, 2)
-            .reshape(B, T, E // 3)
-        )
+        q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
+        return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True).transpose(1, 2).flatten(2)
 
     def cross_entropy(self, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> Tensor:
         """The mean loss in nats, weighted where there are weights."""

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from torch import Tensor
+from typing import Any
 
 Listener = Callable[..., None]  # of a tap's name, its layer, and its tensors
 _listeners: list[Listener] = []
 
 
-def tap(name: str, layer: int, *tensors: Tensor) -> None:
-    """Show tensors of a layer, counted from 0, to those who listen."""
+def tap(name: str, layer: int, *shown: Any) -> None:
+    """Show tensors of a layer, counted from 0, and what is needed to read them, to those who listen."""
     for listener in _listeners:
-        listener(name, layer, *tensors)
+        listener(name, layer, *shown)
 
 
 @contextmanager

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from runner.data import dataset
+from runner.data.spec import DataSpec
 from runner.errors import UserError
 from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
 from runner.plan.placement import checked
 from runner.plan.plan import Plan
-from runner.plan.spec import DataSpec, check, from_dict
+from runner.plan.spec import check, from_dict
 from runner.settings import OTHER_NAMES
 
 FOLDER = Path(__file__).parents[1] / "experiments"

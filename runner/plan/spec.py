@@ -109,7 +109,7 @@ class RunSpec:
 def tables() -> dict[str, list[str]]:
     """The names of the settings in each table of a spec; of models those of every kind, the GPT's first."""
     kinds = [registry.spec_of({"kind": kind}, "") for kind in registry.KINDS]
-    parts = {"data": [DataSpec], "model": kinds, "train": [TrainSpec], "eval": [EvalSpec]}
+    parts: dict[str, list[Any]] = {"data": [DataSpec], "model": kinds, "train": [TrainSpec], "eval": [EvalSpec]}
     return {
         table: list(dict.fromkeys(field.name for part in found for field in fields(part)))
         for table, found in parts.items()

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from runner.training.optimizer import Optimizer
 from runner.training.probes import Listening, Probe
 
 # Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
-COMPILED = {"deterministic": True}
+COMPILED: dict[str, Any] = {"deterministic": True}
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -95,7 +96,7 @@ class Engine:
             losses.append(loss.detach())
             (loss if count == 1 else loss / count).backward()
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-        self.group.add([total, *(p.grad for p in self.optimizer.parameters.values())])
+        self.group.add([total, *(p.grad for p in self.optimizer.parameters.values() if p.grad is not None)])
         return total / count, self.optimizer.step(step)
 
     @torch.no_grad()

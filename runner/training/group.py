@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -67,7 +68,7 @@ class Group:
             dist.all_reduce(flags)
         return bool(flags.item())
 
-    def from_leader(self, value: object) -> object:
+    def from_leader(self, value: Any) -> Any:
         """What process 0 has, at every process."""
         if self.size == 1:
             return value

@@ -4,8 +4,9 @@ An evaluation probe listens to one tap of the model (see `runner.models.taps`) w
 number of what a layer shows for each batch, and one of a layer's numbers over all batches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,14 +43,14 @@ PROBES = {probe.name: probe for probe in (Probe("attention_logit", "attention.qk
 class Listening:
     """Hears the taps of a model while one batch is evaluated, and measures what the probes ask for."""
 
-    def __init__(self, probes: list[Probe]) -> None:
+    def __init__(self, probes: Sequence[Probe]) -> None:
         self.probes = probes
         self.found: dict[str, list[Tensor]] = {probe.name: [] for probe in probes}
 
-    def __call__(self, tap: str, layer: int, *tensors: Tensor) -> None:
+    def __call__(self, tap: str, layer: int, *shown: Any) -> None:
         for probe in self.probes:
             if probe.tap == tap:
-                self.found[probe.name].append(probe.measure(*tensors))
+                self.found[probe.name].append(probe.measure(*shown))
 
     def take(self) -> dict[str, Tensor]:
         """What the layers of one pass gave, [layers] by probe."""

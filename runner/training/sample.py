@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from runner.data import dataset
-from runner.data.dataset import Tokens
+from runner.data.tokens import Tokens
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
 from runner.models import registry

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
@@ -48,7 +49,7 @@ def verify(folder: Path, steps: int) -> Verdict:
     return compare(run.metrics().to_pylist(), again, environment(placement) == manifest["environment"])
 
 
-def compare(was: list[dict], again: list[dict], same_kind: bool) -> Verdict:
+def compare(was: list[dict[str, Any]], again: list[dict[str, Any]], same_kind: bool) -> Verdict:
     """Hold the rows of a shorter log against the beginning of a longer one."""
     largest = 0.0
     if len(was) < len(again):
@@ -68,7 +69,7 @@ def _distance(one: float, other: float) -> float:
     return 0.0 if repr(one) == repr(other) else math.inf
 
 
-def _placement(manifest: dict) -> Placement:
+def _placement(manifest: dict[str, Any]) -> Placement:
     then = manifest["environment"]
     wishes = {key: then[key] for key in ("device", "precision", "compile", "threads")}
     try:
