@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from runner.data import corpora, openwebtext, shards
-from runner.data.spec import NO_CORPUS, DataSpec
+from runner.data.spec import DataSpec
 from runner.data.tasks.registry import TASKS
 from runner.data.tasks.task import Reading, Task
 from runner.data.tokenizers.gpt2 import GPT2
@@ -22,7 +22,7 @@ def load(spec: DataSpec) -> Tokens:
     if spec.corpus == openwebtext.NAME:
         tokens = Tokens(openwebtext.load(last(spec)), GPT2(), spec.splits())
     else:
-        text = corpora.load(spec.corpus).decode()
+        text = corpora.text(spec.corpus)
         codec = TOKENIZERS[spec.tokenizer].of(Source(text, text, spec.settings(spec.tokenizer)))
         tokens = Tokens(codec.encode(text), codec, spec.splits())
     for name, (_, stop) in tokens.spans.items():
@@ -40,8 +40,6 @@ def fingerprint(spec: DataSpec) -> str:
     """The checksum of what a run reads: the text, or those shards of it that its splits reach into."""
     if spec.corpus == openwebtext.NAME:
         return shards.Stream(openwebtext.folder()).fingerprint(last(spec))
-    if spec.corpus == NO_CORPUS:
-        return "0" * 64
     return corpora.named(spec.corpus).sha256
 
 

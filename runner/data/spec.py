@@ -4,12 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from runner.data import corpora
 from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.data.tasks.registry import TASKS
 from runner.data.tokenizers.registry import TOKENIZERS
 from runner.settings import later, need
-
-NO_CORPUS = "none"  # of a task that makes its own data
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ class DataSpec:
                 name in (self.task, self.tokenizer) or getattr(self, name) == default,
                 f"data.{name} is set, but this run has another task and another tokenizer: take it out",
             )
-        generated = TASKS[self.task].generated
+        generated, none = TASKS[self.task].generated, f'corpus = "{corpora.NONE}"'
         need(
             where,
-            generated == (self.corpus == NO_CORPUS),
-            f'task = "{self.task}" reads no corpus: set corpus = "{NO_CORPUS}"'
+            generated == (self.corpus == corpora.NONE),
+            f'task = "{self.task}" reads no corpus: set {none}'
             if generated
-            else f'task = "{self.task}" reads a corpus: corpus = "{NO_CORPUS}" is for tasks that make their own data',
+            else f'task = "{self.task}" reads a corpus: {none} is for tasks that make their own data',
         )
         for name, (start, stop) in self.splits().items():
             need(
