@@ -111,7 +111,8 @@ class EvalSpec:
     evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
     `attention_logits` logs the largest of each split too, at the price of a second pass over it. `train_tokens`
     evaluates this many tokens of the training split (rounded up to whole windows) instead of all, in windows spread
-    evenly over it: a training split can be many times as long as the others.
+    evenly over it: a training split can be many times as long as the others. `stride` lets the windows overlap: one
+    begins every so many tokens, and counts with those that no window before has predicted.
     """
 
     every: int = 250
@@ -120,6 +121,7 @@ class EvalSpec:
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
     train_tokens: int | None = later(None)
+    stride: int | None = later(None)
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,12 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(
         spec.eval.train_tokens is None or spec.eval.mode == "exact",
         'eval.train_tokens is for eval.mode = "exact": "sampled" draws its windows, as many as eval.batches says',
+    )
+    stride = spec.eval.stride
+    need(
+        stride is None or (data.task == "windows" and spec.eval.mode == "exact" and 1 <= stride <= model.block_size),
+        f'eval.stride = {stride} must be from 1 to block_size = {model.block_size}, for task = "windows" and '
+        'eval.mode = "exact"',
     )
     need(spec.eval.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]

@@ -73,7 +73,7 @@ LATER = {
         "init": "zero",
     },
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
-    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000},
+    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000, "stride": 9},
 }  # those that came later, away from their defaults
 ADDED = {
     "match_params": {"model": {"activation": "swiglu"}},
@@ -233,6 +233,11 @@ def test_whole_and_decimal_numbers_name_one_run():
         (
             {"data": {"task": "arithmetic", "corpus": "none", "tokenizer": "gpt2"}},
             'tokenizer = "gpt2" has no text: task = "arithmetic" has tokens of its own',
+        ),
+        ({"eval": {"stride": 257}}, "eval.stride = 257 must be from 1 to block_size = 256"),
+        (
+            {"eval": {"stride": 8}, "data": {"task": "context"}},
+            "eval.stride = 8 must be from 1 to block_size = 256, for",
         ),
         ({"data": {"test": [1.0, 2]}}, "data.test must be a pair of token positions [start, stop], not [1.0, 2]"),
     ],
