@@ -90,11 +90,14 @@ class Hub:
     def _file(self, handler: BaseHTTPRequestHandler, content: bytes) -> None:
         begin, headers, status = 0, {}, 200
         if self.ranges and (span := handler.headers.get("Range")):
-            begin, status = int(span.removeprefix("bytes=").removesuffix("-")), 206
+            first, _, last = span.removeprefix("bytes=").partition("-")
+            begin, status = int(first), 206
             if begin >= len(content):
                 _send(handler, 416, b"", **{"Content-Range": f"bytes */{len(content)}"})
                 return
-            headers = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"}
+            end = min(int(last) + 1, len(content)) if last else len(content)
+            headers = {"Content-Range": f"bytes {begin}-{end - 1}/{len(content)}"}
+            content = content[:end]
         _send(handler, status, content[begin:], self.drops.popleft() if self.drops else None, **headers)
 
 

@@ -10,7 +10,9 @@ from tests.conftest import ROOT
 
 # What analysis may take from runner.
 READABLE = {"errors", "files", "evidence.log", "models.cost", "plan.experiment", "plan.presets", "plan.spec"}
-BARE = {"torch", "numpy", "pyarrow", "rich", "safetensors", "tiktoken", "typer"}  # what a bare GPU machine has
+# What a bare GPU machine has.
+BARE = {"torch", "numpy", "pyarrow", "rich", "safetensors", "sentencepiece", "tiktoken", "typer"}
+OPTIONAL = {"cluster": {"ray"}, "wordpiece": {"tokenizers"}}  # what single modules ask for, and can do without
 
 
 def dotted(path: Path) -> str:
@@ -32,8 +34,7 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "runner").rglob("*.py")), ids=dotted)
 def test_the_runner_needs_nothing_that_a_bare_machine_lacks(path: Path):
     tops = {name.split(".")[0] for name in imports(path)}
-    optional = {"ray"} if path.stem == "cluster" else set()
-    assert tops <= BARE | optional | {"runner"} | sys.stdlib_module_names
+    assert tops <= BARE | OPTIONAL.get(path.stem, set()) | {"runner"} | sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=dotted)

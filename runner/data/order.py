@@ -18,20 +18,19 @@ def starts(
     return low + ((words >> np.uint64(32)) * np.uint64(high - low) >> np.uint64(32)).astype(np.int64)
 
 
-def windows(span: tuple[int, int], block: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows side by side that predict every token of `span` but its first exactly once.
+def windows(span: tuple[int, int], block: int, stride: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Windows that predict every token of `span` but its first exactly once: side by side, or one every `stride`
+    tokens, of which the first counts whole and the others with what those before have not predicted.
 
-    Returns starts int64 [W] and the number of leading targets of each window that do not count, int64 [W]: the last
-    window is moved back to stay inside the split, and what it shares with the one before counts once.
+    Returns starts int64 [W] and the number of leading targets of each window that do not count, int64 [W]. The last
+    window is moved back to stay inside the split.
     """
-    low, targets = span[0], span[1] - span[0] - 1
-    full, rest = divmod(targets, block)
-    begin = low + block * np.arange(full, dtype=np.int64)
-    skip = np.zeros(full, dtype=np.int64)
-    if rest:
-        begin = np.append(begin, low + targets - block)
-        skip = np.append(skip, block - rest)
-    return begin, skip
+    stride = block if stride is None else stride
+    low, last = span[0], span[1] - 1 - block  # where the last window begins
+    more = -(-(last - low) // stride)
+    begin = np.minimum(low + stride * np.arange(more + 1, dtype=np.int64), last)
+    done = low + block + stride * np.arange(-1, more, dtype=np.int64)  # where the windows before end
+    return begin, np.append(0, done[1:] - begin[1:])
 
 
 def spread(total: int, count: int) -> np.ndarray:

@@ -4,23 +4,29 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from runner.data import corpora, openwebtext
 from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.data.tasks.registry import TASKS
 from runner.data.tokenizers.registry import TOKENIZERS
+from runner.data.tokenizers.sentencepiece import SentencePieceSpec
 from runner.settings import later, need
 
-NO_CORPUS = "none"  # of a task that makes its own data
+UNITS = ("tokens", "characters", "documents")
 
 
 @dataclass(frozen=True)
 class DataSpec:
     """A corpus, its splits, as half-open ranges `(start, stop)`, and what is learnt of it.
 
-    tokenizer   makes the tokens that splits are ranges of: "characters", or "gpt2" for GPT-2's byte pairs
-    task        what of it is read, and what is to be predicted: "windows", in which every token predicts the next;
-                "context", in which `block_size` tokens predict one; "arithmetic", which reads no corpus, so that
-                corpus = "none", and whose splits are ranges of pairs of numbers
-    arithmetic  the settings of that task
+    tokenizer      "characters", "bytes", "gpt2" and "p50k_base" for those byte pairs, "bert-base-uncased" for that
+                   WordPiece, or "sentencepiece" for byte pairs that are trained on the training split
+    unit           what splits are ranges of: "tokens", "characters", or whole "documents", each closed by the
+                   tokenizer's end, or by an empty line where it has none
+    task           what is read, and what is to be predicted: "windows", in which every token predicts the next;
+                   "context", in which `block_size` tokens predict one; "arithmetic", which reads no corpus, so that
+                   corpus = "none", and whose splits are ranges of pairs of numbers
+    sentencepiece, arithmetic
+                   the settings of that tokenizer or task
     """
 
     corpus: str = "tiny-shakespeare"
@@ -30,6 +36,8 @@ class DataSpec:
     tokenizer: str = later("characters")
     task: str = later("windows")
     arithmetic: ArithmeticSpec = later(ArithmeticSpec())
+    unit: str = later("tokens")
+    sentencepiece: SentencePieceSpec = later(SentencePieceSpec())
 
     def splits(self) -> dict[str, tuple[int, int]]:
         """The splits that exist, by name, in the order in which they are evaluated."""
@@ -42,7 +50,7 @@ class DataSpec:
 
     def check(self, where: str, block: int) -> None:
         """Raise a `UserError` that names the first setting that cannot be, for a model that reads `block` tokens."""
-        for name, known in (("tokenizer", TOKENIZERS), ("task", TASKS)):
+        for name, known in (("tokenizer", TOKENIZERS), ("task", TASKS), ("unit", UNITS)):
             given = getattr(self, name)
             need(where, given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
         for name, default in _tables().items():
@@ -51,13 +59,18 @@ class DataSpec:
                 name in (self.task, self.tokenizer) or getattr(self, name) == default,
                 f"data.{name} is set, but this run has another task and another tokenizer: take it out",
             )
-        generated = TASKS[self.task].generated
+        generated, none = TASKS[self.task].generated, f'corpus = "{corpora.NONE}"'
         need(
             where,
-            generated == (self.corpus == NO_CORPUS),
-            f'task = "{self.task}" reads no corpus: set corpus = "{NO_CORPUS}"'
+            generated == (self.corpus == corpora.NONE),
+            f'task = "{self.task}" reads no corpus: set {none}'
             if generated
-            else f'task = "{self.task}" reads a corpus: corpus = "{NO_CORPUS}" is for tasks that make their own data',
+            else f'task = "{self.task}" reads a corpus: {none} is for tasks that make their own data',
+        )
+        need(
+            where,
+            not generated or self.tokenizer == "characters",
+            f'tokenizer = "{self.tokenizer}" has no text: task = "{self.task}" has tokens of its own; take it out',
         )
         for name, (start, stop) in self.splits().items():
             need(
@@ -65,7 +78,27 @@ class DataSpec:
                 0 <= start < stop,
                 f"data.{name} = [{start}, {stop}] is empty; give [start, stop] with start < stop",
             )
-        TASKS[self.task].check(where, self.splits(), block, self.settings(self.task))
+        if self.settings(self.tokenizer):
+            self.settings(self.tokenizer).check(where)
+        codec = TOKENIZERS[self.tokenizer]
+        need(
+            where,
+            self.unit != "tokens" or (codec.lossless and not codec.trained),
+            f'tokenizer = "{self.tokenizer}" needs splits that do not depend on it: set unit = "characters" or '
+            '"documents", and splits that are ranges of those',
+        )
+        need(
+            where,
+            self.unit == "tokens" or not (generated or self.corpus == openwebtext.NAME),
+            f'unit = "{self.unit}" is for corpora that are texts: corpus = "{self.corpus}" is read in tokens',
+        )
+        need(
+            where,
+            self.corpus != openwebtext.NAME or self.tokenizer == "gpt2",
+            f'corpus = "{self.corpus}" is read as GPT-2\'s tokens: set tokenizer = "gpt2"',
+        )
+        if self.unit == "tokens":  # else a split's tokens are counted when they are made
+            TASKS[self.task].check(where, self.splits(), block, self.settings(self.task))
 
 
 def _tables() -> dict[str, Any]:

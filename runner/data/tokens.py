@@ -18,6 +18,7 @@ class Tokens:
     ids: np.ndarray | shards.Stream  # uint8 or uint16 [N]
     codec: Tokenizer
     spans: dict[str, Span]  # where each split lies in `ids`: half-open
+    bytes: dict[str, int] | None = None  # of UTF-8 in each split, where splits are not ranges of tokens
 
     @property
     def vocabulary(self) -> int:
@@ -33,8 +34,10 @@ class Tokens:
     def bytes_per_token(self, names: Iterable[str]) -> dict[str, float]:
         """Bytes of UTF-8 over tokens of some splits: a loss in nats over this and ln 2 is in bits a byte. Empty where
         tokens are no text."""
+        spans = {name: self.spans[name] for name in names}
+        if self.bytes:
+            return {name: self.bytes[name] / (b - a) for name, (a, b) in spans.items()}
         sizes = self.codec.sizes()
         if not sizes.any():
             return {}
-        spans = {name: self.spans[name] for name in names}
         return {name: float(sizes[self.windows(np.array([a]), b - a)[0]].mean()) for name, (a, b) in spans.items()}

@@ -69,7 +69,8 @@ class EvalSpec:
     evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
     `attention_logits` also observes the largest of each layer, a probe. `train_tokens` evaluates this many tokens of
     the training split (rounded up to whole windows) instead of all, in windows spread evenly over it: a training split
-    can be many times as long as the others.
+    can be many times as long as the others. `stride` lets the windows overlap: one
+    begins every so many tokens, and counts with those that no window before has predicted.
     """
 
     every: int = 250
@@ -78,6 +79,7 @@ class EvalSpec:
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
     train_tokens: int | None = later(None)
+    stride: int | None = later(None)
 
     def check(self, need: Need) -> None:
         """Name the first setting that cannot be."""
@@ -150,6 +152,12 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     model.check(need)
     train.check(need)
     spec.eval.check(need)
+    stride = spec.eval.stride
+    need(
+        stride is None or (data.task == "windows" and spec.eval.mode == "exact" and 1 <= stride <= model.block_size),
+        f'eval.stride = {stride} must be from 1 to block_size = {model.block_size}, for task = "windows" and '
+        'eval.mode = "exact"',
+    )
     strange = [name for name in spec.eval.splits or () if name not in data.splits()]
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")

@@ -29,7 +29,7 @@ class Batches:
         mine, size = group.share(train.grad_accumulation), train.batch_size // train.grad_accumulation
         self.mine, self.device = slice(mine.start * size, mine.stop * size), device
         block = spec.model.block_size
-        reading = task.Reading(spec.seed, block, train.batch_size, ev.mode, ev.batches, ev.train_tokens)
+        reading = task.Reading(spec.seed, block, train.batch_size, ev.mode, ev.batches, ev.train_tokens, ev.stride)
         self.task = dataset.task(spec.data, tokens, reading)
 
     def train(self, step: int) -> Batch:

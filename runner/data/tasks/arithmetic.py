@@ -60,6 +60,7 @@ def _coefficients(spec: ArithmeticSpec) -> np.ndarray:
 class Equations:
     """The tokens of modular arithmetic, and what people read: `f0 3 5 = 8`."""
 
+    trained, lossless = False, True
     end = None
 
     def __init__(self, spec: ArithmeticSpec) -> None:
@@ -86,6 +87,10 @@ class Equations:
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: zeros, for nothing here stands for text."""
         return np.zeros(self.vocabulary, dtype=np.int64)
+
+    def fallback(self) -> np.ndarray:
+        """bool [vocabulary]: none."""
+        return np.zeros(self.vocabulary, dtype=bool)
 
 
 class Arithmetic(Task):

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a run reads its data. See `EvalSpec` for the last three."""
+    """How a run reads its data. See `EvalSpec` for those after the batch."""
 
     seed: int
     block: int  # tokens that the model reads at once
@@ -31,6 +31,7 @@ class Reading:
     mode: str = "exact"
     batches: int = 0
     train_tokens: int | None = None
+    stride: int | None = None
 
 
 class Task:

@@ -13,7 +13,8 @@ from runner.settings import need
 class Windows(Task):
     """Windows of `block` tokens of the corpus; the targets are the inputs moved on by one, [B, T] each.
 
-    A split is evaluated in windows side by side: all of its tokens but the first are predicted once.
+    A split is evaluated in windows side by side, or, with a stride, in overlapping ones: all of its tokens but the
+    first are predicted once.
     """
 
     @staticmethod
@@ -33,5 +34,5 @@ class Windows(Task):
 
     def every(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
         block = self.reading.block
-        starts, skip = order.windows(span, block)
+        starts, skip = order.windows(span, block, self.reading.stride)
         return starts, np.arange(block) >= skip[:, None]

@@ -11,12 +11,13 @@ from runner.errors import UserError
 class Characters:
     """A token for each character, in the order of the sorted alphabet."""
 
+    trained, lossless = False, True
     end = None
     prompt = "\n"
 
     def __init__(self, alphabet: str) -> None:
-        self.alphabet, self.vocabulary = alphabet, len(alphabet)
-        self._points = _points(alphabet)
+        self.alphabet, self.vocabulary = "".join(sorted(alphabet)), len(alphabet)
+        self._points = _points(self.alphabet)
         self._dtype = np.uint8 if len(alphabet) <= 256 else np.uint16
 
     @classmethod
@@ -43,6 +44,10 @@ class Characters:
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: the bytes of UTF-8 that each token stands for."""
         return np.array([len(c.encode()) for c in self.alphabet])
+
+    def fallback(self) -> np.ndarray:
+        """bool [vocabulary]: none."""
+        return np.zeros(self.vocabulary, dtype=bool)
 
 
 def _points(text: str) -> np.ndarray:

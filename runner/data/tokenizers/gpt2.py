@@ -42,6 +42,7 @@ END = 50_256  # <|endoftext|>; never made from text, not even from text that say
 class GPT2:
     """GPT-2's tokens, the same for every corpus."""
 
+    trained, lossless = False, True
     vocabulary, end, prompt = VOCABULARY, END, "\n"
 
     @classmethod
@@ -60,6 +61,10 @@ class GPT2:
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: the bytes of UTF-8 that each token stands for, 0 for END."""
         return token_bytes()
+
+    def fallback(self) -> np.ndarray:
+        """bool [vocabulary]: tokens that are no whole characters."""
+        return partial(encoding(), self.vocabulary)
 
 
 @lru_cache
@@ -139,6 +144,11 @@ def token_bytes() -> np.ndarray:
     sizes[END] = 0
     sizes.setflags(write=False)
     return sizes
+
+
+def partial(known: "tiktoken.Encoding", vocabulary: int) -> np.ndarray:
+    """bool [vocabulary]: whether a token is no whole characters, but some bytes of one."""
+    return np.array(["\ufffd" in known.decode([token]) for token in range(vocabulary)])
 
 
 def _seed(folder: Path) -> None:

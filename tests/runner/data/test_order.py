@@ -38,6 +38,16 @@ def test_windows_predict_every_token_once(span, block):
     assert (starts + block).max() < span[1]
 
 
+@pytest.mark.parametrize("stride", [1, 3, 4, 9, 10])
+@pytest.mark.parametrize("span", [(0, 101), (7, 110), (0, 11), (5, 24)])
+def test_overlapping_windows_predict_every_token_once(span, stride):
+    starts, skip = order.windows(span, 10, stride)
+    targets = [s + i + 1 for s, k in zip(starts, skip, strict=True) for i in range(10) if i >= k]
+    assert targets == list(range(span[0] + 1, span[1]))
+    assert (skip[1:] >= 10 - stride).all()
+    assert (starts + 10).max() == span[1] - 1
+
+
 def test_windows_are_spread_evenly():
     assert order.spread(10, 3).tolist() == [0, 3, 6]
     assert order.spread(4, 9).tolist() == [0, 1, 2, 3], "never more than there are"

@@ -55,7 +55,13 @@ PUBLISHED = {
     "eval": {"every", "mode", "batches"},
 }  # the settings that the first published runs have
 LATER = {
-    "data": {"tokenizer": "gpt2", "task": "context", "arithmetic": {"functions": 3, "modulus": 97, "draw": 0}},
+    "data": {
+        "tokenizer": "gpt2",
+        "task": "context",
+        "unit": "documents",
+        "arithmetic": {"functions": 3, "modulus": 97, "draw": 0},
+        "sentencepiece": {"vocabulary": 32_000, "coverage": 1.0, "max_piece": 16, "leaky": True},
+    },
     "model": {
         "activation": "silu",
         "match_params": True,
@@ -67,12 +73,13 @@ LATER = {
         "init": "zero",
     },
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
-    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000},
+    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000, "stride": 9},
 }  # those that came later, away from their defaults
 ADDED = {
     "match_params": {"model": {"activation": "swiglu"}},
     "arithmetic": {"data": {"task": "arithmetic", "corpus": "none", "train": [0, 9], "val": [9, 19]}}
     | {"model": {"block_size": 4}},
+    "sentencepiece": {"data": {"tokenizer": "sentencepiece", "unit": "characters"}},
 }  # what such a setting cannot be without
 
 
@@ -201,12 +208,36 @@ def test_whole_and_decimal_numbers_name_one_run():
         ({"eval": {"splits": []}}, "eval.splits is empty: name a split, or leave it out for all of them"),
         ({"eval": {"splits": "val"}}, "eval.splits must be a list of texts, not 'val'"),
         ({"eval": {"splits": [1]}}, "eval.splits must be a list of texts, not [1]"),
-        ({"data": {"tokenizer": "gpt4"}}, 'tokenizer = "gpt4" is unknown; known: characters, gpt2'),
+        ({"data": {"tokenizer": "gpt4"}}, 'tokenizer = "gpt4" is unknown; known: characters, bytes, gpt2'),
         ({"data": {"task": "guess"}}, 'task = "guess" is unknown; known: windows, context, arithmetic'),
         ({"data": {"arithmetic": {"functions": 2}}}, "data.arithmetic is set, but this run has another task"),
         ({"data": {"arithmetic": {"terms": 2}}}, "unknown setting data.arithmetic.terms; known: functions"),
         ({"data": {"task": "arithmetic"}}, 'task = "arithmetic" reads no corpus: set corpus = "none"'),
         ({"data": {"corpus": "none"}}, 'task = "windows" reads a corpus: corpus = "none" is for tasks that make'),
+        (
+            {"data": {"tokenizer": "sentencepiece"}},
+            'tokenizer = "sentencepiece" needs splits that do not depend on it: set unit = "characters" or "documents"',
+        ),
+        ({"data": {"tokenizer": "bert-base-uncased"}}, "needs splits that do not depend on it"),
+        ({"data": {"unit": "words"}}, 'unit = "words" is unknown; known: tokens, characters, documents'),
+        (
+            {"data": {"unit": "characters", "corpus": "openwebtext", "tokenizer": "gpt2"}},
+            'unit = "characters" is for corpora that are texts: corpus = "openwebtext" is read in tokens',
+        ),
+        ({"data": {"corpus": "openwebtext"}}, 'corpus = "openwebtext" is read as GPT-2\'s tokens: set tokenizer'),
+        (
+            {"data": {"tokenizer": "sentencepiece", "unit": "characters", "sentencepiece": {"vocabulary": 9}}},
+            "data.sentencepiece.vocabulary = 9 must be from 260 to 65536",
+        ),
+        (
+            {"data": {"task": "arithmetic", "corpus": "none", "tokenizer": "gpt2"}},
+            'tokenizer = "gpt2" has no text: task = "arithmetic" has tokens of its own',
+        ),
+        ({"eval": {"stride": 257}}, "eval.stride = 257 must be from 1 to block_size = 256"),
+        (
+            {"eval": {"stride": 8}, "data": {"task": "context"}},
+            "eval.stride = 8 must be from 1 to block_size = 256, for",
+        ),
         ({"data": {"test": [1.0, 2]}}, "data.test must be a pair of token positions [start, stop], not [1.0, 2]"),
     ],
 )

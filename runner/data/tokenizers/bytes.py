@@ -1,0 +1,35 @@
+"""A token for each byte of UTF-8."""
+
+from typing import Self
+
+import numpy as np
+
+from runner.data.tokenizers.tokenizer import Source
+
+
+class Bytes:
+    """The bytes of the text, the same for every corpus."""
+
+    trained, lossless = False, True
+    vocabulary, end, prompt = 256, None, "\n"
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """The only one there is."""
+        return cls()
+
+    def encode(self, text: str) -> np.ndarray:
+        """uint8 [T]: the bytes of `text`."""
+        return np.frombuffer(text.encode(), dtype=np.uint8)
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of some bytes; those that are no whole character become U+FFFD."""
+        return bytes(np.asarray(ids).tolist()).decode(errors="replace")
+
+    def sizes(self) -> np.ndarray:
+        """int64 [256]: ones."""
+        return np.ones(self.vocabulary, dtype=np.int64)
+
+    def fallback(self) -> np.ndarray:
+        """bool [vocabulary]: none."""
+        return np.zeros(self.vocabulary, dtype=bool)
