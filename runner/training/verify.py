@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from runner.errors import UserError
+from runner.errors import NoDevice, UserError
 from runner.evidence import checkpoint, log, state
 from runner.plan.experiment import Plan
 from runner.plan.placement import Placement
@@ -73,6 +73,6 @@ def _placement(manifest: dict) -> Placement:
     wishes = {key: then[key] for key in ("device", "precision", "compile", "threads")}
     try:
         placement = resolve(wishes)
-    except UserError:  # the device is not here
+    except NoDevice:
         placement = resolve({key: wishes[key] for key in ("precision", "threads")})
     return replace(placement, log_every=manifest["log_every"], checkpoint_seconds=math.inf)
