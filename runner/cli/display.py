@@ -1,18 +1,86 @@
-"""What a person sees while runs go: bars on a terminal, lines elsewhere."""
+"""What a person sees while runs go and corpora load: bars on a terminal, lines elsewhere."""
 
-from typing import Any, Self
+from collections import Counter
+from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-MARKS = {"finished": "[green]✓[/]", "diverged": "[red]✗[/]", "stopped": "[yellow]‖[/]", "failed": "[red]✗[/]"}
+from runner.evidence.status import Status
+from runner.launch import events
+
+MARKS = {
+    Status.FINISHED: "[green]✓[/]",
+    Status.DIVERGED: "[red]✗[/]",
+    Status.STOPPED: "[yellow]‖[/]",
+    Status.FAILED: "[red]✗[/]",
+}
 
 
 class Display:
-    """A bar for the whole and one for each run that goes; hears what `runner.launch.local.run` tells."""
+    """Shows the events of `runner.launch`."""
 
-    def __init__(self, title: str, total: int, console: Console) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
+        self.runs: _Runs | None = None
+        self.loading: dict[str, _Loading] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event."""
+        match event:
+            case events.Line(text):
+                self._say(escape(text))
+            case events.Unplanned(folder):
+                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
+            case events.Found(run, state):
+                done = "unchanged" if state.action == "skip" else f"{state.action}s"
+                self._say(escape(f"{run} {done}: {state.reason}"))
+            case events.Decided(experiment, reason):
+                self._say(escape(f"{experiment}: {reason}"))
+            case events.Loading(corpus, wanted, progress):
+                if corpus not in self.loading:
+                    self.loading[corpus] = _Loading(corpus, wanted, self.console)
+                self.loading[corpus].show(progress)
+            case events.Loaded(corpus):
+                if corpus in self.loading:
+                    self.loading.pop(corpus).bars.stop()
+            case events.Begun(title, count):
+                self.runs = _Runs(title, count, self.console)
+            case events.Progress():
+                if self.runs:
+                    self.runs.show(event)
+            case events.Ended(run, status):
+                if self.runs:
+                    self.runs.end(run)
+                self._say(f"{MARKS[status]} {escape(run)} {status}")
+            case events.Over(statuses, seconds):
+                self._stop()
+                counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
+                if statuses:
+                    self._say(f"{len(statuses)} runs in {seconds:.0f} s: {counts}")
+
+    def _say(self, markup: str) -> None:
+        self.console.print(markup, highlight=False, soft_wrap=True)
+
+    def _stop(self) -> None:
+        if self.runs:
+            self.runs.bars.stop()
+        for loading in self.loading.values():
+            loading.bars.stop()
+        self.runs, self.loading = None, {}
+
+
+class _Runs:
+    """A bar for the whole and one for each run that goes."""
+
+    def __init__(self, title: str, count: int, console: Console) -> None:
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -23,38 +91,24 @@ class Display:
             console=console,
             disable=not console.is_terminal,
         )
-        self.whole = self.bars.add_task(title, total=total, detail="runs")
+        self.whole = self.bars.add_task(title, total=count, detail="runs")
         self.tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
         self.bars.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self.bars.stop()
+    def show(self, now: events.Progress) -> None:
+        if now.run not in self.tasks:
+            self.tasks[now.run] = self.bars.add_task(f"  {now.run}", total=now.steps, detail="")
+        detail = f"loss {now.loss:.3f}  {now.rate / 1000:,.1f}k tokens/s"
+        self.bars.update(self.tasks[now.run], completed=now.step, detail=detail)
 
-    def tell(self, kind: str, what: Any) -> None:
-        """Show a message: ("progress", Progress), ("line", str) or ("end", (name, status))."""
-        if kind == "line":
-            self.console.print(what, highlight=False, markup=False, soft_wrap=True)
-        elif kind == "progress":
-            if what.run not in self.tasks:
-                self.tasks[what.run] = self.bars.add_task(f"  {what.run}", total=what.steps, detail="")
-            self.bars.update(
-                self.tasks[what.run],
-                completed=what.step,
-                detail=f"loss {what.loss:.3f}  {what.rate / 1000:,.1f}k tokens/s",
-            )
-        else:
-            name, status = what
-            if name in self.tasks:
-                self.bars.remove_task(self.tasks.pop(name))
-            self.bars.advance(self.whole)
-            self.console.print(f"{MARKS[status]} {name} {status}", highlight=False)
+    def end(self, run: str) -> None:
+        if run in self.tasks:
+            self.bars.remove_task(self.tasks.pop(run))
+        self.bars.advance(self.whole)
 
 
-class Loading:
-    """A bar for a corpus' tokens, one for the shard that comes; hears what `runner.data.openwebtext.load` reports."""
+class _Loading:
+    """A bar for a corpus' tokens, one for the shard that comes."""
 
     def __init__(self, title: str, wanted: int, console: Console) -> None:
         self.bars = Progress(
@@ -68,16 +122,9 @@ class Loading:
         self.wanted = wanted
         self.whole = self.bars.add_task(title, total=wanted, detail="")
         self.step: tuple[tuple[str, str], TaskID] | None = None
-
-    def __enter__(self) -> Self:
         self.bars.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self.bars.stop()
-
-    def tell(self, progress: Any) -> None:
-        """Show a `runner.data.openwebtext.Progress`."""
+    def show(self, progress: events.openwebtext.Progress) -> None:
         detail = f"{progress.tokens / 1e6:,.0f}M of {self.wanted / 1e6:,.0f}M tokens"
         self.bars.update(self.whole, completed=min(progress.tokens, self.wanted), detail=detail)
         now = progress.shard, progress.action
