@@ -7,15 +7,28 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.errors import UserError
+from runner.errors import Held
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a run's folder, as far as it can be told."""
+
+    pid: int | None = None
+    host: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}" if self.pid else "another process"
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold the run's folder, or raise a `UserError` that says who does and since when."""
+    """Hold the run's folder, or raise `Held`, which says who does and since when."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
         for wait in (0.05, 0.1, 0.2, 0.4, None):  # one that only looks (`holder`) is gone in a moment
@@ -24,8 +37,8 @@ def hold(folder: Path) -> Iterator[None]:
                 break
             except OSError:
                 if wait is None:
-                    who = holder(folder) or "another process"
-                    raise UserError(f"{folder} is held by {who}: wait for it, or stop that process") from None
+                    who = holder(folder) or Holder()
+                    raise Held(f"{folder} is held by {who}: wait for it, or stop that process") from None
                 time.sleep(wait)
         file.truncate(0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -37,8 +50,8 @@ def hold(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
-def holder(folder: Path) -> str | None:
-    """Who holds the run's folder, in words; None where nobody does."""
+def holder(folder: Path) -> Holder | None:
+    """Who holds the run's folder; None where nobody does."""
     try:
         file = (folder / "lock").open("r+")
     except FileNotFoundError:
@@ -48,8 +61,7 @@ def holder(folder: Path) -> str | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             try:
-                who = json.load(file)
-                return f"process {who['pid']} on {who['host']} since {who['since']}"
-            except (ValueError, KeyError):
-                return "another process"
+                return Holder(**json.load(file))
+            except (ValueError, TypeError):
+                return Holder()
     return None

@@ -4,10 +4,11 @@ import io
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from runner.errors import UserError
+from runner.errors import Damaged, UserError
 from runner.evidence import log
 from runner.files import write_atomic
 
@@ -64,8 +65,10 @@ def unpack(archive: Path, logs: Path) -> list[Path]:
                 tar.extractall(scratch, filter="data")
         except FileNotFoundError:
             raise UserError(f"{archive} is not there: name an archive that `runner pack` made") from None
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise UserError(f"{archive} cannot be unpacked ({error}): fetch it again") from None
+        except tarfile.ReadError:
+            raise Damaged(f"{archive} is no archive, or damaged: name one that `runner pack` made, whole") from None
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise Damaged(f"{archive} cannot be unpacked ({error}): fetch it again") from None
         runs = ended(Path(scratch))
         if not runs:
             raise UserError(f"{archive} holds no run that has ended: pack runs that finished")

@@ -23,22 +23,90 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from runner import lock
 from runner.data import corpora, openwebtext
-from runner.errors import UserError
+from runner.errors import Held, UserError
 from runner.evidence import archive, checkpoint, code, log, state
+from runner.evidence.status import Status
 from runner.files import sha256, write_atomic
+from runner.launch import progress
+from runner.launch.events import Ended, Line, Tell
 from runner.launch.local import interruptible
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
-from runner.training.machine import resolve as resolve_here
+from runner.training import machine
+from runner.training.progress import Progress
 
 PULSE = 0.5  # seconds between a worker's messages, and until it hears that it should stop
 LOSSES = 3  # workers that a run may lose without a new commit in between
 ABANDONED = 60.0  # seconds after which a folder that no process holds is a lost worker's
-Messages = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A machine has begun with a run."""
+
+    where: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The run's manifest as it begins."""
+
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the run's checkpoint, as `runner.evidence.checkpoint.pack` makes it."""
+
+    packed: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the run ended, and its evidence by name; none where it has not ended."""
+
+    status: Status
+    evidence: dict[str, bytes]
+
+
+Message = Line | Progress | Taken | Manifest | Commit | Result  # what a worker sends to the caller
+
+
+class Workers:
+    """The machines of a Ray cluster, which is joined when it is first needed."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address, self._joined = address, contextlib.ExitStack()
+        self._there = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._joined.close()
+
+    def resolve(self, wishes: dict[str, Any]) -> Placement:
+        """What a machine of the cluster offers."""
+        self._join()
+        return resolve(wishes)
+
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
+        """Train the plans; a status by run name, as from `runner.launch.local.Workers.train`."""
+        self._join()
+        return train(plans, root, placement, tell)
+
+    def agree(self, value: Any) -> Any:
+        """What all processes of a group should go by; there is one."""
+        return value
+
+    def _join(self) -> None:
+        if not self._there:
+            self._joined.enter_context(connect(self._address))
+            self._there = True
 
 
 @contextlib.contextmanager
@@ -74,29 +142,29 @@ def resolve(wishes: dict[str, Any]) -> Placement:
     machines = _machines()
     if not machines:
         raise UserError("no machine of the cluster offers CPUs: join one with `ray start --address=HOST:PORT`")
-    with_gpu = [machine for machine in machines if machine.gpus]
+    with_gpu = [each for each in machines if each.gpus]
     device = wishes.get("device") or ("cuda" if with_gpu else None)
     if device and ":" in device:
         raise UserError(f"device {device!r}: Ray chooses which GPU a run gets; name cuda")
-    machine = with_gpu[0] if device == "cuda" and with_gpu else machines[0]
-    gpus = 0.01 if machine.gpus and device == "cuda" else 0  # without a share of it Ray hides the GPU
-    (placement,) = _ask([machine], resolve_here, wishes | {"device": device}, num_gpus=gpus)
+    chosen = with_gpu[0] if device == "cuda" and with_gpu else machines[0]
+    gpus = 0.01 if chosen.gpus and device == "cuda" else 0  # without a share of it Ray hides the GPU
+    (placement,) = _ask([chosen], machine.resolve, wishes | {"device": device}, num_gpus=gpus)
     if placement.device == "cpu" and "threads" not in wishes:
-        placement = replace(placement, threads=max(1, int(machine.cpus) // placement.jobs))
+        placement = replace(placement, threads=max(1, int(chosen.cpus) // placement.jobs))
     return placement
 
 
-def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[[str, Any], None]) -> dict[str, str]:
+def train(plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
     """Train the plans on the cluster that `connect` joined; returns a status by run name, as
-    `runner.launch.local.run` does.
+    `runner.launch.local.Workers.train` does.
 
     A run takes `placement.threads` CPUs and, on CUDA, one of `placement.jobs` parts of a GPU. `tell` hears what it
-    hears from the local engine. Machines with other code, or none that is large enough, are a `UserError`.
+    hears from the processes of one machine. Machines with other code, or none that is large enough, are a `UserError`.
     """
     machines = _machines()
-    for machine, theirs in zip(machines, _ask(machines, _code), strict=True):
+    for each, theirs in zip(machines, _ask(machines, _code), strict=True):
         if theirs != code.overall():
-            raise UserError(_other_code(machine.ip, theirs, code.overall()))
+            raise UserError(_other_code(each.ip, theirs, code.overall()))
     if not _slots(machines, placement):
         gpu = f" and {_share(placement)} of a GPU" if _share(placement) else ""
         raise UserError(f"no machine of the cluster has {placement.threads} CPUs{gpu} for a run: lower --threads")
@@ -131,6 +199,7 @@ class _Job:
     identity: str
     stream: Any
     held: contextlib.ExitStack
+    file: progress.File
     where: str = ""  # the machine, once it has begun
     commit: checkpoint.Commit | None = None  # the newest that has arrived
 
@@ -153,10 +222,10 @@ class _Sweep:
     plans: Sequence[Plan]
     root: Path
     placement: Placement
-    tell: Callable[[str, Any], None]
+    tell: Tell
     running: list[_Job] = field(default_factory=list)
-    statuses: dict[str, str] = field(default_factory=dict)
-    losses: Counter = field(default_factory=Counter)
+    statuses: dict[str, Status] = field(default_factory=dict)
+    losses: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
 
     def __post_init__(self) -> None:
@@ -172,7 +241,7 @@ class _Sweep:
         names = {plan.spec.data.corpus for plan in self.plans} - {openwebtext.NAME}
         self.texts = {name: self.ray.put(corpora.load(name)) for name in names}
 
-    def go(self) -> dict[str, str]:
+    def go(self) -> dict[str, Status]:
         waiting, told, alone = list(self.plans), False, False
         # A second Ctrl-C leaves by KeyboardInterrupt: runs end at once, and keep the commits that have arrived.
         with interruptible(self._stop), contextlib.suppress(KeyboardInterrupt):
@@ -189,7 +258,7 @@ class _Sweep:
                         self._begin(waiting.pop(0))
                     if waiting and not self.running and not slots and not self.stopped:
                         if not alone:
-                            self.tell("line", "no machine is left for a run: it waits for one; Ctrl-C ends it")
+                            self.tell(Line("no machine is left for a run: it waits for one; Ctrl-C ends it"))
                         alone = True
                         time.sleep(PULSE)
                     waiting[:0] = self._listen()
@@ -197,7 +266,7 @@ class _Sweep:
                 for job in self.running:
                     self.ray.cancel(job.stream, force=True)
                     job.held.close()
-        return {plan.name: self.statuses.get(plan.name, "stopped") for plan in self.plans}
+        return {plan.name: self.statuses.get(plan.name, Status.STOPPED) for plan in self.plans}
 
     def _stop(self) -> None:
         if self.stopped:
@@ -210,22 +279,23 @@ class _Sweep:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(lock.hold(folder))
-            except UserError as error:
-                self.tell("line", f"{plan.name}: {error}")
-                return self._end(plan, "failed")
+            except Held as error:
+                self.tell(Line(f"{plan.name}: {error}"))
+                return self._end(plan, Status.FAILED)
             found = state.inspect(plan, self.root)
             if found.action == "skip":
-                return self._end(plan, found.status)
-            if found.status == "outdated":
+                return self._end(plan, Status(found.status))
+            if found.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
                 assert old is not None
-                self.tell("line", f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
+                self.tell(Line(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}"))
             checkpoint.sweep_up(folder / "checkpoint")
             packed = checkpoint.pack(folder / "checkpoint", identity)
             commit = self.ray.put(packed) if packed else None
             order = _Order(plan, self.placement, code.overall(), self.texts.get(plan.spec.data.corpus), commit)
             stream = self.work.remote(order, self.desk)
-            self.running.append(_Job(plan, folder, identity, stream, held.pop_all()))
+            file = held.enter_context(progress.File(folder))
+            self.running.append(_Job(plan, folder, identity, stream, held.pop_all(), file))
 
     def _listen(self) -> list[Plan]:
         """Take in what has arrived; returns the plans of lost workers, to be handed out again."""
@@ -239,78 +309,81 @@ class _Sweep:
                 messages = self.ray.get(next(job.stream))
             except self.ray.exceptions.RayTaskError as error:  # one run that fails must not take the others with it
                 where = f" on {job.where}" if job.where else ""
-                self.tell("line", f"{job.plan.name}{where}: {_reason(error.cause)}")
-                self._close(job, "failed")
+                self.tell(Line(f"{job.plan.name}{where}: {_reason(error.cause)}"))
+                self._close(job, Status.FAILED)
             except (self.ray.exceptions.RayError, StopIteration) as error:
                 again += self._lose(job, error)
             else:
                 self._take_in(job, messages)
         return again
 
-    def _take_in(self, job: _Job, messages: Messages) -> None:
+    def _take_in(self, job: _Job, messages: list[Message]) -> None:
         try:
-            for kind, what in messages:
-                if kind == "begun":
-                    job.where = what
-                elif kind == "manifest":
-                    if json.loads(what)["identity"] != job.identity:
-                        raise UserError(f"the manifest that arrived from {job.where} is another run's")
-                    write_atomic(job.folder / "manifest.json", what)
-                elif kind == "commit":
-                    job.commit = checkpoint.unpack(job.folder / "checkpoint", what, job.identity)
-                    self.losses.pop(job.plan.name, None)
-                elif kind == "end":
-                    status, evidence = what
-                    if evidence:
-                        archive.receive(evidence, job.folder, job.identity)
-                        if job.commit:
-                            checkpoint.prune(job.folder / "checkpoint", [job.commit])
-                    self._close(job, status)
-                else:
-                    self.tell(kind, what)
+            for message in messages:
+                match message:
+                    case Taken(where):
+                        job.where = where
+                    case Manifest(content):
+                        if json.loads(content)["identity"] != job.identity:
+                            raise UserError(f"the manifest that arrived from {job.where} is another run's")
+                        write_atomic(job.folder / "manifest.json", content)
+                    case Commit(packed):
+                        job.commit = checkpoint.unpack(job.folder / "checkpoint", packed, job.identity)
+                        self.losses.pop(job.plan.name, None)
+                    case Result(status, evidence):
+                        if evidence:
+                            archive.receive(evidence, job.folder, job.identity)
+                            if job.commit:
+                                checkpoint.prune(job.folder / "checkpoint", [job.commit])
+                        self._close(job, status)
+                    case Progress():
+                        job.file.note(message)
+                        self.tell(message)
+                    case Line():
+                        self.tell(message)
         except UserError as error:
-            self.tell("line", f"{job.plan.name}: {error}")
+            self.tell(Line(f"{job.plan.name}: {error}"))
             self.ray.cancel(job.stream, force=True)
-            self._close(job, "failed")
+            self._close(job, Status.FAILED)
 
     def _lose(self, job: _Job, error: Exception) -> list[Plan]:
         """A worker or its machine is gone: the plan, where it should go on elsewhere."""
         if self.stopped:
-            self._close(job, "stopped")
+            self._close(job, Status.STOPPED)
             return []
         name = job.plan.name
         self.losses[name] += 1
         lost = f"{name}: its worker on {job.where or 'the cluster'} was lost ({type(error).__name__})"
         if self.losses[name] >= LOSSES:
-            self.tell("line", f"{lost}, {LOSSES} times without a new checkpoint: look for want of memory there")
-            self._close(job, "failed")
+            self.tell(Line(f"{lost}, {LOSSES} times without a new checkpoint: look for want of memory there"))
+            self._close(job, Status.FAILED)
             return []
         step = checkpoint.last_step(job.folder / "checkpoint")
         goes_on = f"goes on from step {step}" if step else "begins again, for it had sent no checkpoint"
-        self.tell("line", f"{lost}; it {goes_on} with another")
+        self.tell(Line(f"{lost}; it {goes_on} with another"))
         self._close(job)
         return [job.plan]
 
-    def _close(self, job: _Job, status: str | None = None) -> None:
+    def _close(self, job: _Job, status: Status | None = None) -> None:
         self.running.remove(job)
         job.held.close()
         if status:
             self._end(job.plan, status)
 
-    def _end(self, plan: Plan, status: str) -> None:
+    def _end(self, plan: Plan, status: Status) -> None:
         self.statuses[plan.name] = status
-        self.tell("end", (plan.name, status))
+        self.tell(Ended(plan.name, status))
 
 
-def _work(order: _Order, desk: Any) -> Iterator[Messages]:
+def _work(order: _Order, desk: Any) -> Iterator[list[Message]]:
     """A run on a machine of the cluster, as a stream of what the caller should have."""
     ray, plan = _ray(), order.plan
     where = ray.util.get_node_ip_address()
     if code.overall() != order.code:  # it may have joined after the sweep began
         raise UserError(_other_code(where, code.overall(), order.code))
-    yield [("begun", where)]
+    yield [Taken(where)]
     if ray.get(desk.asks_to_stop.remote()):
-        yield [("end", ("stopped", {}))]
+        yield [Result(Status.STOPPED, {})]
         return
     if order.text is not None:
         _keep(plan.spec.data.corpus, order.text)
@@ -329,7 +402,7 @@ def _work(order: _Order, desk: Any) -> Iterator[Messages]:
                     stopping.set()
                 messages = box.take()
                 if not manifest and (folder / "manifest.json").is_file():
-                    messages.append(("manifest", (folder / "manifest.json").read_bytes()))
+                    messages.append(Manifest((folder / "manifest.json").read_bytes()))
                     manifest = True
                 sent = _newest(folder, identity, sent, messages)
                 if messages:
@@ -337,12 +410,12 @@ def _work(order: _Order, desk: Any) -> Iterator[Messages]:
         finally:
             stopping.set()  # a task that is cancelled leaves no thread behind
         yield box.take()
-        status = training.result()
+        status = Status(training.result())
         messages = []
         _newest(folder, identity, sent, messages)
         names = log.EVIDENCE if status in log.ENDED else ()
         evidence = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
-        yield [*messages, ("end", (status, evidence))]
+        yield [*messages, Result(status, evidence)]
 
 
 class _Box:
@@ -350,34 +423,30 @@ class _Box:
 
     def __init__(self) -> None:
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.progress: Any = None
+        self.progress: Progress | None = None
 
-    def take(self) -> Messages:
-        messages: Messages = []
+    def report(self, now: Progress) -> None:
+        self.progress = now
+
+    def take(self) -> list[Message]:
+        messages: list[Message] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                messages.append(("line", self.lines.get_nowait()))
-        progress, self.progress = self.progress, None
-        return [*messages, ("progress", progress)] if progress else messages
+                messages.append(Line(self.lines.get_nowait()))
+        now, self.progress = self.progress, None
+        return [*messages, now] if now else messages
 
 
 def _train(order: _Order, root: Path, box: _Box, stopping: threading.Event) -> str:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((corpora.cache_folder() / "inductor").resolve()))
     if order.placement.device == "cpu":
         os.environ["OMP_NUM_THREADS"] = str(order.placement.threads)  # read when torch is imported
-    from runner.training.loop import train
+    from runner.training import loop
 
-    return train(
-        order.plan,
-        root,
-        order.placement,
-        lambda progress: setattr(box, "progress", progress),
-        box.lines.put,
-        stopping.is_set,
-    )
+    return loop.train(order.plan, root, order.placement, box.report, box.lines.put, stopping.is_set)
 
 
-def _newest(folder: Path, identity: str, sent: int | None, messages: Messages) -> int | None:
+def _newest(folder: Path, identity: str, sent: int | None, messages: list[Message]) -> int | None:
     """Add the newest commit to `messages` if it was not sent; returns the step of the commit that was sent last."""
     step = checkpoint.last_step(folder / "checkpoint")
     if step == sent:
@@ -387,7 +456,7 @@ def _newest(folder: Path, identity: str, sent: int | None, messages: Messages) -
         packed = checkpoint.pack(folder / "checkpoint", identity)
     if packed is None:
         return sent
-    messages.append(("commit", packed))
+    messages.append(Commit(packed))
     return max(int(path.partition("/")[0]) for path in packed if path.endswith("/commit.json"))
 
 
@@ -435,21 +504,21 @@ def _ask(machines: Sequence[_Machine], function: Callable, *words: Any, **option
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as At
 
     answers = []
-    for machine in machines:
+    for each in machines:
         # The process ends with its answer, so that no run finds torch imported with another number of threads.
         task = ray.remote(
-            num_cpus=0, max_retries=0, max_calls=1, scheduling_strategy=At(machine.id, soft=False), **options
+            num_cpus=0, max_retries=0, max_calls=1, scheduling_strategy=At(each.id, soft=False), **options
         )
         answers.append(task(function).remote(*words))
     found = []
-    for machine, answer in zip(machines, answers, strict=True):
+    for each, answer in zip(machines, answers, strict=True):
         try:
             found.append(ray.get(answer))
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
-                raise UserError(f"{machine.ip}: {error.cause}") from None
+                raise type(error.cause)(f"{each.ip}: {error.cause}") from None
             raise UserError(
-                f"{machine.ip} cannot run this project ({_first_line(error.cause)}): install it there, at the same "
+                f"{each.ip} cannot run this project ({_first_line(error.cause)}): install it there, at the same "
                 "commit and with the same Python"
             ) from None
     return found

@@ -1,4 +1,7 @@
-"""Many runs on one machine, side by side in processes that outlive a run."""
+"""Many runs on one machine, side by side in processes that are kept from one run, and one experiment, to the next.
+
+Importable without torch: only the workers need it. Threads, precision and compilation are each run's own.
+"""
 
 import contextlib
 import multiprocessing
@@ -10,17 +13,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from runner.data.corpora import cache_folder
 from runner.errors import UserError
+from runner.evidence.status import Status
+from runner.launch import progress
+from runner.launch.events import Ended, Event, Line, Tell
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
-from runner.training.group import Group
+from runner.training import machine
+from runner.training.progress import Progress
 
 GRACE = 10.0  # seconds in which workers may save when one of them has died
-_worker: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
@@ -45,70 +52,243 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[[str, Any], None]) -> dict[str, str]:
-    """Train the plans, `placement.jobs` at once; returns a status by run name.
+class Workers:
+    """Processes that train, started when they are first needed; each has imported torch once and for all."""
 
-    Statuses: "finished", "diverged", "stopped" (saved before it ended), "failed" (said in a line). `tell` hears
-    ("progress", Progress), ("line", str) and ("end", (name, status)) in this process.
-    """
-    if Group().size > 1:
-        return _together(plans, root, placement, tell)
-    context = multiprocessing.get_context("spawn")
-    # Compiled kernels are kept with the data, so that the next sweep need not make them again.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
-    messages = context.Queue()
-    stopped = context.RawValue("b", 0)  # without a lock, which a worker that is killed could take with it
-    if placement.device == "cpu":
-        os.environ["OMP_NUM_THREADS"] = str(placement.threads)  # read when a worker imports torch
-    pool = ProcessPoolExecutor(min(placement.jobs, len(plans)), context, _start, (messages, stopped))
-    statuses: dict[str, str] = {}
-    with interruptible(lambda: setattr(stopped, "value", 1)):
-        waiting = list(plans)
-        running: dict[Future, Plan] = {}
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._slots: list[ProcessPoolExecutor] = []  # a process each, so that fewer jobs leave the others asleep
+        self._messages: Any = None
+        self._stopping: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let runs that go on save, and end the processes."""
+        if self._slots:
+            self._stopping.value = 1
+            for slot in self._slots:
+                slot.shutdown()
+            self._slots = []
+
+    def resolve(self, wishes: dict[str, Any]) -> Placement:
+        """What `runner.training.machine.resolve` finds, asked in a worker, as this process has no torch."""
+        self._open(min(wishes.get("jobs", 1), os.cpu_count() or 1))
+        return self.ask(machine.resolve, wishes)
+
+    def ask(self, function: Callable[..., Any], *words: Any) -> Any:
+        """What `function`, which may need torch, returns in a worker."""
+        self._open(1)
         try:
-            while (waiting and not stopped.value) or running:
-                # Handed out one by one: what waits in a pool's own queue could not be taken back when it stops.
-                while waiting and len(running) < placement.jobs and not stopped.value:
-                    plan = waiting.pop(0)
-                    running[pool.submit(_train, plan, root, placement)] = plan
-                done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                _drain(messages, tell)
-                for future in done:
-                    plan = running.pop(future)
-                    statuses[plan.name] = _status(future, plan, tell)
-                    tell("end", (plan.name, statuses[plan.name]))
+            return self._slots[0].submit(function, *words).result()
         except BrokenProcessPool:
-            tell("line", "a worker process died, perhaps for want of memory: run the same command to go on")
-            stopped.value = 1
-            _kill(grace=GRACE)  # it may have died with a lock of the pool, for which the others would wait for ever
-        finally:
-            stopped.value = 1
-            pool.shutdown()
-            _drain(messages, tell)
-    return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
+            raise UserError("a worker process died, perhaps for want of memory: run the same command again") from None
+
+    def agree(self, value: Any) -> Any:
+        """What all processes of a group should go by; there is one."""
+        return value
+
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
+        """Train the plans, `placement.jobs` at once; returns a status by run name: finished, diverged, stopped (saved
+        before it ended) or failed (said in a line). `tell` hears the runs' events in this process."""
+        jobs = min(placement.jobs, len(plans))
+        self._open(jobs)
+        statuses: dict[str, Status] = {}
+        with interruptible(self._stop):
+            waiting, free = list(plans), list(range(jobs))
+            running: dict[Future[str], tuple[Plan, int]] = {}
+            try:
+                while (waiting and not self._stopping.value) or running:
+                    while waiting and free and not self._stopping.value:
+                        plan, slot = waiting.pop(0), free.pop(0)
+                        running[self._slots[slot].submit(_train, plan, root, placement)] = plan, slot
+                    done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+                    self._listen(tell)
+                    for future in done:
+                        plan, slot = running.pop(future)
+                        free = sorted([*free, slot])
+                        statuses[plan.name] = self._status(future, plan, tell)
+                        tell(Ended(plan.name, statuses[plan.name]))
+            except BrokenProcessPool:
+                tell(Line("a worker process died, perhaps for want of memory: run the same command to go on"))
+                self._stop()
+                _kill(
+                    grace=GRACE
+                )  # it may have died with a lock of the queue, for which the others would wait for ever
+                self._listen(tell)
+            except BaseException:
+                self._stop()
+                raise
+        return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
+
+    def _open(self, jobs: int) -> None:
+        """See to it that there are as many processes."""
+        if not self._slots:
+            # Compiled kernels are kept with the data, so that the next sweep need not make them again.
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
+            self._messages = self._context.Queue()
+            # Without a lock, which a worker that is killed could take with it.
+            self._stopping = self._context.RawValue("b", 0)
+        while len(self._slots) < jobs:
+            slot = ProcessPoolExecutor(1, self._context, _start, (self._messages, self._stopping))
+            slot.submit(_import)
+            self._slots.append(slot)
+
+    def _stop(self) -> None:
+        self._stopping.value = 1
+
+    def _status(self, future: Future[str], plan: Plan, tell: Tell) -> Status:
+        if not isinstance(future.exception(), BrokenProcessPool):
+            self._listen(tell, until=plan.name)
+        try:
+            return Status(future.result())
+        except BrokenProcessPool:
+            raise
+        except UserError as error:
+            tell(Line(f"{plan.name}: {error}"))
+        except Exception as error:  # one run that fails must not take the others with it
+            tell(Line(f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"))
+        return Status.FAILED
+
+    def _listen(self, tell: Tell, until: str | None = None) -> None:
+        """Tell what has arrived; with `until`, all that this run had to say."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self._messages.get(timeout=GRACE) if until else self._messages.get_nowait()
+                if not isinstance(message, _Silent):
+                    tell(message)
+                elif message.run == until:
+                    return
 
 
-def _together(
-    plans: Sequence[Plan], root: Path, placement: Placement, tell: Callable[[str, Any], None]
-) -> dict[str, str]:
-    """One run after another, each by all processes that torchrun started; when it is gone, they save and leave."""
+class Group:
+    """The processes that torchrun started, this one among them: each run is trained by all of them together."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def resolve(self, wishes: dict[str, Any]) -> Placement:
+        """What this process' machine offers to its share of the group."""
+        return machine.resolve(wishes)
+
+    def agree(self, value: Any) -> Any:
+        """What the leader says, at every process: the others may see no runs, or unfinished ones."""
+        from runner.training import group
+
+        return group.Group().from_leader(value)
+
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
+        """Train one run after another, as `Workers.train` does; when torchrun is gone, save and leave."""
+        from runner.training.loop import train
+
+        statuses: dict[str, Status] = {}
+        stop, parent = threading.Event(), os.getppid()
+        with interruptible(stop.set):
+            for plan in plans:
+                with progress.File(plan.folder(root)) as file:
+                    status = train(
+                        plan,
+                        root,
+                        placement,
+                        _Reporter(tell, file),
+                        _Speaker(tell),
+                        lambda: stop.is_set() or os.getppid() != parent,
+                    )
+                statuses[plan.name] = Status(status)
+                tell(Ended(plan.name, statuses[plan.name]))
+                if status == Status.STOPPED:
+                    break
+        return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """The last message of a run: nothing that it said comes after it."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """Takes a run's progress to where it is shown, and into a file for other processes."""
+
+    tell: Tell
+    file: progress.File
+
+    def __call__(self, now: Progress) -> None:
+        self.tell(now)
+        self.file.note(now)
+
+
+@dataclass(frozen=True)
+class _Speaker:
+    """Takes a run's lines to where they are shown."""
+
+    tell: Tell
+
+    def __call__(self, text: str) -> None:
+        self.tell(Line(text))
+
+
+@dataclass
+class _Worker:
+    """What a worker process has from its parent; `busy` while it trains."""
+
+    messages: Any = None
+    stopping: Any = None
+    busy: bool = False
+
+    def tell(self, event: Event | _Silent) -> None:
+        self.messages.put(event)
+
+
+_worker = _Worker()
+
+
+def _start(messages: Any, stopping: Any) -> None:
+    """Make a new process a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and tells by the flag
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _worker.messages, _worker.stopping = messages, stopping
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """When the parent process is gone, save what goes on and exit."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    _worker.stopping.value = 1
+    while _worker.busy:
+        time.sleep(0.1)
+    os._exit(1)
+
+
+def _import() -> None:
+    """Import what training needs, so that workers do so at the same time."""
+    import runner.training.loop  # noqa: F401
+
+
+def _train(plan: Plan, root: Path, placement: Placement) -> str:
+    """Train one run in a worker."""
     from runner.training.loop import train
 
-    statuses, asked, parent = {}, [], os.getppid()
-    with interruptible(lambda: asked.append(True)):
-        for plan in plans:
-            statuses[plan.name] = train(
-                plan,
-                root,
-                placement,
-                lambda p: tell("progress", p),
-                lambda line: tell("line", line),
-                lambda: bool(asked) or os.getppid() != parent,
-            )
-            tell("end", (plan.name, statuses[plan.name]))
-            if statuses[plan.name] == "stopped":
-                break
-    return statuses | {plan.name: "stopped" for plan in plans if plan.name not in statuses}
+    _worker.busy = True
+    try:
+        with progress.File(plan.folder(root)) as file:
+            reporter = _Reporter(_worker.tell, file)
+            return train(plan, root, placement, reporter, _Speaker(_worker.tell), _stops)
+    finally:
+        _worker.tell(_Silent(plan.name))
+        _worker.busy = False
+
+
+def _stops() -> bool:
+    return bool(_worker.stopping.value)
 
 
 def _kill(grace: float = 0.0) -> None:
@@ -117,55 +297,3 @@ def _kill(grace: float = 0.0) -> None:
     for child in multiprocessing.active_children():
         child.join(max(0.0, deadline - time.monotonic()))
         child.kill()
-
-
-def _status(future: Future, plan: Plan, tell: Callable[[str, Any], None]) -> str:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise
-    except UserError as error:
-        tell("line", f"{plan.name}: {error}")
-    except Exception as error:  # one run that fails must not take the others with it
-        tell("line", f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
-    return "failed"
-
-
-def _drain(messages: Any, tell: Callable[[str, Any], None]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            tell(*messages.get_nowait())
-
-
-def _start(messages: Any, stopped: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and tells by the flag
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _worker.update(messages=messages, stopped=stopped, busy=False)
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
-
-
-def _outlive_nobody() -> None:
-    """When the parent is gone, save what goes on and leave."""
-    multiprocessing.parent_process().join()
-    _worker["stopped"].value = 1
-    while _worker["busy"]:
-        time.sleep(0.1)
-    os._exit(1)
-
-
-def _train(plan: Plan, root: Path, placement: Placement) -> str:
-    from runner.training.loop import train
-
-    put, stopped = _worker["messages"].put, _worker["stopped"]
-    _worker["busy"] = True
-    try:
-        return train(
-            plan,
-            root,
-            placement,
-            lambda progress: put(("progress", progress)),
-            lambda line: put(("line", line)),
-            lambda: bool(stopped.value),
-        )
-    finally:
-        _worker["busy"] = False

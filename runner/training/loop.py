@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,9 @@ from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
 from runner.training.probes import PROBES
+from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a run tells while it goes. `rate` is tokens a second of training."""
-
-    run: str
-    step: int
-    steps: int
-    loss: float
-    rate: float
 
 
 def train(

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from runner.errors import UserError
+from runner.errors import NoDevice
 from runner.plan.placement import Placement, checked
 from runner.training.ranks import here
 
@@ -16,7 +16,7 @@ from runner.training.ranks import here
 def resolve(wishes: dict[str, Any]) -> Placement:
     """A placement from a profile's table and a person's options; what nobody named is found out.
 
-    A device that is not there, or a setting that is unknown, is a `UserError`.
+    A device that is not there is `NoDevice`; a setting that is unknown, another `UserError`.
     """
     checked(wishes)
     device = _device(wishes.get("device"))
@@ -50,7 +50,7 @@ def _device(wish: str | None) -> str:
     if kind not in there or (
         index and not (kind == "cuda" and index.isdigit() and int(index) < torch.cuda.device_count())
     ):
-        raise UserError(f"device {wish!r} is not there; this machine has {', '.join(there)}")
+        raise NoDevice(f"device {wish!r} is not there; this machine has {', '.join(there)}")
     return wish
 
 

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from runner.errors import UserError
+from runner.errors import NoDevice, UserError
 from runner.evidence import checkpoint, log, state
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
@@ -74,6 +74,6 @@ def _placement(manifest: dict[str, Any]) -> Placement:
     wishes = {key: then[key] for key in ("device", "precision", "compile", "threads")}
     try:
         placement = resolve(wishes)
-    except UserError:  # the device is not here
+    except NoDevice:
         placement = resolve({key: wishes[key] for key in ("precision", "threads")})
     return replace(placement, log_every=manifest["log_every"], checkpoint_seconds=math.inf)

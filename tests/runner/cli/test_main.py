@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import main
+from runner.cli import options
 from runner.errors import UserError
 from runner.lock import hold
 
@@ -40,6 +40,12 @@ def test_the_experiments_are_listed():
         (["train", "mlp-ratio", "--set", "data.corpus='bible'"], "unknown corpus 'bible'"),
         (["train", "mlp-ratio", "--profile", "smoke", "--device", "tpu"], "device 'tpu' is not there"),
         (["sample", "nowhere"], "nowhere holds no run"),
+        (["train", "d12_mlp"], "unknown experiment or model 'd12_mlp'; did you mean d12_mlp3x"),
+        (["train", "mlp-rati"], "unknown experiment or model 'mlp-rati'; did you mean mlp-ratio"),
+        (["train", "nosuch"], "unknown experiment or model 'nosuch'; experiments: activations"),
+        (["train", "d12", "--device", "tpu"], "device 'tpu' is not there"),
+        (["unpack", "/etc/passwd"], "/etc/passwd is no archive, or damaged"),
+        (["sweep", "mlp-ratio", "--engine", "slurm"], "unknown engine 'slurm'; known: local, ray"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
@@ -78,12 +84,12 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert len(text) == 27
 
 
-def test_strangers_are_named(tmp_path: Path):
+def test_runs_that_are_not_planned_are_named(tmp_path: Path):
     folder = tmp_path / "mlp-ratio" / "smoke" / "r9-s0"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
-    assert "mlp-ratio/r9-s0  stranger" in done.stdout
+    assert "mlp-ratio/r9-s0  unplanned" in done.stdout
 
 
 def test_looking_needs_no_torch():
@@ -93,6 +99,6 @@ def test_looking_needs_no_torch():
 
 
 def test_settings_find_their_table():
-    assert main._settings(["mlp_ratio=2.5", "train.steps=3"]) == {"model.mlp_ratio": 2.5, "train.steps": 3}
+    assert options.settings(["mlp_ratio=2.5", "train.steps=3"]) == {"model.mlp_ratio": 2.5, "train.steps": 3}
     with pytest.raises(UserError, match="unknown setting"):
-        main._settings(["depth=3"])
+        options.settings(["depth=3"])

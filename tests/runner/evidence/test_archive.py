@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import UserError
+from runner.errors import Damaged, UserError
 from runner.evidence import archive, log
 
 
@@ -49,7 +49,7 @@ def test_what_does_not_hold_is_not_taken_in(root, trained, tmp_path):
     with pytest.raises(UserError, match="is not there"):
         archive.unpack(tmp_path / "logs.tar", tmp_path / "logs")
     (tmp_path / "cut.tar").write_bytes(b"\x1f\x8b not an archive")
-    with pytest.raises(UserError, match="cannot be unpacked"):
+    with pytest.raises(Damaged, match="is no archive, or damaged"):
         archive.unpack(tmp_path / "cut.tar", tmp_path / "logs")
     with tarfile.open(tmp_path / "forged.tar", "w:gz") as tar:
         for name in names(trained):
@@ -67,7 +67,7 @@ def test_what_does_not_hold_is_not_taken_in(root, trained, tmp_path):
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, trained):
     with tarfile.open(tmp_path / "evil.tar", "w:gz") as tar:
         tar.add(trained / "manifest.json", "../../evil.json")
-    with pytest.raises(UserError, match="cannot be unpacked"):
+    with pytest.raises(Damaged, match="is no archive, or damaged"):
         archive.unpack(tmp_path / "evil.tar", tmp_path / "a" / "logs")
     assert not (tmp_path / "evil.json").exists()
 

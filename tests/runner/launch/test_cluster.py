@@ -22,6 +22,7 @@ from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
 from runner.launch import cluster
+from runner.launch.events import Line
 from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
@@ -55,7 +56,7 @@ class Machine:
     def workers(self) -> list[int]:
         """The processes that train on it, by the locks that they hold."""
         held = [holder(path) for path in self.cache.glob("ray/*")]
-        return [int(re.findall(r"process (\d+)", who)[0]) for who in held if who and "process " in who]
+        return [who.pid for who in held if who and who.pid]
 
     def lose(self) -> None:
         """Pull its plug."""
@@ -155,7 +156,7 @@ def test_a_run_that_loses_every_worker_is_given_up(joined, long, tmp_path: Path)
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        statuses = cluster.run([long], tmp_path, PLACEMENT, lambda kind, what: kind == "line" and lines.append(what))
+        statuses = cluster.train([long], tmp_path, PLACEMENT, keep(lines))
     finally:
         over.set()
         killer.join()
@@ -171,7 +172,7 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: P
     plans = [replace(plans[0], spec=wild), *plans[1:]]
     lines = []
     with hold(plans[1].folder(tmp_path)):
-        statuses = cluster.run(plans, tmp_path, PLACEMENT, lambda kind, what: kind == "line" and lines.append(what))
+        statuses = cluster.train(plans, tmp_path, PLACEMENT, keep(lines))
     assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert any("diverged, its loss was not finite" in line for line in lines)
@@ -201,7 +202,7 @@ def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: P
 def test_machines_with_other_code_are_refused(joined, long, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(code, "overall", lambda: "f" * 12)
     with pytest.raises(UserError, match=r"127\.0\.0\.[34] has other code \(.{12}, the caller has f{12}\)"):
-        cluster.run([long], tmp_path, PLACEMENT, print)
+        cluster.train([long], tmp_path, PLACEMENT, print)
 
 
 def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch):
@@ -218,19 +219,19 @@ def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch)
     data = replace(plan.spec.data, corpus=openwebtext.NAME, tokenizer="gpt2", **splits)
     openwebtext.load(12_000)
     plan, lines = replace(plan, spec=replace(plan.spec, data=data)), []
-    tell = lambda kind, what: kind == "line" and lines.append(what)  # noqa: E731
-    assert cluster.run([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
+    tell = keep(lines)
+    assert cluster.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
     assert re.match(rf"{plan.name} on 127\.0\.0\.[34]: .*load more with `runner data openwebtext", lines[0])
     for machine in joined:
         shutil.copytree(cache, machine.cache, symlinks=True, dirs_exist_ok=True)
-    assert cluster.run([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
+    assert cluster.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
 
 
 def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
     with pytest.raises(UserError, match="no machine of the cluster has 3 CPUs for a run"):
-        cluster.run([long], tmp_path, replace(PLACEMENT, threads=3), print)
+        cluster.train([long], tmp_path, replace(PLACEMENT, threads=3), print)
     with pytest.raises(UserError, match=r"no machine of the cluster has 1 CPUs and 0\.5 of a GPU for a run"):
-        cluster.run([long], tmp_path, replace(PLACEMENT, device="cuda"), print)
+        cluster.train([long], tmp_path, replace(PLACEMENT, device="cuda"), print)
     with pytest.raises(UserError, match="device 'tpu' is not there"):
         cluster.resolve({"device": "tpu"})
     assert cluster.resolve({"device": "cpu", "jobs": 1}).threads == 1
@@ -240,14 +241,14 @@ def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
 def test_a_run_whose_worker_is_lost_goes_on_elsewhere(joined, long, alone, tmp_path: Path, what: str):
     lines, lost = [], []
 
-    def tell(kind, told):
-        lines.append(told) if kind == "line" else None
+    def tell(event):
+        keep(lines)(event)
         if not lost and checkpoint.last_step(long.folder(tmp_path) / "checkpoint"):
             lost.extend(machine for machine in joined if machine.workers())
             for machine in lost:
                 machine.lose() if what == "machine" else os.kill(machine.workers()[0], signal.SIGKILL)
 
-    assert cluster.run([long], tmp_path, PLACEMENT, tell) == {long.name: "finished"}
+    assert cluster.train([long], tmp_path, PLACEMENT, tell) == {long.name: "finished"}
     (line,) = [line for line in lines if "was lost" in line]
     assert f"its worker on {lost[0].ip} was lost" in line
     step = int(re.findall(r"goes on from step (\d+) with another", line)[0])
@@ -277,6 +278,11 @@ def test_without_ray_a_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"not installed: pip install 'magic-number\[ray\]'"), cluster.connect(None):
         pass
+
+
+def keep(lines: list[str]):
+    """Hears events, and adds the text of lines."""
+    return lambda event: lines.append(event.text) if isinstance(event, Line) else None
 
 
 def listens(address: str) -> bool:

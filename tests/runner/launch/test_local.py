@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from runner.evidence import log
-from runner.launch import local
+from runner.evidence.status import Status
+from runner.launch import local, progress
+from runner.launch.events import Ended, Line
 from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
+from runner.training.progress import Progress
 from tests.conftest import train_here
 
 PLACEMENT = Placement(jobs=2, checkpoint_seconds=0)
@@ -26,10 +29,11 @@ def plans():
 
 def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path):
     told = []
-    statuses = local.run(plans, tmp_path / "together", PLACEMENT, lambda *message: told.append(message))
-    assert statuses == {plan.name: "finished" for plan in plans}
-    assert {what[0] for kind, what in told if kind == "end"} == set(statuses)
-    assert {what.run for kind, what in told if kind == "progress"} == set(statuses)
+    with local.Workers() as workers:
+        statuses = workers.train(plans, tmp_path / "together", PLACEMENT, told.append)
+    assert statuses == {plan.name: Status.FINISHED for plan in plans}
+    assert {event.run for event in told if isinstance(event, Ended)} == set(statuses)
+    assert {event.run for event in told if isinstance(event, Progress)} == set(statuses)
     for plan in plans[:2]:
         train_here(plan, tmp_path / "alone")
         both = [(plan.folder(tmp_path / way) / "metrics.parquet").read_bytes() for way in ("together", "alone")]
@@ -39,12 +43,52 @@ def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path):
 def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, tmp_path: Path):
     wild = replace(plans[0].spec, train=replace(plans[0].spec.train, learning_rate=1e30, grad_clip=1e30))
     plans = [replace(plans[0], spec=wild), *plans[1:]]
-    lines = []
-    with hold(plans[1].folder(tmp_path)):
-        statuses = local.run(plans, tmp_path, PLACEMENT, lambda kind, what: kind == "line" and lines.append(what))
+    told = []
+    with local.Workers() as workers, hold(plans[1].folder(tmp_path)):
+        statuses = workers.train(plans, tmp_path, PLACEMENT, told.append)
+    lines = [event.text for event in told if isinstance(event, Line)]
     assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert {run.manifest["status"] for run in log.read_runs(tmp_path, "mlp-ratio", "smoke")} == {"diverged", "finished"}
+
+
+def test_a_worker_that_has_trained_otherwise_trains_to_the_same_bytes(plans, tmp_path: Path):
+    """Other threads, another precision, compiled or not: each run's own, whatever its process did before."""
+    places = [
+        Placement(threads=2, compile=True, precision="bf16", weights=False),
+        Placement(threads=1, compile=True, weights=False),
+        Placement(threads=2, weights=False),
+        Placement(threads=1, weights=False),
+    ]
+    short = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=20))) for p in plans[:1]]
+
+    def metrics(workers: local.Workers, way: str, place: Placement) -> bytes:
+        assert workers.train(short, tmp_path / way, place, lambda event: None) == {short[0].name: "finished"}
+        return (short[0].folder(tmp_path / way) / "metrics.parquet").read_bytes()
+
+    with local.Workers() as workers:
+        one = [metrics(workers, f"one-{i}", place) for i, place in enumerate(places)]
+        assert len(multiprocessing.active_children()) == 1
+    for i, place in enumerate(places):
+        with local.Workers() as workers:
+            assert metrics(workers, f"new-{i}", place) == one[i]
+
+
+def test_the_time_left_is_shown_elsewhere(plans, tmp_path: Path, monkeypatch):
+    """`runner status` while another process trains."""
+    long = replace(plans[0], spec=replace(plans[0].spec, train=replace(plans[0].spec.train, steps=100_000)))
+    seen = []
+
+    def tell(event):
+        now = progress.read(long.folder(tmp_path))
+        if now and now.left and not seen:
+            seen.append(now)
+            workers._stop()
+
+    with local.Workers() as workers:
+        assert workers.train([long], tmp_path, PLACEMENT, tell) == {long.name: "stopped"}
+    assert 0 < seen[0].step < seen[0].steps == 100_000
+    assert not (long.folder(tmp_path) / "progress.json").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -81,12 +125,13 @@ def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, mo
     long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
     lines = []
 
-    def tell(kind, what):
-        lines.append(what) if kind == "line" else None
-        if kind == "progress" and multiprocessing.active_children():
+    def tell(event):
+        lines.append(event.text) if isinstance(event, Line) else None
+        if isinstance(event, Progress) and multiprocessing.active_children():
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
-    statuses = local.run(long, tmp_path, PLACEMENT, tell)
+    with local.Workers() as workers:
+        statuses = workers.train(long, tmp_path, PLACEMENT, tell)
     assert set(statuses.values()) == {"stopped"}
     assert any("a worker process died" in line for line in lines)
     assert not multiprocessing.active_children()

@@ -15,7 +15,7 @@ import pytest
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
 from runner.plan.plan import Plan
-from runner.training.loop import Progress
+from runner.training.progress import Progress
 from tests.conftest import train_here
 
 

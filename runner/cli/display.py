@@ -1,0 +1,138 @@
+"""What a person sees while runs go and corpora load: bars on a terminal, lines elsewhere."""
+
+from collections import Counter
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from runner.evidence.status import Status
+from runner.launch import events
+
+MARKS = {
+    Status.FINISHED: "[green]✓[/]",
+    Status.DIVERGED: "[red]✗[/]",
+    Status.STOPPED: "[yellow]‖[/]",
+    Status.FAILED: "[red]✗[/]",
+}
+
+
+class Display:
+    """Shows the events of `runner.launch`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.runs: _Runs | None = None
+        self.loading: dict[str, _Loading] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+
+    def tell(self, event: events.Event) -> None:
+        """Show an event."""
+        match event:
+            case events.Line(text):
+                self._say(escape(text))
+            case events.Unplanned(folder):
+                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
+            case events.Found(run, state):
+                done = "unchanged" if state.action == "skip" else f"{state.action}s"
+                self._say(escape(f"{run} {done}: {state.reason}"))
+            case events.Decided(experiment, reason):
+                self._say(escape(f"{experiment}: {reason}"))
+            case events.Loading(corpus, wanted, progress):
+                if corpus not in self.loading:
+                    self.loading[corpus] = _Loading(corpus, wanted, self.console)
+                self.loading[corpus].show(progress)
+            case events.Loaded(corpus):
+                if corpus in self.loading:
+                    self.loading.pop(corpus).bars.stop()
+            case events.Begun(title, count):
+                self.runs = _Runs(title, count, self.console)
+            case events.Progress():
+                if self.runs:
+                    self.runs.show(event)
+            case events.Ended(run, status):
+                if self.runs:
+                    self.runs.end(run)
+                self._say(f"{MARKS[status]} {escape(run)} {status}")
+            case events.Over(statuses, seconds):
+                self._stop()
+                counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
+                if statuses:
+                    self._say(f"{len(statuses)} runs in {seconds:.0f} s: {counts}")
+
+    def _say(self, markup: str) -> None:
+        self.console.print(markup, highlight=False, soft_wrap=True)
+
+    def _stop(self) -> None:
+        if self.runs:
+            self.runs.bars.stop()
+        for loading in self.loading.values():
+            loading.bars.stop()
+        self.runs, self.loading = None, {}
+
+
+class _Runs:
+    """A bar for the whole and one for each run that goes."""
+
+    def __init__(self, title: str, count: int, console: Console) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.whole = self.bars.add_task(title, total=count, detail="runs")
+        self.tasks: dict[str, TaskID] = {}
+        self.bars.start()
+
+    def show(self, now: events.Progress) -> None:
+        if now.run not in self.tasks:
+            self.tasks[now.run] = self.bars.add_task(f"  {now.run}", total=now.steps, detail="")
+        detail = f"loss {now.loss:.3f}  {now.rate / 1000:,.1f}k tokens/s"
+        self.bars.update(self.tasks[now.run], completed=now.step, detail=detail)
+
+    def end(self, run: str) -> None:
+        if run in self.tasks:
+            self.bars.remove_task(self.tasks.pop(run))
+        self.bars.advance(self.whole)
+
+
+class _Loading:
+    """A bar for a corpus' tokens, one for the shard that comes."""
+
+    def __init__(self, title: str, wanted: int, console: Console) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.wanted = wanted
+        self.whole = self.bars.add_task(title, total=wanted, detail="")
+        self.step: tuple[tuple[str, str], TaskID] | None = None
+        self.bars.start()
+
+    def show(self, progress: events.openwebtext.Progress) -> None:
+        detail = f"{progress.tokens / 1e6:,.0f}M of {self.wanted / 1e6:,.0f}M tokens"
+        self.bars.update(self.whole, completed=min(progress.tokens, self.wanted), detail=detail)
+        now = progress.shard, progress.action
+        if self.step is None or self.step[0] != now:
+            if self.step:
+                self.bars.remove_task(self.step[1])
+            name = progress.shard.rpartition("/")[2]
+            self.step = now, self.bars.add_task(f"  {progress.action} {name}", total=progress.total, detail="")
+        unit, scale = ("MB", 1e6) if progress.action == "download" else ("documents", 1)
+        detail = f"{progress.done / scale:,.0f} of {progress.total / scale:,.0f} {unit}"
+        self.bars.update(self.step[1], completed=progress.done, detail=detail)

@@ -1,0 +1,49 @@
+"""`runner publish`, `pack` and `unpack`: the evidence of ended runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.cli import options
+from runner.cli.terminal import say
+from runner.errors import UserError
+from runner.evidence import archive, planned
+from runner.plan import experiment
+
+
+def publish_runs(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Whose runs to publish.")],
+    profile: options.Profile = "laptop",
+    runs: options.Root = options.RUNS,
+    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = options.LOGS,
+) -> None:
+    """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
+    loaded = experiment.load(name)
+    names = {plan.name for plan in planned.plans(loaded, profile, runs)}
+    found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
+    if not found:
+        raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
+    changed = archive.publish(found, folder)
+    say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
+
+
+def pack_runs(
+    target: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="The archive to write.")],
+    runs: options.Root = options.RUNS,
+) -> None:
+    """Put the evidence of every ended run into one archive of at most 16 MiB, to carry it to another machine."""
+    found = archive.ended(runs)
+    if not found:
+        raise UserError(f"{runs} holds no run that has ended: train one first")
+    size = archive.pack(found, target)
+    say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
+
+
+def unpack_runs(
+    source: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="What `runner pack` made.")],
+    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = options.LOGS,
+) -> None:
+    """Take an archive's evidence into logs/, after checking all of it."""
+    for path in archive.unpack(source, folder):
+        say(f"{path}")

@@ -1,0 +1,56 @@
+"""`runner list` and `runner sweep`: experiments."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from runner.cli import options
+from runner.cli.display import Display
+from runner.cli.terminal import console, say
+from runner.evidence.status import Status
+from runner.launch import sweep
+from runner.plan import experiment
+
+
+def list_all() -> None:
+    """The experiments, and what each profile of them trains."""
+    table = Table("experiment", "title", "profile", "runs", "steps", "model", box=None, pad_edge=False)
+    for name in experiment.names():
+        loaded = experiment.load(name)
+        for profile in loaded.profiles:
+            plans = loaded.plans(profile)
+            spec = plans[0].spec
+            table.add_row(name, loaded.title, profile, str(len(plans)), str(spec.train.steps), spec.model.shape)
+    console.print(table)
+
+
+def sweep_all(
+    name: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All of them, unless named.")] = None,
+    profile: options.Profile = "laptop",
+    runs: options.Root = options.RUNS,
+    device: options.Device = None,
+    jobs: options.Jobs = None,
+    threads: options.Threads = None,
+    precision: options.Precision = None,
+    compile: options.Compile = None,
+    engine: Annotated[str, typer.Option(help="local (this machine), or ray (a Ray cluster).")] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; this machine's unless named.")
+    ] = None,
+) -> None:
+    """Train every run of an experiment that is not finished; stopped at any moment, it goes on when called again."""
+    wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
+    chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
+    with sweep.workers(engine, address) as workers, Display(console) as display:
+        for loaded in chosen:
+            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.tell))
+
+
+def leave_unless_ended(statuses: dict[str, Status]) -> None:
+    """Exit with 2 where a run failed, with 1 where one was stopped."""
+    if Status.FAILED in statuses.values():
+        raise typer.Exit(2)
+    if Status.STOPPED in statuses.values():
+        say("saved; the same command goes on where it stopped")
+        raise typer.Exit(1)

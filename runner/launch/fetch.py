@@ -1,0 +1,35 @@
+"""Sees to it that the tokens which runs read are here before they are asked for."""
+
+from collections.abc import Iterable
+
+from runner.data import dataset, openwebtext, shards
+from runner.launch.events import Line, Loaded, Loading, Tell
+from runner.plan.plan import Plan
+
+
+def wanted(plans: Iterable[Plan]) -> int:
+    """How many tokens of openwebtext the plans read."""
+    return max((dataset.last(p.spec.data) for p in plans if p.spec.data.corpus == openwebtext.NAME), default=0)
+
+
+def here(tokens: int) -> bool:
+    """Whether so many tokens of openwebtext were loaded before."""
+    return sum(shard.tokens for shard in shards.read_index(openwebtext.folder())) >= tokens
+
+
+def load(tokens: int, tell: Tell) -> None:
+    """Load at least so many tokens of openwebtext, and say what is there."""
+    name = openwebtext.NAME
+    try:
+        stream = openwebtext.load(
+            tokens, lambda text: tell(Line(text)), lambda progress: tell(Loading(name, tokens, progress))
+        )
+    finally:
+        tell(Loaded(name))
+    documents = sum(shard.documents for shard in stream.shards)
+    tell(
+        Line(
+            f"{name}: {len(stream):,} tokens, {documents:,} documents, {len(stream.shards)} shards, "
+            f"in {openwebtext.folder()}"
+        )
+    )

@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import NoDevice, UserError
+from runner.evidence import planned
+from runner.evidence.status import Status
+from runner.launch import sweep
+from runner.launch.events import Begun, Decided, Ended, Found, Line, Over, Unplanned
+from runner.plan import experiment
+from runner.plan.placement import Placement
+from tests.conftest import train_here
+
+RULED = """
+title = "Two at a time"
+name = "{activation}-s{seed}"
+axes = { "model.activation" = ["relu2", "swiglu"] }
+rule = { axis = "model.activation", champion = "swiglu", challenger = "relu2", split = "val", if_it_loses = ["gelu"] }
+[profiles.smoke]
+placement = { jobs = 3 }
+data = { train = [0, 2000], val = [2000, 3000] }
+model = { n_layer = 1, n_head = 2, d_model = 16, block_size = 16 }
+train = { steps = 2, batch_size = 4, learning_rate = 0.0, min_learning_rate = 0.0 }
+"""
+
+
+class Here:
+    """Trains in this process, one after another; what is to `fail` fails."""
+
+    def __init__(self, fail: str = "") -> None:
+        self.fail, self.asked = fail, []
+
+    def resolve(self, wishes: dict[str, Any]) -> Placement:
+        self.asked.append(wishes)
+        if wishes.get("device") == "tpu":
+            raise NoDevice("device 'tpu' is not there")
+        return Placement()
+
+    def agree(self, value: Any) -> Any:
+        return value
+
+    def train(self, plans, root, placement, tell) -> dict[str, Status]:
+        statuses = {}
+        for plan in plans:
+            statuses[plan.name] = Status.FAILED if plan.name == self.fail else Status(train_here(plan, root))
+            tell(Ended(plan.name, statuses[plan.name]))
+        return statuses
+
+
+@pytest.fixture
+def ruled(tmp_path: Path):
+    path = tmp_path / "ruled.toml"
+    path.write_text(RULED)
+    return experiment.load(str(path))
+
+
+def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: Path):
+    told, workers = [], Here()
+    assert sweep.experiment(ruled, "smoke", tmp_path, {"threads": 1}, workers, told.append) == {
+        "relu2-s0": "finished",
+        "swiglu-s0": "finished",
+        "gelu-s0": "finished",
+    }
+    assert [type(event) for event in told] == [
+        *[Found, Found, Begun, Ended, Ended, Over, Decided],
+        *[Found, Begun, Ended, Over],
+    ]
+    assert workers.asked == [{"jobs": 3, "threads": 1}] * 2
+    assert told[6] == Decided("ruled", planned.decide(ruled, "smoke", tmp_path).reason)
+
+
+def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
+    sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), lambda event: None)
+    (tmp_path / "ruled" / "smoke" / "other").mkdir()
+    (tmp_path / "ruled" / "smoke" / "other" / "manifest.json").write_text("{}")
+    told, workers = [], Here()
+    assert sweep.experiment(ruled, "smoke", tmp_path, {}, workers, told.append) == {}
+    assert workers.asked == []
+    assert [type(event) for event in told] == [Unplanned, Found, Found, Decided, Found]
+    assert {event.state.action for event in told if isinstance(event, Found)} == {"skip"}
+
+
+def test_where_a_run_fails_the_rule_is_not_asked(ruled, tmp_path: Path):
+    told = []
+    statuses = sweep.experiment(ruled, "smoke", tmp_path, {}, Here("relu2-s0"), told.append)
+    assert statuses == {"relu2-s0": "failed", "swiglu-s0": "finished"}
+    assert not [event for event in told if isinstance(event, Decided)]
+
+
+def test_a_device_that_is_not_there_is_said_before_data_are_loaded(ruled, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
+    told = []
+    with pytest.raises(NoDevice):
+        sweep.experiment(experiment.load("mlp-ratio"), "smoke", tmp_path, {"device": "tpu"}, Here(), told.append)
+    assert not [event for event in told if isinstance(event, Line)]
+    paper = experiment.load("web-ratio")  # its tokens come from a hub
+    with pytest.raises(NoDevice):
+        sweep.experiment(paper, "paper", tmp_path, {"device": "tpu"}, Here(), told.append)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_engine_that_is_unknown_is_named():
+    with pytest.raises(UserError, match="unknown engine 'slurm'; known: local, ray"), sweep.workers("slurm"):
+        pass
+    with pytest.raises(UserError, match="is for --engine ray"), sweep.workers("local", "here:1"):
+        pass
+
+
+def test_looking_needs_no_torch():
+    code = "import sys, runner.launch.sweep, runner.launch.local; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
