@@ -57,7 +57,7 @@ class SentencePiece(Tokenizer):
     end = 2  # </s>
 
     def __init__(self, model: bytes) -> None:
-        self.model = model
+        self.model, self.fingerprint = model, hashlib.sha256(model).hexdigest()
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocabulary = self.processor.vocab_size()
 

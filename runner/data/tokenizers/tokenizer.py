@@ -26,6 +26,7 @@ class Tokenizer(ABC):
     lossless: ClassVar[bool] = True  # whether all text comes back, and `sizes` add up to it
     vocabulary: int  # ids are 0 to vocabulary - 1
     end: int | None = None  # the id that ends a document, of no text; None where there is none
+    fingerprint: str | None = None  # the checksum of one that is trained
     prompt: str = "\n"  # what a sample begins with where no prompt is given: at least one token
 
     @classmethod
