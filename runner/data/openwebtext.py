@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runner.data import corpora, hub, shards
+from runner.data import cache, hub, shards
 from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from runner.files import sha256
@@ -48,7 +48,7 @@ Encode = Callable[[Path], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 def folder() -> Path:
     """Where the token shards are."""
-    return corpora.cache_folder() / NAME
+    return cache.cache_folder() / NAME
 
 
 def load(
@@ -114,7 +114,7 @@ def documents(path: Path, pool: Executor, ahead: int) -> Iterator[tuple[np.ndarr
     Text is read as it is needed: `ahead` batches of it wait for a worker of `pool`, or for their turn. A null is an
     empty document. Raises a `UserError` for a file that is no parquet, is damaged, or has no column of that name.
     """
-    waiting: deque[Future] = deque()
+    waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
     try:
         for texts in _texts(path):
             waiting.append(pool.submit(gpt2.encode_documents, texts))
@@ -145,7 +145,7 @@ def _texts(path: Path) -> Iterator[list[str]]:
 
 def _rows(path: Path) -> int:
     try:
-        return pq.read_metadata(path).num_rows
+        return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is no parquet, or damaged ({str(error).splitlines()[0]}): replace it") from None
 

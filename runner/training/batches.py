@@ -41,7 +41,9 @@ class Batches:
         return [self._move(batch) for batch in self.task.split(name)]
 
     def _move(self, batch: task.Batch) -> Batch:
-        return Batch(*(None if part is None else self._tensor(part) for part in batch))
+        inputs_BT, targets_BU, weights_BU = batch
+        weights = None if weights_BU is None else self._tensor(weights_BU)
+        return Batch(self._tensor(inputs_BT), self._tensor(targets_BU), weights)
 
     def _tensor(self, part: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(part))

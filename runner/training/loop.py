@@ -200,6 +200,7 @@ class _Run:
         if tensors:
             self.engine.load(tensors)
         self.manifest = self.committed.manifest
+        self.tokens.check(self.manifest["corpus"], str(self.folder))
         changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
         if changed:
             self.say(
@@ -215,7 +216,7 @@ class _Run:
     def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
         plan = self.plan
         shapes = {name: list(p.shape) for name, p in self.engine.model.named_parameters()}
-        train = self.spec.train
+        train, codec = self.spec.train, self.tokens.codec
         per_step = train.batch_size * self.spec.model.block_size
         return {
             "schema": log.SCHEMA_VERSION,
@@ -232,6 +233,7 @@ class _Run:
                 "tokens": len(self.tokens.ids),
                 "vocabulary": self.tokens.vocabulary,
                 "bytes_per_token": self.tokens.bytes_per_token(self.splits),
+                **({"tokenizer_sha256": codec.fingerprint} if codec.fingerprint else {}),
             },
             "budget": {"tokens": train.steps * per_step, "name": budget.name(train.steps, per_step)},
             "parameters": {"total": sum(math.prod(shape) for shape in shapes.values()), "tensors": shapes},

@@ -11,7 +11,7 @@ import numpy as np
 
 from runner.data import order
 from runner.data.tasks.task import Task
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Source, Tokenizer
 from runner.data.tokens import Span, Tokens
 from runner.errors import UserError
 from runner.settings import need
@@ -54,14 +54,12 @@ class ArithmeticSpec:
 def _coefficients(spec: ArithmeticSpec) -> np.ndarray:
     a, b = (1 + order.shuffled(spec.modulus - 1, spec.draw, FUNCTIONS + i) for i in range(2))
     pairs = np.stack((a, b), axis=1)
-    return pairs[a != b]
+    distinct: np.ndarray = pairs[a != b]
+    return distinct
 
 
-class Equations:
+class Equations(Tokenizer):
     """The tokens of modular arithmetic, and what people read: `f0 3 5 = 8`."""
-
-    trained, lossless = False, True
-    end = None
 
     def __init__(self, spec: ArithmeticSpec) -> None:
         self.words = [*map(str, range(spec.modulus)), *(f"f{k}" for k in range(spec.functions)), "="]
@@ -87,10 +85,6 @@ class Equations:
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: zeros, for nothing here stands for text."""
         return np.zeros(self.vocabulary, dtype=np.int64)
-
-    def fallback(self) -> np.ndarray:
-        """bool [vocabulary]: none."""
-        return np.zeros(self.vocabulary, dtype=bool)
 
 
 class Arithmetic(Task):

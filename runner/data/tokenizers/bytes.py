@@ -1,22 +1,14 @@
 """A token for each byte of UTF-8."""
 
-from typing import Self
-
 import numpy as np
 
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Tokenizer
 
 
-class Bytes:
+class Bytes(Tokenizer):
     """The bytes of the text, the same for every corpus."""
 
-    trained, lossless = False, True
-    vocabulary, end, prompt = 256, None, "\n"
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """The only one there is."""
-        return cls()
+    vocabulary = 256
 
     def encode(self, text: str) -> np.ndarray:
         """uint8 [T]: the bytes of `text`."""
@@ -29,7 +21,3 @@ class Bytes:
     def sizes(self) -> np.ndarray:
         """int64 [256]: ones."""
         return np.ones(self.vocabulary, dtype=np.int64)
-
-    def fallback(self) -> np.ndarray:
-        """bool [vocabulary]: none."""
-        return np.zeros(self.vocabulary, dtype=bool)

@@ -4,16 +4,12 @@ from typing import Self
 
 import numpy as np
 
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Source, Tokenizer
 from runner.errors import UserError
 
 
-class Characters:
+class Characters(Tokenizer):
     """A token for each character, in the order of the sorted alphabet."""
-
-    trained, lossless = False, True
-    end = None
-    prompt = "\n"
 
     def __init__(self, alphabet: str) -> None:
         self.alphabet, self.vocabulary = "".join(sorted(alphabet)), len(alphabet)
@@ -44,10 +40,6 @@ class Characters:
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: the bytes of UTF-8 that each token stands for."""
         return np.array([len(c.encode()) for c in self.alphabet])
-
-    def fallback(self) -> np.ndarray:
-        """bool [vocabulary]: none."""
-        return np.zeros(self.vocabulary, dtype=bool)
 
 
 def _points(text: str) -> np.ndarray:

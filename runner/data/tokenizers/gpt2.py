@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runner.data import cache
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.errors import UserError
 from runner.files import write_atomic
 
@@ -39,16 +39,10 @@ VOCABULARY = 50_257
 END = 50_256  # <|endoftext|>; never made from text, not even from text that says so
 
 
-class GPT2:
+class GPT2(Tokenizer):
     """GPT-2's tokens, the same for every corpus."""
 
-    trained, lossless = False, True
-    vocabulary, end, prompt = VOCABULARY, END, "\n"
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """The only one there is."""
-        return cls()
+    vocabulary, end = VOCABULARY, END
 
     def encode(self, text: str) -> np.ndarray:
         """uint16 [T]: the tokens of `text`, without an end."""
@@ -122,7 +116,9 @@ def _start() -> None:
 
 def _follow() -> None:
     """End when the parent is gone; else nobody would end a worker whose parent was killed."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 

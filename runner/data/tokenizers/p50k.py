@@ -3,13 +3,13 @@
 import base64
 import hashlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runner.data import cache
 from runner.data.tokenizers import gpt2
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.errors import UserError
 from runner.files import write_atomic
 
@@ -21,16 +21,10 @@ SHA256 = "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069"
 SPACES = range(2, 26)  # the lengths of the runs, from token 50,257 on
 
 
-class P50k:
+class P50k(Tokenizer):
     """The tokens of p50k_base, the same for every corpus."""
 
-    trained, lossless = False, True
-    vocabulary, end, prompt = gpt2.VOCABULARY + len(SPACES), gpt2.END, "\n"
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """The only one there is."""
-        return cls()
+    vocabulary, end = gpt2.VOCABULARY + len(SPACES), gpt2.END
 
     def encode(self, text: str) -> np.ndarray:
         """uint16 [T]: the tokens of `text`, without an end."""

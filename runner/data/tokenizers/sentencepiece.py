@@ -14,7 +14,7 @@ import numpy as np
 import sentencepiece
 
 from runner.data import cache
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Source, Tokenizer
 from runner.errors import UserError
 from runner.files import write_atomic
 from runner.settings import need
@@ -50,14 +50,14 @@ class SentencePieceSpec:
         need(where, 1 <= self.max_piece <= 512, f"{name}.max_piece = {self.max_piece} must be from 1 to 512")
 
 
-class SentencePiece:
+class SentencePiece(Tokenizer):
     """The pieces of a trained model."""
 
-    trained, lossless = True, True
-    end, prompt = 2, "\n"  # </s>
+    trained = True
+    end = 2  # </s>
 
     def __init__(self, model: bytes) -> None:
-        self.model = model
+        self.model, self.fingerprint = model, hashlib.sha256(model).hexdigest()
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.vocabulary = self.processor.vocab_size()
 
@@ -75,7 +75,8 @@ class SentencePiece:
 
     def decode(self, ids: np.ndarray) -> str:
         """The text of some ids; bytes that are no whole character become U+FFFD."""
-        return self.processor.decode(np.asarray(ids).tolist())
+        text: str = self.processor.decode(np.asarray(ids).tolist())
+        return text
 
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: bytes of each piece, 0 for marks."""

