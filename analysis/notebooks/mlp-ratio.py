@@ -710,7 +710,9 @@ results.claim(
 )
 
 # %%
-excused = {"device", "evaluation"}  # where it ran, and that ours is exact: both on purpose
+# On purpose: where it ran, that ours is exact, and that the paper profile evaluates every 125 steps, twice as often as
+# the source, so that the onset of overfitting is known better than to 250 steps.
+excused = {"device", "evaluation", "evaluation interval"}
 differs = [key for key in stated if here[key] != stated[key] and key not in excused]
 paper_differs = [key for key in stated if paper[key] != stated[key] and key not in excused]
 results.claim(
@@ -722,7 +724,8 @@ results.claim(
         else f"these runs are small on purpose and differ in {len(differs)} of {len(stated) - len(excused)} settings; "
         "the specification of the paper profile agrees in all"
         if differs
-        else "all settings agree with the manifests, but for the device and an evaluation that is exact"
+        else "all settings agree with the manifests, but for the device and for an evaluation that is exact and more "
+        "frequent"
     ),
 )
 
