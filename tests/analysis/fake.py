@@ -78,7 +78,13 @@ def write_run(
         "status": status,
         "seed": seed,
         "spec": as_dict(made),
-        "corpus": {"name": "tiny-shakespeare", "sha256": SHA, "tokens": 1_115_394, "vocabulary": 65},
+        "corpus": {
+            "name": "tiny-shakespeare",
+            "sha256": SHA,
+            "tokens": 1_115_394,
+            "vocabulary": 65,
+            "bytes_per_token": {"train": 1.0, "val": 2.0, "test": 1.0},
+        },
         "parameters": {"total": 60_000 + int(ratio * 16_384), "tensors": {"wte": [65, 64]}},
         "log_every": 10,
         "environment": {
