@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from analysis.study import wording
+from analysis.study import text, wording
 from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm, p_values
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_TESTED = "supported", "refuted", "inconclusive", "not tested"
@@ -39,9 +39,14 @@ class Measure:
         return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
 
     @property
+    def seeded(self) -> bool:
+        """Whether there is a value for each seed, and not one alone."""
+        return isinstance(self.found, Estimate)
+
+    @property
     def effects(self) -> list[float]:
         """The value of each seed, or the one there is."""
-        return list(self.found.values) if isinstance(self.found, Estimate) else [float(self.found)]
+        return list(self.found.values) if isinstance(self.found, Estimate) else [self.found]
 
     def told(self) -> str:
         """In words, with the number of seeds that would decide where these do not."""
@@ -109,9 +114,9 @@ def fact(holds: bool, rule: str, *measures: Measure) -> Verdict:
 
 def near(values: Mapping[str, float], promised: float, room: float) -> Verdict:
     """Every computed number is what was promised, to within `room`, a share of it."""
-    rule = f"Supported if within {room:.0%} of the promised {promised:g}, refuted if not."
+    rule = f"Supported if within {room:.0%} of the promised {text.number(promised)}, refuted if not."
     holds = all(abs(value - promised) <= room * abs(promised) for value in values.values())
-    return fact(holds, wording.minus(rule), *(Measure(name, value, 0, promised) for name, value in values.items()))
+    return fact(holds, rule, *(Measure(name, value, 0, promised) for name, value in values.items()))
 
 
 def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure) -> Verdict:
