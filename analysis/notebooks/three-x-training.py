@@ -21,6 +21,7 @@ from analysis.study import arms, stats, verdicts
 from analysis.study.figures import Dots, Sweep, Traces
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
+from runner.evidence.log import Run
 from runner.plan.spec import identity
 
 WITHIN = 0.25  # nats: a loss this near to the best one still counts as good
@@ -68,23 +69,21 @@ def effect(values: dict[str, np.ndarray], pairs: list[tuple[str, str]]) -> stats
     return stats.estimate(np.mean([values[on] - values[off] for on, off in pairs], axis=0))
 
 
-def metrics(kind: str) -> list[pd.DataFrame]:
-    """The rows of each run of a kind, rate by rate and seed by seed."""
-    runs = [stability.kept[f"{kind}-lr{lr:g}"][s] for lr, s in product(grid, stability.seeds)]
-    return [run.metrics().to_pandas() for run in runs]
-
-
-def spike(rows: pd.DataFrame) -> float:
+def spike(run: Run) -> float:
     """The largest logged gradient norm after a fifth of the steps, over their median."""
+    rows = run.metrics().to_pandas()
     kept = rows[(rows.split == "batch") & (rows.step >= rows.step.max() / 5)].grad_norm
     return float(kept.max() / kept.median())
 
 
-swept = {kind: metrics(kind) for kind in KINDS}
-logits = {
-    kind: [float(rows[rows.split == "val"].attention_logit.iloc[-1]) for rows in runs] for kind, runs in swept.items()
-}  # the largest of the evaluation at the end, by run
-spikes = {kind: float(np.median([spike(rows) for rows in runs])) for kind, runs in swept.items()}
+def largest_logit(run: Run) -> float:
+    """The largest attention logit of a run's last evaluation."""
+    return float(run.metrics().to_pandas().query("split == 'val'").attention_logit.iloc[-1])
+
+
+swept = {kind: [stability.kept[f"{kind}-lr{lr:g}"][s] for lr, s in product(grid, stability.seeds)] for kind in KINDS}
+logits = {kind: [largest_logit(run) for run in runs] for kind, runs in swept.items()}
+spikes = {kind: float(np.median([spike(run) for run in runs])) for kind, runs in swept.items()}
 logit = {"without": [*logits["none"], *logits["post"]], "with": [*logits["qk"], *logits["both"]]}
 
 # %%
