@@ -155,6 +155,8 @@ from analysis.study.results import Results
 results = Results(output)
 sweep = arms.read(logs, "mlp-ratio", profile, arms.setting("model.mlp_ratio"))
 results.provenance(sweep.runs)
+if len(sweep) < 2:
+    raise arms.Incomplete(f"needs two ratios, not {list(sweep)}")
 
 # %%
 def panel(split, title):
