@@ -24,7 +24,9 @@ app = typer.Typer(
 
 Notebook = Annotated[str | None, typer.Argument(help="One notebook, such as mlp-ratio. All of them if left out.")]
 Logs = Annotated[Path | None, typer.Option("--logs", help="Where the evidence lies: logs (published) or runs (yours).")]
-Profile = Annotated[str | None, typer.Option("--profile", help="Left out: paper, laptop or smoke, the first there is.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="Left out: each that there is, of paper, laptop and smoke.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Execute even where nothing has changed.")]
 Drafts = Annotated[bool, typer.Option("--drafts", help="Show posts that are not published, too.")]
 
@@ -65,7 +67,7 @@ def serve(
     project = projects.here()
 
     def fresh() -> weaving.Woven:
-        _execute(project, [_as_before(project, name) for name in project.notebook_names()])
+        _execute(project, [plan for name in project.notebook_names() for plan in executing.as_before(project, name)])
         return _weave(project, drafts)
 
     def again() -> None:
@@ -87,16 +89,17 @@ def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = Non
     if profile or logs:
         _execute(project, _plans(project, notebook, profile, logs), quiet=True)
     for name in _names(project, notebook):
-        found = comparing.compare(project, name)
-        if found is None:
+        comparisons = comparing.compare(project, name)
+        if not comparisons:
             raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
-        console.print(found.summary(), highlight=False)
-        shown = [row for row in found.rows if row.agrees not in (comparing.IDENTICAL, comparing.PRINTED)]
-        if shown:
-            table = Table("", "here", "published", "", box=None, pad_edge=False)
-            for row in shown:
-                table.add_row(row.name, row.here, row.published, row.agrees)
-            console.print(table)
+        for found in comparisons:
+            console.print(found.summary(), highlight=False)
+            shown = [row for row in found.rows if row.agrees not in (comparing.IDENTICAL, comparing.PRINTED)]
+            if shown:
+                table = Table("", "here", "published", "", box=None, pad_edge=False)
+                for row in shown:
+                    table.add_row(row.name, row.here, row.published, row.agrees)
+                console.print(table)
 
 
 def main() -> None:
@@ -122,26 +125,20 @@ def _plans(
     project: projects.Project, notebook: str | None, profile: str | None, logs: Path | None
 ) -> list[executing.Plan]:
     root = (logs or project.logs).resolve()
-    return [executing.plan(project, name, root, profile) for name in _names(project, notebook)]
-
-
-def _as_before(project: projects.Project, name: str) -> executing.Plan:
-    """From the logs and in the profile of the last execution; from the published ones at first."""
-    kept = executing.record(project.results / name)
-    logs, profile = (project.root / kept["logs"], kept["profile"]) if kept else (project.logs, None)
-    return executing.plan(project, name, logs, profile)
+    return [plan for name in _names(project, notebook) for plan in executing.plans(project, name, root, profile)]
 
 
 def _execute(project: projects.Project, plans: list[executing.Plan], force: bool = False, quiet: bool = False) -> None:
     with _bar("notebooks", len(plans)) as (step, cells):
         for plan in plans:
-            why = executing.reason(plan, executing.record(plan.output), force)
+            why = executing.due(plan, force)
             if why:
-                print(f"notebook {plan.name}: executes ({why})", flush=True)
+                print(f"notebook {plan.label}: executes ({why})", flush=True)
             outcome = executing.execute(plan, project, force, cells)
             if not quiet or outcome.reason:
                 print(f"notebook {outcome.line()}", flush=True)
             step()
+    executing.settle(project, plans)
 
 
 def _weave(project: projects.Project, drafts: bool) -> weaving.Woven:

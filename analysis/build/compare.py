@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from analysis.build import evidence, execute
@@ -40,12 +41,15 @@ class Comparison:
         return f"{self.name}, {self.profile} profile, against the published results: {told or 'no numbers'}"
 
 
-def compare(project: Project, name: str) -> Comparison | None:
-    """Compare the results of a notebook with what it makes of the published logs; None if it was not executed."""
+def compare(project: Project, name: str) -> list[Comparison]:
+    """Compare the results of a notebook, profile by profile, with what it makes of the published logs; empty if it was
+    not executed."""
     folder = project.results / name
-    kept = execute.record(folder)
-    if kept is None:
-        return None
+    return [_compare(project, name, folder / profile) for profile in execute.profiles(folder)]
+
+
+def _compare(project: Project, name: str, folder: Path) -> Comparison:
+    kept = execute.record(folder) or {}
     profile, experiments = kept["profile"], kept["experiments"]
     if not all(evidence.runs(project.logs, e, profile) for e in experiments):
         there = sorted({p for e in experiments for p in evidence.profiles(project.logs, e)})
@@ -55,7 +59,9 @@ def compare(project: Project, name: str) -> Comparison | None:
     if plan.key == kept["key"]:  # made from the very same logs: there is nothing to execute
         published = folder
     else:
-        execute.execute(plan, project)
+        lacking = execute.execute(plan, project).lacking
+        if lacking:
+            return Comparison(name, profile, [], f"too little is published for the profile {profile}: {lacking}")
         published = plan.output
     return Comparison(
         name,

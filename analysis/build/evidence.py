@@ -5,6 +5,7 @@ anything changed? Importing pyarrow alone would take longer.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ def experiments(root: Path) -> list[str]:
 
 def profiles(root: Path, experiment: str) -> list[str]:
     """The profiles of an experiment with at least one run, the most telling first."""
-    found = [name for name in _folders(root / experiment) if runs(root, experiment, name)]
-    return sorted(found, key=lambda p: (PREFERRED.index(p) if p in PREFERRED else len(PREFERRED), p))
+    return preferred(name for name in _folders(root / experiment) if runs(root, experiment, name))
 
 
 def runs(root: Path, experiment: str, profile: str) -> list[Path]:
@@ -55,18 +55,29 @@ def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
     }
 
 
-def choose_profile(root: Path, names: list[str], wanted: str | None, shown: str) -> str:
-    """`wanted`, or the most telling profile that every experiment of `names` has."""
-    common = [p for p in profiles(root, names[0]) if all(runs(root, n, p) for n in names)] if names else []
-    if wanted is None and common:
-        return common[0]
-    if wanted is not None and (wanted in common or not names):
-        return wanted
+def common_profiles(root: Path, names: list[str]) -> list[str]:
+    """The profiles of which every experiment of `names` has runs, the most telling first."""
+    return [p for p in profiles(root, names[0]) if all(runs(root, n, p) for n in names)] if names else []
+
+
+def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str) -> list[str]:
+    """`wanted` alone, or every profile that the experiments have in common. Without experiments one is as good as
+    another."""
     if not names:
-        return PREFERRED[1]
+        return [wanted or PREFERRED[1]]
+    common = common_profiles(root, names)
+    if wanted is None and common:
+        return common
+    if wanted is not None and wanted in common:
+        return [wanted]
     about = f"profile {wanted!r} of {' and '.join(names)}" if wanted else " and ".join(names)
     there = f"; there are: {', '.join(common)}" if common else ""
     raise UserError(f"no logs of {about} under {shown}{there}")
+
+
+def preferred(names: Iterable[str]) -> list[str]:
+    """Profiles in order, the most telling first."""
+    return sorted(names, key=lambda p: (PREFERRED.index(p) if p in PREFERRED else len(PREFERRED), p))
 
 
 def _folders(path: Path) -> list[str]:

@@ -2,6 +2,9 @@
 
 What a notebook depends on is hashed by content, part by part: its source, the modules it imports, its parameters, the
 logs it reads, the lock file. The parts are kept beside the results, so that the driver can say why it executes.
+
+A notebook is executed once for each profile that all its experiments have, into `build/analysis/<notebook>/<profile>/`.
+Where a profile has too little evidence yet, it says so (`arms.Incomplete`), and the profile is left out of the pages.
 """
 
 import contextlib
@@ -22,11 +25,16 @@ from runner.files import sha256
 
 LOCK = "requirements.lock"
 RECORD = "record.json"
+INCOMPLETE = "Incomplete"  # analysis.study.arms.Incomplete, as papermill names what a cell raised
 Progress = Callable[[int, int], None]
 
 
 class NotebookFailed(Exception):
     """A cell raised. The message names the notebook, the cell, its source and the exception."""
+
+
+class _Lacking(Exception):
+    """The notebook found too little evidence; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Plan:
     profile: str
     experiments: list[str]
     parts: dict[str, Any]
+    label: str = ""  # how messages call it; with its profile where there are several
 
     @property
     def key(self) -> str:
@@ -51,14 +60,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a notebook: executed for `reason`, or left alone where it is empty."""
+    """What became of a notebook: executed for `reason`, or left alone where it is empty. `lacking` says what evidence is
+    missing where it gave no results."""
 
     name: str
     reason: str
     seconds: float = 0.0
+    lacking: str = ""
 
     def line(self) -> str:
         """For the terminal."""
+        if self.lacking:
+            return f"{self.name}: too little evidence yet ({self.lacking})"
         return f"{self.name}: {f'executed in {self.seconds:.1f} s' if self.reason else 'unchanged'}"
 
 
@@ -70,7 +83,20 @@ def plan(
     output: Path | None = None,
     given: dict[str, Any] | None = None,
 ) -> Plan:
-    """Read what the notebook `name` depends on. Needs neither papermill nor the evidence's contents in memory."""
+    """What the notebook `name` depends on in one profile, the most telling one unless it is named."""
+    return plans(project, name, logs, profile, output, given)[0]
+
+
+def plans(
+    project: Project,
+    name: str,
+    logs: Path,
+    profile: str | None = None,
+    output: Path | None = None,
+    given: dict[str, Any] | None = None,
+) -> list[Plan]:
+    """What the notebook `name` depends on, in each profile that there is or in the one that is named. Needs neither
+    papermill nor the evidence's contents in memory."""
     source = project.notebooks / f"{name}.py"
     if not source.is_file():
         raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
@@ -83,14 +109,63 @@ def plan(
     notebook.check_parameters(given, known, where)
     values = {**known, **given}
     experiments = notebook.reads(values, name)
-    profile = evidence.choose_profile(logs, experiments, profile, project.shown(logs))
-    lock = project.root / LOCK
+    chosen = evidence.choose_profiles(logs, experiments, profile, project.shown(logs))
     parts = {
         "notebook": sha256(source),
         "modules": {
             project.shown(path): sha256(path)
             for path in (*notebook.imports(source, project.root), *_plans(project, experiments))
         },
+    }
+    folder = (output or project.results) / name
+    return [
+        Plan(
+            name,
+            source,
+            folder / one,
+            logs,
+            one,
+            experiments,
+            parts | _inputs(project, values, logs, experiments, one),
+            name if len(chosen) == 1 else f"{name}, {one}",
+        )
+        for one in chosen
+    ]
+
+
+def as_before(project: Project, name: str) -> list[Plan]:
+    """From the logs and in the profiles of the last execution; from the published ones at first."""
+    kept = [record(project.results / name / profile) for profile in profiles(project.results / name)]
+    if not any(kept):
+        return plans(project, name, project.logs)
+    return [plan(project, name, project.root / k["logs"], k["profile"]) for k in kept if k]
+
+
+def profiles(folder: Path) -> list[str]:
+    """The profiles in which the notebook of this folder has results, the most telling first."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return evidence.preferred(path.name for path in there if path.name[0] != "." and record(path))
+
+
+def settle(project: Project, executed: list[Plan]) -> None:
+    """Remove the results of profiles that were not asked for, so that pages show what the last execution was about. A
+    notebook that found enough evidence in no profile is a fault."""
+    for name in dict.fromkeys(plan.name for plan in executed):
+        mine = [plan for plan in executed if plan.name == name]
+        if not any(record(plan.output) for plan in mine):
+            said = "; ".join(f"profile {p.profile}: {_attempt(p.output).get('lacking', 'no results')}" for p in mine)
+            raise NotebookFailed(f"{project.shown(mine[0].source)}: too little evidence ({said})")
+        keep = {plan.output for plan in mine}
+        for folder in {plan.output.parent for plan in mine}:
+            for path in folder.iterdir():
+                if path not in keep:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _inputs(project: Project, values: dict[str, Any], logs: Path, experiments: list[str], profile: str) -> dict[str, Any]:
+    """The parts that depend on the profile, and the lock file."""
+    lock = project.root / LOCK
+    return {
         # Where the evidence lies and where the results go decide nothing: the evidence is hashed itself.
         "parameters": {k: v for k, v in values.items() if k not in ("logs", "output")} | {"profile": profile},
         "logs": {
@@ -100,16 +175,20 @@ def plan(
         },
         "lock": sha256(lock) if lock.is_file() else None,
     }
-    return Plan(name, source, (output or project.results) / name, logs, profile, experiments, parts)
 
 
 def record(folder: Path) -> dict[str, Any] | None:
     """What is kept of the last execution, if its results are there."""
+    kept = _attempt(folder) if (folder / "results.json").is_file() else {}
+    return kept or None
+
+
+def _attempt(folder: Path) -> dict[str, Any]:
+    """What is kept of the last execution, also if it found too little evidence; empty where there was none."""
     try:
-        kept = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return kept if (folder / "results.json").is_file() else None
+        return {}
 
 
 def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:
@@ -136,36 +215,47 @@ def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:
     return "; ".join(reasons) or ("forced" if force else "")
 
 
+def due(plan: Plan, force: bool = False) -> str:
+    """Why the plan must be executed; empty where its results, or the lack of evidence, are still those of its inputs."""
+    kept = _attempt(plan.output)
+    there = kept and (kept.get("lacking") or (plan.output / "results.json").is_file())
+    return reason(plan, kept if there else None, force)
+
+
 def execute(plan: Plan, project: Project, force: bool = False, progress: Progress | None = None) -> Outcome:
-    """Bring the results of one notebook up to date. A failure leaves the earlier results as they were."""
-    kept = record(plan.output)
-    why = reason(plan, kept, force)
+    """Bring the results of one notebook in one profile up to date. A failure leaves the earlier results as they were."""
+    label, kept = plan.label or plan.name, _attempt(plan.output)
+    why = due(plan, force)
     if not why:
-        if kept and kept.get("logs") != project.shown(plan.logs):
-            _write_record(plan, project, plan.output)  # the same evidence at another place
-        return Outcome(plan.name, "")
-    began = time.monotonic()
+        if kept.get("logs") != project.shown(plan.logs):  # the same evidence at another place
+            _write_record(plan, project, plan.output, kept.get("lacking", ""))
+        return Outcome(label, "", lacking=kept.get("lacking", ""))
+    began, lacking = time.monotonic(), ""
     plan.output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{plan.name}-", dir=plan.output.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{plan.profile}-", dir=plan.output.parent))
     try:
-        _run(plan, project, scratch, progress)
-        if not (scratch / "results.json").is_file():
+        try:
+            _run(plan, project, scratch, progress)
+        except _Lacking as missing:
+            lacking = str(missing)
+            (scratch / "results.json").unlink(missing_ok=True)
+        if not lacking and not (scratch / "results.json").is_file():
             raise UserError(f"{project.shown(plan.source)}: wrote no results; its last cell should call results.save()")
-        _write_record(plan, project, scratch)
+        _write_record(plan, project, scratch, lacking)
         scratch.chmod(0o755)
         _swap(scratch, plan.output)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Outcome(plan.name, why, time.monotonic() - began)
+    return Outcome(label, why, time.monotonic() - began, lacking)
 
 
 def stale(project: Project, folder: Path) -> str:
-    """Why results no longer follow from what is there; empty where they do."""
+    """Why the results in a folder `<notebook>/<profile>` no longer follow from what is there; empty where they do."""
     kept = record(folder)
     if kept is None:
         return "not executed yet"
     logs = project.root / kept["logs"]
-    return reason(plan(project, folder.name, logs, kept["profile"], folder.parent), kept)
+    return reason(plan(project, folder.parent.name, logs, kept["profile"], folder.parents[1]), kept)
 
 
 def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None) -> None:
@@ -193,6 +283,8 @@ def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None)
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )  # no remarks about the kernel's own affairs
         except PapermillExecutionError as error:
+            if error.ename == INCOMPLETE:
+                raise _Lacking(error.evalue) from None
             raise NotebookFailed(_explain(plan, project, error)) from None
     draft.unlink()
 
@@ -267,8 +359,8 @@ def _engine(progress: Progress | None) -> Iterator[str | None]:
     yield "watched"
 
 
-def _write_record(plan: Plan, project: Project, folder: Path) -> None:
-    kept = {
+def _write_record(plan: Plan, project: Project, folder: Path, lacking: str = "") -> None:
+    kept = ({"lacking": lacking} if lacking else {}) | {
         "key": plan.key,
         "parts": plan.parts,
         "logs": project.shown(plan.logs),

@@ -5,6 +5,7 @@ The ledger holds no verdicts. A claim names the notebook that decides it, or the
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,26 +81,36 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
     return Ledger(sources, claims)
 
 
-def verdicts(ledger: Ledger, results: dict[str, dict[str, Any]], where: str) -> dict[str, dict[str, Any]]:
-    """Claim id → verdict, from the results of the notebooks (notebook → its results)."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, result in results.items():
-        for id in result["claims"]:
-            if id not in ledger.claims or ledger.claims[id].notebook != name:
-                decides = ledger.claims[id].notebook or "none" if id in ledger.claims else ""
-                why = f"the ledger says that {decides} decides it" if decides else "the ledger does not hold it"
-                raise UserError(f"{where}: notebook {name} gives a verdict on {id}, but {why}")
+Verdicts = dict[str, dict[str, dict[str, Any]]]  # claim → profile → verdict, the most telling profile first
+
+
+def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], where: str) -> Verdicts:
+    """The verdicts of the notebooks, from notebook → profile → results. What is not tested, or needs no evidence, has
+    one under no profile."""
+    found: Verdicts = {}
+    for name, by_profile in results.items():
+        for result in by_profile.values():
+            _check_ids(ledger, name, result["claims"], where)
     for claim in ledger.claims.values():
         if claim.untested:
-            found[claim.id] = {"verdict": "not tested", "reason": claim.untested}
+            found[claim.id] = {"": {"verdict": "not tested", "reason": claim.untested}}
         elif claim.notebook in results:
-            given = results[claim.notebook]["claims"]
-            if claim.id not in given:
-                raise UserError(
-                    f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
-                )
-            found[claim.id] = given[claim.id]
+            for profile, result in results[claim.notebook].items():
+                if claim.id not in result["claims"]:
+                    raise UserError(
+                        f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
+                    )
+                found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = result["claims"][claim.id]
     return found
+
+
+def _check_ids(ledger: Ledger, name: str, ids: Iterable[str], where: str) -> None:
+    """A notebook decides only the claims that the ledger gives to it."""
+    for id in ids:
+        if id not in ledger.claims or ledger.claims[id].notebook != name:
+            decides = ledger.claims[id].notebook or "none" if id in ledger.claims else ""
+            why = f"the ledger says that {decides} decides it" if decides else "the ledger does not hold it"
+            raise UserError(f"{where}: notebook {name} gives a verdict on {id}, but {why}")
 
 
 def _build(kind: type, entry: dict[str, Any], where: str, required: set[str]) -> Any:

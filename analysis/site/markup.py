@@ -32,20 +32,21 @@ def table(entry: dict[str, Any]) -> str:
     return f'<div class="data-table" markdown="1">\n{caption}\n{lines}\n\n</div>'
 
 
-def figure(name: str, notebook: str, entry: dict[str, Any], provenance: str, up: str) -> str:
-    """The panels side by side, in light and in dark, the caption, and where it all comes from."""
+def figure(name: str, folder: str, entry: dict[str, Any], provenance: str, up: str, id: str) -> str:
+    """The panels side by side, in light and in dark, the caption, and where it all comes from. `folder` holds the files
+    of the panels, `id` is the address on the page."""
     images = []
     for k, panel in enumerate(entry["panels"], 1):
         size = f"width={panel['width']} height={panel['height']}"
         alt = text.escape(panel["alt"])
         for scheme in ("light", "dark"):
-            address = f"{up}figures/{notebook}/{name}-{k}-{scheme}.svg#only-{scheme}"
+            address = f"{up}figures/{folder}/{name}-{k}-{scheme}.svg#only-{scheme}"
             images.append(f"![{alt}]({address}){{ {size} }}")
     panels = "\n".join(images)
     many = "pair" if len(entry["panels"]) > 1 else "single"
     caption = f'<figcaption markdown="span">{entry["caption"]}</figcaption>' if entry["caption"] else ""
     return (
-        f'<figure class="figure figure--{many}" id="figure-{name}" markdown="1">\n\n'
+        f'<figure class="figure figure--{many}" id="figure-{id}" markdown="1">\n\n'
         f'<div class="panels" markdown="1">\n\n{panels}\n\n</div>\n\n{caption}\n\n{provenance}\n\n</figure>'
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.build import evidence, notebook
 from analysis.site import markup, mathml
-from analysis.site.claims import Ledger
+from analysis.site.claims import Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.study import text
 from runner.plan.spec import from_dict
@@ -73,9 +73,10 @@ def tags() -> str:
     return front(title="Tags", hide=["toc"]) + "# Tags\n\n<!-- material/tags -->\n"
 
 
-def claims(ledger: Ledger, verdicts: dict[str, dict[str, Any]], posts: list[tuple[Post, Rendered]]) -> str:
-    """The ledger with its verdicts, and where each is discussed."""
-    counts = {word: sum(v["verdict"] == word for v in verdicts.values()) for word in markup.MARKS}
+def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]]) -> str:
+    """The ledger with its verdicts, and where each is discussed. The verdict of the most telling profile leads."""
+    leading = {id: next(iter(by_profile.values())) for id, by_profile in verdicts.items()}
+    counts = {word: sum(v["verdict"] == word for v in leading.values()) for word in markup.MARKS}
     tally = " ".join(
         f'<span class="verdict verdict--{word.replace(" ", "-")}">{mark}{text.NBSP}{counts[word]}{text.NBSP}'
         f"{word.replace(' ', text.NBSP)}</span>"
@@ -90,7 +91,7 @@ def claims(ledger: Ledger, verdicts: dict[str, dict[str, Any]], posts: list[tupl
     for source in ledger.sources:
         parts.append(f"## {text.escape(source.title)}\n\n{source.credit}")
         for claim in ledger.of(source):
-            verdict = verdicts[claim.id]
+            verdict, others = leading[claim.id], list(verdicts[claim.id].items())[1:]
             discussed = ", ".join(
                 f"[{text.escape(p.title)}](posts/{p.slug}/index.md#claim-{claim.anchor})"
                 for p, rendered in posts
@@ -100,6 +101,9 @@ def claims(ledger: Ledger, verdicts: dict[str, dict[str, Any]], posts: list[tupl
             if verdict.get("reason"):
                 why = "Why not" if verdict["verdict"] == "not tested" else "Why"
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
+            for profile, other in others:
+                also = text.sentence(f"{other['verdict']}{f': {r}' if (r := other['reason']) else ''}")
+                facts.append(f"**In the {profile} profile.** {also}")
             if claim.notebook:
                 facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
             if discussed:

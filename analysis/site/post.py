@@ -6,6 +6,13 @@ What a post may call, beside plain Jinja2:
     {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}
     {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
     {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
+
+A notebook has results for each published profile of its experiments. A post is written for one of them, `profile`: the
+most telling one of its first notebook. A name means that profile, or the most telling one of a notebook that lacks it,
+unless the post says which. Where several notebooks give a name, the post says whose it is:
+
+    {% if published("mlp-ratio", "paper") %} {{ number("onset-wide", profile="laptop") }} {% endif %}
+    {% if profile_of("web-ratio") == "paper" %}    {{ number("seeds", notebook="three-x") }}
 """
 
 import datetime
@@ -47,10 +54,11 @@ class Post:
 
 @dataclass
 class Sources:
-    """What posts can take in: results by notebook, verdicts by claim."""
+    """What posts can take in: results by notebook and profile, verdicts by claim and profile, the most telling profile
+    first."""
 
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # what each claim says
 
 
@@ -144,6 +152,7 @@ class _Names:
 
     def __init__(self, post: Post, sources: Sources, up: str) -> None:
         self.post, self.sources, self.up, self.claims = post, sources, up, []  # type: ignore[var-annotated]
+        self.usual = next(iter(sources.results[post.notebooks[0]]), "") if post.notebooks else ""
 
     def context(self) -> dict[str, Any]:
         """What Jinja2 sees."""
@@ -155,70 +164,137 @@ class _Names:
             self.claim,
             self.verdict,
             self.has,
+            self.published,
+            self.profile_of,
         ]
         context: dict[str, Any] = {call.__name__: call for call in calls}
-        entries = [e for n in self.post.notebooks for e in self.sources.results[n]["provenance"].values()]
+        shown = [self._results(n, "") or {} for n in self.post.notebooks]
+        entries = [entry for results in shown for entry in results["provenance"].values()]
         if entries:
             context["profile"] = entries[0]["profile"]
             context["provenance"] = entries[0]
         return context
 
-    def number(self, name: str, digits: int | None = None, interval: bool = False) -> str:
+    def number(
+        self, name: str, digits: int | None = None, interval: bool = False, profile: str = "", notebook: str = ""
+    ) -> str:
         """A number as text, with the interval that it was measured with if `interval`."""
-        return markup.number(self._find("number", name)[1], digits, interval)
+        return markup.number(self._find("number", name, profile, notebook).entry, digits, interval)
 
-    def value(self, name: str) -> Any:
+    def value(self, name: str, profile: str = "", notebook: str = "") -> Any:
         """The number itself, for conditions."""
-        return self._find("number", name)[1]["value"]
+        return self._find("number", name, profile, notebook).entry["value"]
 
-    def has(self, name: str) -> bool:
+    def has(self, name: str, profile: str = "", notebook: str = "") -> bool:
         """Whether there is such a number, with a value."""
-        return any(
-            self.sources.results[n]["numbers"].get(name, {}).get("value") is not None for n in self.post.notebooks
-        )
+        results = [self._results(n, profile) for n in self._named(notebook)]
+        return any(r is not None and r["numbers"].get(name, {}).get("value") is not None for r in results)
 
-    def table(self, name: str) -> str:
+    def published(self, notebook: str, profile: str) -> bool:
+        """Whether a notebook has results of a profile."""
+        self._named(notebook)
+        return self._results(notebook, profile) is not None
+
+    def profile_of(self, notebook: str) -> str:
+        """The profile that a notebook's names mean in this post, where none is named."""
+        self._named(notebook)
+        found = _of_profile(self.sources.results[notebook], "", self.usual)
+        return found[0] if found else ""
+
+    def table(self, name: str, profile: str = "", notebook: str = "") -> str:
         """A table."""
-        return markup.table(self._find("table", name)[1])
+        return markup.table(self._find("table", name, profile, notebook).entry)
 
-    def figure(self, name: str) -> str:
+    def figure(self, name: str, profile: str = "", notebook: str = "") -> str:
         """A figure with its provenance."""
-        notebook, entry = self._find("figure", name)
-        known = self.sources.results[notebook]["provenance"]
-        if entry["experiment"] and entry["experiment"] not in known:
-            raise _Fault(f"figure {name!r} stands on {entry['experiment']!r}, of which {notebook} gives no provenance")
-        stands_on = {entry["experiment"]: known[entry["experiment"]]} if entry["experiment"] else known
-        return markup.figure(name, notebook, entry, markup.provenance(stands_on, notebook, self.up), self.up)
+        found = self._find("figure", name, profile, notebook)
+        experiment, known = found.entry["experiment"], found.results["provenance"]
+        if experiment and experiment not in known:
+            raise _Fault(f"figure {name!r} stands on {experiment!r}, of which {found.notebook} gives no provenance")
+        stands_on = {experiment: known[experiment]} if experiment else known
+        where = markup.provenance(stands_on, found.notebook, self.up)
+        id = f"{name}-{profile}" if profile else name
+        return markup.figure(name, f"{found.notebook}/{found.profile}", found.entry, where, self.up, id)
 
-    def claim(self, id: str, brief: bool = False) -> str:
+    def claim(self, id: str, brief: bool = False, profile: str = "") -> str:
         """The claim with its verdict, or with `brief` the verdict's badge alone; the ledger links to the first."""
-        entry = self._verdict(id)
+        entry = self._verdict(id, profile)
         anchor = "" if id in self.claims else f"claim-{id.lower()}"
         if anchor:
             self.claims.append(id)
         says = "" if brief else self.sources.claims.get(id, "")
         return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says)
 
-    def verdict(self, id: str) -> str:
+    def verdict(self, id: str, profile: str = "") -> str:
         """The verdict's word, for conditions."""
-        return self._verdict(id)["verdict"]
+        return self._verdict(id, profile)["verdict"]
 
-    def _verdict(self, id: str) -> dict[str, Any]:
+    def _verdict(self, id: str, profile: str) -> dict[str, Any]:
         if id not in self.sources.verdicts:
             raise _Fault(f"unknown claim {id!r}; {text.known(str(id), self.sources.verdicts)}")
-        return self.sources.verdicts[id]
+        found = _of_profile(self.sources.verdicts[id], profile, self.usual)
+        if found is None:
+            raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_there(self.sources.verdicts[id])}")
+        return found[1]
 
-    def _find(self, kind: str, name: str) -> tuple[str, dict[str, Any]]:
+    def _named(self, notebook: str) -> list[str]:
+        """The notebooks of the front matter, or the one of them that is named."""
+        if notebook and notebook not in self.post.notebooks:
+            raise _Fault(
+                f"unknown notebook {notebook!r} in the front matter; {text.known(notebook, self.post.notebooks)}"
+            )
+        return [notebook] if notebook else self.post.notebooks
+
+    def _results(self, notebook: str, profile: str) -> dict[str, Any] | None:
+        """The results of a notebook in a profile, the most telling one unless it is named."""
+        found = _of_profile(self.sources.results[notebook], profile, self.usual)
+        return found[1] if found else None
+
+    def _find(self, kind: str, name: str, profile: str, notebook: str) -> "_Found":
         if not self.post.notebooks:
             raise _Fault(f"{kind} {name!r}: the front matter names no notebook")
-        kinds = f"{kind}s"
-        holders = [n for n in self.post.notebooks if name in self.sources.results[n][kinds]]
+        kinds, named = f"{kind}s", self._named(notebook)
+        chosen = {n: _of_profile(self.sources.results[n], profile, self.usual) for n in named}
+        holders = [_Found(n, *one, one[1][kinds][name]) for n, one in chosen.items() if one and name in one[1][kinds]]
         if len(holders) == 1:
-            return holders[0], self.sources.results[holders[0]][kinds][name]
+            return holders[0]
         if holders:
-            raise _Fault(f"{kind} {name!r} is given by {' and by '.join(holders)}: rename one of them")
-        names = {name for n in self.post.notebooks for name in self.sources.results[n][kinds]}
+            names = [found.notebook for found in holders]
+            raise _Fault(
+                f'{kind} {name!r} is given by {" and by ".join(names)}: rename one, or say whose: notebook="{names[0]}"'
+            )
+        elsewhere = [n for n in named if any(name in results[kinds] for results in self.sources.results[n].values())]
+        if profile and elsewhere:
+            raise _Fault(
+                f"{kind} {name!r} is not there in profile {profile!r} of {elsewhere[0]}; "
+                f"{_there(self.sources.results[elsewhere[0]])}"
+            )
+        names = {known for one in chosen.values() if one for known in one[1][kinds]}
         raise _Fault(f"unknown {kind} {str(name)!r}; {text.known(str(name), names)}")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A result, and the notebook and profile that it comes from."""
+
+    notebook: str
+    profile: str
+    results: dict[str, Any]
+    entry: dict[str, Any]
+
+
+def _of_profile(by_profile: dict[str, dict[str, Any]], profile: str, usual: str) -> tuple[str, dict[str, Any]] | None:
+    """The results of a profile; if none is named, of the `usual` one, or else the most telling. Results that stand on
+    no evidence are the same in every profile."""
+    first, results = next(iter(by_profile.items()))
+    if first == "" or results.get("provenance") == {}:
+        return first, results
+    chosen = profile or (usual if usual in by_profile else first)
+    return (chosen, by_profile[chosen]) if chosen in by_profile else None
+
+
+def _there(by_profile: dict[str, Any]) -> str:
+    return f"there are: {', '.join(by_profile)}"
 
 
 def _split(source: str, where: str) -> tuple[dict[str, Any], str, dict[str, int]]:

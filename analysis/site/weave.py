@@ -35,7 +35,7 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     """Bring `build/docs` up to date. `drafts` also shows posts that are not published."""
     posts = _posts(project)
     records = _check_fresh(project, posts)
-    results = {name: _results(project, name) for name in records}
+    results = {n: {profile: _results(project, n, profile) for profile in kept} for n, kept in records.items()}
     where = project.shown(project.ledger)
     ledger = claims.load(project.ledger, where, project.notebook_names())
     verdicts = claims.verdicts(ledger, results, where)
@@ -53,9 +53,9 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     }
     for one, made in shown:
         files[f"posts/{one.slug}/index.md"] = pages.post(one, made).encode()
-    for name in results:
-        for figure in sorted((project.results / name / "figures").glob("*.svg")):
-            files[f"figures/{name}/{figure.name}"] = figure
+    for name, profile in ((name, profile) for name, by_profile in results.items() for profile in by_profile):
+        for figure in sorted((project.results / name / profile / "figures").glob("*.svg")):
+            files[f"figures/{name}/{profile}/{figure.name}"] = figure
     for path in sorted(project.posts.glob("*.md")):
         files[path.name] = post.fill(path.read_text(encoding="utf-8"), project.shown(path), {}).encode()
     changed, removed = sync(project.docs, files)
@@ -97,23 +97,29 @@ def _posts(project: Project) -> list[post.Post]:
     return sorted(found, key=lambda one: (one.date, one.slug), reverse=True)
 
 
-def _check_fresh(project: Project, posts: list[post.Post]) -> dict[str, dict[str, Any]]:
+Records = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → record of its execution
+
+
+def _check_fresh(project: Project, posts: list[post.Post]) -> Records:
     """The records of all notebooks; stale results are refused, where a post uses them with the post's line."""
     users = {name: f"{one.where}:{one.notebook_line}" for one in reversed(posts) for name in one.notebooks}
-    records = {}
+    records: Records = {}
     for name in project.notebook_names():
-        why = execute.stale(project, project.results / name)
-        if why:
+        folder = project.results / name
+        profiles = execute.profiles(folder)
+        why = next(filter(None, (execute.stale(project, folder / p) for p in profiles)), "")
+        if why or not profiles:
             where = users.get(name, project.shown(project.notebooks / f"{name}.py"))
             raise UserError(
-                f"{where}: the results of {name} are stale ({why}); make them with: analysis execute {name}"
+                f"{where}: the results of {name} are stale ({why or 'not executed yet'}); make them with: "
+                f"analysis execute {name}"
             )
-        records[name] = execute.record(project.results / name) or {}
+        records[name] = {profile: execute.record(folder / profile) or {} for profile in profiles}
     return records
 
 
-def _results(project: Project, name: str) -> dict[str, Any]:
-    path = project.results / name / "results.json"
+def _results(project: Project, name: str, profile: str) -> dict[str, Any]:
+    path = project.results / name / profile / "results.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -122,10 +128,10 @@ def _results(project: Project, name: str) -> dict[str, Any]:
         ) from None
 
 
-def _evidence(project: Project, records: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Path]:
+def _evidence(project: Project, records: Records) -> dict[tuple[str, str], Path]:
     """(experiment, profile) → the root that holds it: what the notebooks read, and all that is published beside it."""
     found: dict[tuple[str, str], Path] = {}
-    for record in records.values():
+    for record in (record for by_profile in records.values() for record in by_profile.values()):
         root = project.root / record["logs"]
         for experiment in record["experiments"]:
             found[experiment, record["profile"]] = root

@@ -4,11 +4,12 @@
     results.provenance(runs)
     results.number("best-ratio", 3, digits=0)
     results.table("ratios", frame, caption="…", formats={"loss": ".3f"})
-    results.figure("loss", [draw_train, draw_val], alt=["…", "…"], caption="…")
-    results.claim("S0-4", "supported", effect=-0.21, interval=(-0.25, -0.17), n=5, unit="nats")
+    results.figure("loss", [Curves(…), Curves(…)], alt=["…", "…"], caption="…")      # analysis.study.figures
+    results.claim("S0-4", verdict, **verdict.leading(), unit="nats", seeds=arms.seeds)  # analysis.study.verdicts
     results.save()
 
-Posts take these in by name. Nothing is written before `save`, but for the figures.
+Posts take these in by name. Nothing is written before `save`, but for the figures. `results.json` also holds the values
+behind every figure, by panel, and behind every verdict its rule and its measures: their bars, and the effects by seed.
 """
 
 import json
@@ -16,12 +17,16 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
 from runner.files import write_atomic
 
-SCHEMA = 1
+if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads results can do without
+    from analysis.study.stats import Estimate
+    from analysis.study.verdicts import Measure, Verdict
+
+SCHEMA = 2  # 2: the values of figures; rules and measures of verdicts
 VERDICTS = ("supported", "refuted", "inconclusive", "not tested")
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NUMERIC = re.compile(r"[-+−]?[\d.,]+(e[-+−]?\d+)?%?( ± [\d.,]+%?)?|–|n/a")  # right-aligned in a table
@@ -58,6 +63,13 @@ class Results:
             {"value": value, "unit": unit, "digits": digits, "interval": _interval(interval, where), "reason": reason},
         )
 
+    def estimate(
+        self, name: str, found: "Estimate", unit: str = "", digits: int | None = None, scale: float = 1
+    ) -> None:
+        """An estimate as a number with its interval, both `scale` times: 100 for a share in percent, -1 for a gain."""
+        ends = None if found.interval is None else sorted(scale * end for end in found.interval)
+        self.number(name, scale * found.mean, unit, digits, ends and (ends[0], ends[1]))
+
     def table(self, name: str, frame: Any, *, caption: str = "", formats: dict[str, str | Draw] | None = None) -> None:
         """A pandas frame, without its index. `formats` gives a format spec or a function by column."""
         formats = formats or {}
@@ -86,11 +98,13 @@ class Results:
         alt: str | Sequence[str],
         caption: str = "",
         experiment: str | None = None,
+        values: Sequence[dict[str, Any]] | None = None,
     ) -> None:
-        """Draw each panel in light and in dark. `panels` is one function `draw(ax)` or a list of them.
+        """Draw each panel in light and in dark. `panels` is one panel of `analysis.study.figures` or a list of them.
 
         `alt` says in words what is to be seen: one text, or one a panel. `experiment` names the evidence that the
-        figure stands on, where the notebook reads more than one.
+        figure stands on, where the notebook reads more than one. A panel brings the values that it shows; for plain
+        functions `draw(ax)` they are given here, a panel each: `{"series": [{"name": "…", "x": […], "y": […]}]}`.
         """
         from analysis.study import style  # matplotlib is slow to import, and a notebook without figures needs none
 
@@ -102,18 +116,16 @@ class Results:
             raise UserError(f"figure {name!r}: {len(draws)} panels but {len(alts)} texts in alt")
         if not all(text.strip() for text in alts):
             raise UserError(f"figure {name!r}: alt is empty; say in words what is to be seen")
-        self._keep(
-            "figures",
-            name,
-            {
-                "caption": caption,
-                "experiment": experiment,
-                "panels": [
-                    {"alt": text, "width": round(style.PANEL[0] * 100), "height": round(style.PANEL[1] * 100)}
-                    for text in alts
-                ],
-            },
-        )
+        if values is None:
+            values = [draw.values() if hasattr(draw, "values") else {} for draw in draws]
+        if len(values) != len(draws):
+            raise UserError(f"figure {name!r}: {len(draws)} panels but {len(values)} of values")
+        size = {"width": round(style.PANEL[0] * 100), "height": round(style.PANEL[1] * 100)}
+        panels = [
+            {"alt": text, **size, "values": _shown_values(shown, f"figure {name!r}, panel {k}")}
+            for k, (text, shown) in enumerate(zip(alts, values, strict=True), 1)
+        ]
+        self._keep("figures", name, {"caption": caption, "experiment": experiment, "panels": panels})
         for k, draw in enumerate(draws, 1):
             for scheme in style.SCHEMES:
                 style.save(draw, self.output / "figures" / f"{name}-{k}-{scheme}.svg", scheme)
@@ -121,21 +133,32 @@ class Results:
     def claim(
         self,
         id: str,
-        verdict: str,
+        verdict: "str | Verdict",
         effect: float | None = None,
         interval: tuple[float, float] | None = None,
         n: int | None = None,
         unit: str = "",
         reason: str = "",
+        rule: str = "",
+        measures: "Sequence[Measure]" = (),
+        seeds: Sequence[int] | None = None,
     ) -> None:
-        """What the evidence says of a claim of the ledger. `n` counts what the interval is taken over (seeds)."""
+        """What the evidence says of a claim of the ledger. `n` counts what the interval is taken over (seeds).
+
+        A verdict of `analysis.study.verdicts` brings its rule and its measures; a word needs its rule in words, unless
+        it is "not tested". `seeds` are those that the effects of the measures belong to, in order.
+        """
         where = f"claim {id!r}"
+        if not isinstance(verdict, str):
+            verdict, rule, measures = verdict.word, rule or verdict.rule, measures or verdict.measures
         if not CLAIM.fullmatch(id):
             raise UserError(f"{where}: an id looks like S0-4")
         if verdict not in VERDICTS:
             raise UserError(f"{where}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
         if verdict == "not tested" and not reason:
             raise UserError(f"{where} is not tested: give reason=… to say why")
+        if verdict != "not tested" and not rule:
+            raise UserError(f"{where}: give rule=…, the rule of the verdict in words")
         self._keep(
             "claims",
             id,
@@ -146,6 +169,8 @@ class Results:
                 "n": _scalar(n, where),
                 "unit": unit,
                 "reason": reason,
+                "rule": rule,
+                "measures": [_measure(measure, seeds, where) for measure in measures],
             },
         )
 
@@ -236,6 +261,31 @@ def _interval(interval: Sequence[Any] | None, where: str) -> list[Any] | None:
     if low is None or high is None or low > high:
         raise UserError(f"{where}: an interval is (low, high) with low <= high, not {tuple(interval)!r}")
     return [low, high]
+
+
+def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dict[str, Any]:
+    """What a rule looked at, as JSON. Effects of an estimate belong to seeds; a plain number has one and no seed."""
+    effects = [_scalar(value, f"{where}, measure {measure.name!r}") for value in measure.effects]
+    if measure.seeded and seeds is not None and len(seeds) != len(effects):
+        raise UserError(f"{where}, measure {measure.name!r}: {len(effects)} effects but {len(seeds)} seeds")
+    return {
+        "name": measure.name,
+        "wanted": {1: "above", -1: "below", 0: ""}[measure.wanted],
+        "bar": _scalar(measure.bar, f"{where}, bar of {measure.name!r}"),
+        "log2": measure.doublings,
+        "seeds": list(seeds if seeds is not None else range(len(effects))) if measure.seeded else None,
+        "effects": effects,
+    }
+
+
+def _shown_values(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The plotted series of one panel, checked."""
+    if not values.get("series"):
+        raise UserError(f"{where}: give values=…, the numbers that it shows, or draw it with analysis.study.figures")
+    for series in values["series"]:
+        if len(series["x"]) != len(series["y"]):
+            raise UserError(f"{where}: series {series['name']!r} has {len(series['x'])} x but {len(series['y'])} y")
+    return values
 
 
 def _cell(value: Any) -> Any:

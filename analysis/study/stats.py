@@ -4,9 +4,10 @@ Everything here takes one value a seed, so n is the number of seeds and never th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -16,11 +17,12 @@ MOST_SEEDS = 10_000  # beyond this, "more seeds" is no longer advice
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95% interval, which is None below two seeds."""
+    """A mean over seeds with its 95% interval, which is None below two seeds. `values` are the seeds' own, in order."""
 
     mean: float
     sd: float
     n: int
+    values: tuple[float, ...] = field(default=(), repr=False)
 
     @property
     def half_width(self) -> float | None:
@@ -66,12 +68,24 @@ class Estimate:
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed, [n]."""
     array = np.asarray(values, dtype=float)
-    return Estimate(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else 0.0, len(array))
+    sd = float(array.std(ddof=1)) if len(array) > 1 else 0.0
+    return Estimate(float(array.mean()), sd, len(array), tuple(array.tolist()))
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The least-squares slope of y over x."""
     return float(np.polyfit(x, y, 1)[0])
+
+
+def trend(x: Sequence[float], values: pd.DataFrame) -> Estimate:
+    """Each seed's slope of its values [arm, seed] over x, a number for each arm; over log2 of a setting it is the
+    change for each doubling."""
+    return estimate([slope(x, values[seed]) for seed in values])
+
+
+def geometric(values: Sequence[float]) -> float:
+    """The geometric mean of positive values."""
+    return float(np.exp(np.mean([np.log(value) for value in values])))
 
 
 def p_values(samples: Sequence[Sequence[float]]) -> list[float]:

@@ -17,13 +17,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.ticker import LogFormatter
-
-from analysis.study import stats
 
 PANEL = (4.8, 3.5)
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
@@ -33,6 +29,7 @@ FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation 
 class Scheme:
     """The colours of one page background. `ordered` runs from the smallest to the largest value."""
 
+    page: str
     ink: str
     muted: str
     grid: str
@@ -42,8 +39,10 @@ class Scheme:
 # Ordered by lightness as well as hue. Each keeps a contrast of 3:1 or more with its page, and any two of the five
 # stay apart under simulated protanopia, deuteranopia and tritanopia (tests/analysis/test_style.py).
 SCHEMES = {
-    "light": Scheme("#23262b", "#5d636c", "#dddbd5", ("#0c236a", "#5526a6", "#96326a", "#c43a1c", "#ba8114")),
-    "dark": Scheme("#dfe1e5", "#a3a9b3", "#363b44", ("#5068e0", "#956eba", "#d27bac", "#ffb0a1", "#ffd962")),
+    "light": Scheme(
+        "#fdfcfa", "#23262b", "#5d636c", "#dddbd5", ("#0c236a", "#5526a6", "#96326a", "#c43a1c", "#ba8114")
+    ),
+    "dark": Scheme("#17191e", "#dfe1e5", "#a3a9b3", "#363b44", ("#5068e0", "#956eba", "#d27bac", "#ffb0a1", "#ffd962")),
 }
 _current = SCHEMES["light"]
 
@@ -78,13 +77,9 @@ def muted() -> str:
     return _current.muted
 
 
-def band(ax: Axes, losses: pd.DataFrame, colour: str) -> float:
-    """A line, the mean of `losses` [x, seed] over seeds, in the band of its interval; returns where it ends."""
-    mean = losses.mean(axis=1)
-    half = np.array([stats.estimate(row).half_width or 0.0 for row in losses.to_numpy()])
-    ax.plot(losses.index, mean, color=colour)
-    ax.fill_between(losses.index, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
-    return float(mean.iloc[-1])
+def page() -> str:
+    """The colour of the page, for what is written on a coloured ground."""
+    return _current.page
 
 
 def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:

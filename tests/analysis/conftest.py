@@ -1,5 +1,6 @@
 """A house with executed notebooks, made once; each test works in a copy of its own."""
 
+import json
 import os
 import shutil
 import time
@@ -38,6 +39,24 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def house(executed: Project, tmp_path: Path) -> Project:
     """A copy to change."""
     return Project(shutil.copytree(executed.root, tmp_path / "house"))
+
+
+@pytest.fixture
+def two_sizes(house: Project) -> Project:
+    """A copy with a paper profile of two seeds, whose losses are lower, beside the laptop profile."""
+    for seed in range(2):
+        for ratio in fake.RATIOS:
+            fake.write_run(house.logs, ratio, seed, "paper", shift=-0.5)
+    folder = house.results / "mlp-ratio"
+    shutil.copytree(folder / "laptop", folder / "paper")
+    path = folder / "paper" / "results.json"
+    results = json.loads(path.read_text())
+    results["numbers"]["best-loss"]["value"] -= 0.5
+    results["claims"]["S0-4"] |= {"verdict": "inconclusive", "reason": "two seeds"}
+    results["provenance"]["mlp-ratio"]["profile"] = "paper"
+    path.write_text(json.dumps(results))
+    execute._write_record(execute.plan(house, "mlp-ratio", house.logs, "paper"), house, folder / "paper")
+    return house
 
 
 @pytest.fixture

@@ -79,7 +79,13 @@ def write_run(
         "status": status,
         "seed": seed,
         "spec": as_dict(made),
-        "corpus": {"name": "tiny-shakespeare", "sha256": SHA, "tokens": 1_115_394, "vocabulary": 65},
+        "corpus": {
+            "name": "tiny-shakespeare",
+            "sha256": SHA,
+            "tokens": 1_115_394,
+            "vocabulary": 65,
+            "bytes_per_token": {"train": 1.0, "val": 2.0, "test": 1.0},
+        },
         "parameters": {"total": 60_000 + int(ratio * 16_384), "tensors": {"wte": [65, 64]}},
         "log_every": 10,
         "environment": {
@@ -143,49 +149,36 @@ bar = 1.8
 # %%
 import pandas as pd
 
-from analysis.study import style
+from analysis.study import arms, style
+from analysis.study.figures import Curves
 from analysis.study.results import Results
-from runner.evidence.log import read_runs
 
-runs = read_runs(logs, "mlp-ratio", profile)
 results = Results(output)
-results.provenance(runs)
+sweep = arms.read(logs, "mlp-ratio", profile, arms.setting("model.mlp_ratio"))
+results.provenance(sweep.runs)
+if len(sweep) < 2:
+    raise arms.Incomplete(f"needs two ratios, not {list(sweep)}")
 
 # %%
-frame = pd.DataFrame([
-    {"ratio": run.manifest["spec"]["model"]["mlp_ratio"], "seed": run.manifest["seed"], **row}
-    for run in runs for row in run.metrics().to_pylist() if row["split"] in ("train", "val")])
-mean = frame.groupby(["split", "ratio", "step"])["loss"].agg(["mean", "min", "max"]).reset_index()
+def panel(split, title):
+    lines = {f"r = {ratio:g}": losses for ratio, losses in sweep.curves(split).items()}
+    return Curves(title, "step", "loss, nats a token", lines=lines)
 
 
-def panel(split, title, log=False):
-    def draw(ax):
-        part = mean[mean["split"] == split]
-        ratios = sorted(part["ratio"].unique())
-        labels = []
-        for ratio, colour in zip(ratios, style.colours(len(ratios)), strict=True):
-            line = part[part["ratio"] == ratio]
-            ax.plot(line["step"], line["mean"], color=colour)
-            ax.fill_between(line["step"], line["min"], line["max"], color=colour, alpha=0.15, linewidth=0)
-            labels.append((line["mean"].iloc[-1], f"r = {ratio:g}", colour))
-        ax.set_title(title)
-        ax.set_xlabel("step")
-        ax.set_ylabel("loss, nats a token")
-        if log:
-            ax.set_yscale("log")
-        style.end_labels(ax, labels)
-    return draw
+def ends(ax):
+    ax.plot(list(sweep), [losses.mean() for losses in sweep.ends().values()], color=style.ink())
+    ax.set_title("At the end")
 
 
 results.figure(
     "loss", [panel("train", "Training split"), panel("val", "Validation split")],
     alt=["Train loss falls, faster for wider MLPs.", "Validation loss falls and rises again."],
-    caption="Loss against step, a line per ratio, the mean over seeds with a band from least to most.")
-results.figure("loss-one", panel("val", "Validation split", log=True), alt="Validation loss on a log scale.",
-               caption="One panel alone.")
+    caption="Loss against step, a line per ratio, the mean over seeds with a band of its interval.")
+values = {"series": [{"name": "mean", "x": list(sweep), "y": [losses.mean() for losses in sweep.ends().values()]}]}
+results.figure("loss-one", ends, alt="Validation loss at the end, by ratio.", values=[values], caption="One panel.")
 
 # %%
-best = frame[frame["split"] == "val"].groupby("ratio")["loss"].min()
+best = sweep.split("val").groupby("arm")["loss"].min()
 results.number("best-ratio", best.idxmin(), digits=0)
 results.number("best-loss", best.min(), unit="nats", digits=3)
 results.number("bar", bar, digits=2)
@@ -193,7 +186,7 @@ results.number("tokens", 1_003_854)
 table = pd.DataFrame({"ratio": best.index, "best validation loss": best.values, "paired": "−0.12 ± 0.03"})
 results.table("ratios", table, caption="Best validation loss by ratio.",
               formats={"ratio": "g", "best validation loss": ".3f"})
-results.claim("S0-4", "supported", effect=-0.21, interval=(-0.25, -0.17), n=3, unit="nats")
+results.claim("S0-4", "supported", effect=-0.21, interval=(-0.25, -0.17), n=3, unit="nats", rule="It is lower.")
 results.save()
 """
 

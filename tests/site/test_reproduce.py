@@ -21,7 +21,7 @@ def test_from_data_to_site_in_one_command(reproduced, built_site: Path):
 
 
 def test_every_number_of_the_page_comes_from_this_evidence(checkout: Path, built_site: Path):
-    results = json.loads((checkout / "build/analysis/mlp-ratio/results.json").read_text())
+    results = json.loads((checkout / "build/analysis/mlp-ratio/smoke/results.json").read_text())
     runs = log.read_runs(checkout / "runs", "mlp-ratio", "smoke")
     assert results["numbers"]["runs"]["value"] == len(runs) == 10
     best = min(float(run.metrics().to_pandas().query("split == 'val'").loss.min()) for run in runs)
@@ -62,7 +62,7 @@ def test_the_picture_of_the_readme_is_the_published_figure(checkout: Path, built
     shutil.copytree(checkout, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("build", "runs", "site"))
     done = make(folder, "site")
     assert done.returncode == 0, done.stdout + done.stderr
-    drawn = folder / "build/analysis/mlp-ratio/figures/zoom-2-light.svg"
+    drawn = folder / "build/analysis/mlp-ratio/laptop/figures/zoom-2-light.svg"
     assert (ROOT / "figure.svg").read_bytes() == drawn.read_bytes(), f"copy {drawn} to figure.svg"
 
 

@@ -41,7 +41,7 @@ def test_verdicts():
 
 
 def test_the_same_logs_are_not_executed_again(house):
-    found = compare.compare(house, NAME)
+    (found,) = compare.compare(house, NAME)
     assert {row.agrees for row in found.rows} == {"identical"}
     assert "laptop profile, against the published results: 5 identical" in found.summary()
     assert not house.published.exists()
@@ -53,15 +53,16 @@ def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
     fake.write_run(house.logs, 4, 0, shift=0.5)
 
     def stand_in(plan, project):
-        shutil.copytree(house.results / NAME, plan.output)
+        shutil.copytree(house.results / NAME / "laptop", plan.output)
         path = plan.output / "results.json"
         results = json.loads(path.read_text())
         results["numbers"]["bar"]["value"] = 9.0
         path.write_text(json.dumps(results))
+        return execute.Outcome(NAME, "first time")
 
-    execute._write_record(execute.plan(house, NAME, house.root / "runs"), house, house.results / NAME)
+    execute._write_record(execute.plan(house, NAME, house.root / "runs"), house, house.results / NAME / "laptop")
     monkeypatch.setattr(execute, "execute", stand_in)
-    found = compare.compare(house, NAME)
+    (found,) = compare.compare(house, NAME)
     assert [(row.name, row.here, row.published) for row in found.rows if row.agrees == "differs"] == [
         ("bar", "1.80", "9.00")
     ]
@@ -70,9 +71,9 @@ def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
 def test_nothing_published_is_said(house):
     shutil.rmtree(house.logs)
     fake.write_run(house.logs, 4, 0, "smoke")
-    found = compare.compare(house, NAME)
+    (found,) = compare.compare(house, NAME)
     assert found.summary() == "mlp-ratio: nothing is published for the profile laptop; published: smoke"
 
 
-def test_nothing_executed_is_none(bare):
-    assert compare.compare(bare, NAME) is None
+def test_nothing_executed_is_empty(bare):
+    assert compare.compare(bare, NAME) == []

@@ -17,15 +17,20 @@ def test_runs_come_in_natural_order_and_only_ended_ones(tmp_path):
     assert [run.name for run in evidence.runs(tmp_path, "mlp-ratio", "laptop")] == ["r0.5-s0", "r2-s0", "r10-s0"]
 
 
-def test_the_most_telling_profile_is_chosen(tmp_path):
+def test_profiles_that_there_are_come_the_most_telling_first(tmp_path):
     for profile in ("smoke", "laptop"):
         fake.write_run(tmp_path, 1, 0, profile)
-    assert evidence.choose_profile(tmp_path, ["mlp-ratio"], None, "logs") == "laptop"
-    assert evidence.choose_profile(tmp_path, ["mlp-ratio"], "smoke", "logs") == "smoke"
+    assert evidence.choose_profiles(tmp_path, ["mlp-ratio"], None, "logs") == ["laptop", "smoke"]
+    assert evidence.choose_profiles(tmp_path, ["mlp-ratio"], "smoke", "logs") == ["smoke"]
     with pytest.raises(UserError, match="no logs of profile 'paper' of mlp-ratio under logs; there are: laptop, smoke"):
-        evidence.choose_profile(tmp_path, ["mlp-ratio"], "paper", "logs")
+        evidence.choose_profiles(tmp_path, ["mlp-ratio"], "paper", "logs")
     with pytest.raises(UserError, match="no logs of other under logs"):
-        evidence.choose_profile(tmp_path, ["other"], None, "logs")
+        evidence.choose_profiles(tmp_path, ["other"], None, "logs")
+
+
+def test_without_experiments_one_profile_is_as_good_as_another(tmp_path):
+    assert evidence.choose_profiles(tmp_path, [], None, "logs") == ["laptop"]
+    assert evidence.choose_profiles(tmp_path, [], "smoke", "logs") == ["smoke"]
 
 
 def test_timing_decides_nothing(tmp_path):

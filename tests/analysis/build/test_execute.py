@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from analysis.build import execute
-from analysis.build.execute import plan, reason, record
+from analysis.build.execute import as_before, due, plan, plans, profiles, reason, record, settle
 from runner.errors import UserError
 from tests.analysis import fake
 
@@ -14,15 +14,15 @@ NAME = "mlp-ratio"
 
 
 def why(project, profile=None):
-    return reason(plan(project, NAME, project.logs, profile), record(project.results / NAME))
+    return reason(plan(project, NAME, project.logs, profile), record(project.results / NAME / (profile or "laptop")))
 
 
 def test_an_executed_notebook_leaves_its_results(executed):
-    folder = executed.results / NAME
+    folder = executed.results / NAME / "laptop"
     results = json.loads((folder / "results.json").read_text())
     assert results["numbers"]["best-ratio"]["value"] == 5
     assert {p.name for p in folder.iterdir()} == {"results.json", "record.json", "executed.ipynb", "figures"}
-    assert not list(executed.results.glob(".*"))
+    assert not list(executed.results.rglob(".*"))
 
 
 def test_nothing_changed_is_not_executed(house, monkeypatch):
@@ -47,24 +47,61 @@ def test_each_input_is_a_reason(house):
 
 
 def test_missing_results_are_a_reason(house):
-    (house.results / NAME / "results.json").unlink()
+    (house.results / NAME / "laptop" / "results.json").unlink()
     assert why(house) == "first time"
 
 
-def test_another_profile_is_a_reason(house):
-    fake.write_run(house.logs, 4, 0, "smoke")
-    assert why(house, "smoke") == "parameter profile: laptop → smoke"
+def test_there_is_a_plan_for_each_profile_or_for_the_one_that_is_named(house):
+    assert [(one.profile, one.label) for one in plans(house, NAME, house.logs)] == [("laptop", NAME)]
+    fake.write_run(house.logs, 4, 0, "paper")
+    both = plans(house, NAME, house.logs)
+    assert [(one.profile, one.label) for one in both] == [("paper", f"{NAME}, paper"), ("laptop", f"{NAME}, laptop")]
+    assert [one.output for one in both] == [house.results / NAME / profile for profile in ("paper", "laptop")]
+    assert [due(one) for one in both] == ["first time", ""]
+    assert [one.label for one in plans(house, NAME, house.logs, "paper")] == [NAME]
+
+
+def test_profiles_that_were_not_asked_for_are_removed(house):
+    folder = house.results / NAME
+    shutil.copytree(folder / "laptop", folder / "smoke")
+    (folder / "results.json").write_text("{}")
+    assert profiles(folder) == ["laptop", "smoke"]
+    settle(house, plans(house, NAME, house.logs, "laptop"))
+    assert [path.name for path in folder.iterdir()] == ["laptop"]
+
+
+def test_a_profile_with_too_little_evidence_is_left_out(house, monkeypatch):
+    fake.write_run(house.logs, 4, 0, "paper")
+    both = plans(house, NAME, house.logs)
+    outcome = execute.execute(both[0], house)
+    assert outcome.lacking == "needs two ratios, not [4]"
+    assert outcome.line() == "mlp-ratio, paper: too little evidence yet (needs two ratios, not [4])"
+    assert profiles(house.results / NAME) == ["laptop"]
+    settle(house, both)
+    monkeypatch.setattr(execute, "_run", lambda *a: pytest.fail("executed"))
+    assert execute.execute(both[0], house).lacking == outcome.lacking, "known from the record"
+    fake.write_run(house.logs, 1, 0, "paper")
+    assert due(plans(house, NAME, house.logs)[0]) == "logs changed: r1-s0"
+    with pytest.raises(execute.NotebookFailed, match=r"too little evidence \(profile paper: needs two ratios"):
+        settle(house, both[:1])
+
+
+def test_what_was_executed_before_is_executed_again(house):
+    fake.write_run(house.logs, 4, 0, "paper")
+    assert [one.profile for one in as_before(house, NAME)] == ["laptop"]
+    shutil.rmtree(house.results)
+    assert [one.profile for one in as_before(house, NAME)] == ["paper", "laptop"]
 
 
 def test_force_is_a_reason(house):
-    assert reason(plan(house, NAME, house.logs), record(house.results / NAME), force=True) == "forced"
+    assert reason(plan(house, NAME, house.logs), record(house.results / NAME / "laptop"), force=True) == "forced"
 
 
 def test_the_same_logs_at_another_place_are_not_executed(house):
     shutil.copytree(house.logs, house.root / "runs")
     outcome = execute.execute(plan(house, NAME, house.root / "runs"), house)
     assert outcome.reason == ""
-    assert record(house.results / NAME)["logs"] == "runs"
+    assert record(house.results / NAME / "laptop")["logs"] == "runs"
 
 
 def test_unknown_names_are_refused(house):
@@ -78,7 +115,7 @@ def test_a_failing_cell_leaves_the_old_results(house):
     source = house.notebooks / f"{NAME}.py"
     head = source.read_text().split("# %%\nimport pandas")[0]
     source.write_text(head + "# %%\nimport math\n\n# %%\nhalf = 1\nmath.sqrt(-half)\n")
-    before = (house.results / NAME / "results.json").read_bytes()
+    before = (house.results / NAME / "laptop" / "results.json").read_bytes()
     with pytest.raises(execute.NotebookFailed) as failed:
         execute.execute(plan(house, NAME, house.logs), house)
     message = str(failed.value)
@@ -88,8 +125,8 @@ def test_a_failing_cell_leaves_the_old_results(house):
     )
     assert "    math.sqrt(-half)" in message
     assert "\x1b" not in message
-    assert (house.results / NAME / "results.json").read_bytes() == before
-    assert not list(house.results.glob(".*"))
+    assert (house.results / NAME / "laptop" / "results.json").read_bytes() == before
+    assert not list(house.results.rglob(".*"))
 
 
 def test_planning_imports_nothing_heavy():

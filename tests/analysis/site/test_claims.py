@@ -42,10 +42,12 @@ def test_a_faulty_ledger_is_refused(tmp_path, old, new, said):
 def test_verdicts_come_from_results_alone(tmp_path):
     ledger = load(tmp_path, fake.LEDGER)
     given = {"verdict": "refuted", "effect": 1.0}
-    verdicts = claims.verdicts(ledger, {"mlp-ratio": {"claims": {"S0-4": given}}}, "ledger.toml")
+    verdicts = claims.verdicts(
+        ledger, {"mlp-ratio": {"laptop": {"claims": {"S0-4": given}, "provenance": {"mlp-ratio": {}}}}}, "ledger.toml"
+    )
     assert verdicts == {
-        "S0-4": given,
-        "S0-7": {"verdict": "not tested", "reason": "Needs runs on more than one data size."},
+        "S0-4": {"laptop": given},
+        "S0-7": {"": {"verdict": "not tested", "reason": "Needs runs on more than one data size."}},
     }
 
 
@@ -59,4 +61,6 @@ def test_verdicts_come_from_results_alone(tmp_path):
 )
 def test_ledger_and_results_must_agree(tmp_path, given, said):
     with pytest.raises(UserError, match=said):
-        claims.verdicts(load(tmp_path, fake.LEDGER), {"mlp-ratio": {"claims": given}}, "ledger.toml")
+        claims.verdicts(
+            load(tmp_path, fake.LEDGER), {"mlp-ratio": {"laptop": {"claims": given, "provenance": {}}}}, "ledger.toml"
+        )

@@ -27,7 +27,9 @@ RESULTS = {
     },
 }
 SOURCES = post.Sources(
-    {"mlp-ratio": RESULTS}, {"S0-4": {"verdict": "supported", "effect": 1, "n": 3}}, {"S0-4": "Wider is faster."}
+    {"mlp-ratio": {"laptop": RESULTS}},
+    {"S0-4": {"laptop": {"verdict": "supported", "effect": 1, "n": 3}}},
+    {"S0-4": "Wider is faster."},
 )
 FRONT = fake.POST.split("---\n")[1]
 FIRST = FRONT.count("\n") + 3  # the line of the file on which a body begins
@@ -96,7 +98,7 @@ def test_a_missing_number_says_why(tmp_path):
 def test_a_figure_has_both_schemes_and_its_provenance(tmp_path):
     text = render(tmp_path, '{{ figure("loss") }}').markdown
     for scheme in ("light", "dark"):
-        assert f"../../figures/mlp-ratio/loss-1-{scheme}.svg#only-{scheme}" in text
+        assert f"../../figures/mlp-ratio/laptop/loss-1-{scheme}.svg#only-{scheme}" in text
     for fact in (
         "**laptop** profile",
         "1\u00a0seed",
@@ -145,5 +147,86 @@ def test_results_need_a_notebook(tmp_path):
 
 def test_a_name_that_two_notebooks_give_is_refused(tmp_path):
     both = load(tmp_path, '{{ number("best-r") }}', FRONT.replace("mlp-ratio", "[mlp-ratio, other]"))
-    with pytest.raises(UserError, match="given by mlp-ratio and by other"):
-        post.render(both, post.Sources({"mlp-ratio": RESULTS, "other": RESULTS}))
+    with pytest.raises(
+        UserError, match='given by mlp-ratio and by other: rename one, or say whose: notebook="mlp-ratio"'
+    ):
+        post.render(both, post.Sources({"mlp-ratio": {"laptop": RESULTS}, "other": {"laptop": RESULTS}}))
+
+
+def edited(profile, best=3, **more):
+    """The results of another profile."""
+    numbers = RESULTS["numbers"] | {"best-r": RESULTS["numbers"]["best-r"] | {"value": best}}
+    entry = RESULTS["provenance"]["mlp-ratio"] | {"profile": profile}
+    return RESULTS | {"numbers": numbers, "provenance": {"mlp-ratio": entry}} | more
+
+
+SIZES = {"paper": edited("paper", 5), "laptop": RESULTS}
+
+
+def render_two(tmp_path, body, **more):
+    """A post on two notebooks: `mlp-ratio` in two profiles, and what `more` names."""
+    sources = post.Sources(
+        {"mlp-ratio": SIZES} | more,
+        {"S0-4": {"paper": {"verdict": "refuted"}, "laptop": {"verdict": "supported"}}, "S0-7": {"": {"verdict": "x"}}},
+    )
+    front = FRONT.replace("mlp-ratio", f"[{', '.join(['mlp-ratio', *more])}]")
+    return post.render(load(tmp_path, body, front), sources).markdown
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('{{ number("best-r") }} {{ profile }}', "5 paper"),
+        ('{{ number("best-r", profile="laptop") }}', "3"),
+        ('{{ value("best-r", profile="laptop", notebook="mlp-ratio") }}', "3"),
+        ('{{ verdict("S0-4") }} {{ verdict("S0-4", profile="laptop") }}', "refuted supported"),
+        ('{{ verdict("S0-7", profile="laptop") }}', "x"),
+        ('{{ published("mlp-ratio", "paper") }} {{ published("mlp-ratio", "smoke") }}', "True False"),
+        ('{{ has("best-r", profile="paper") }} {{ has("best-r", profile="smoke") }}', "True False"),
+    ],
+)
+def test_a_post_may_name_a_profile(tmp_path, body, shown):
+    assert render_two(tmp_path, body) == shown
+
+
+def test_a_notebook_that_lacks_the_posts_profile_gives_its_own(tmp_path):
+    web = edited("laptop", 7) | {"numbers": {"web-r": RESULTS["numbers"]["best-r"]}}
+    body = '{{ number("best-r") }} {{ number("web-r") }} {{ profile_of("web") }} {{ profile_of("mlp-ratio") }}'
+    assert render_two(tmp_path, body, web={"laptop": web}) == "5 3 laptop paper"
+    smaller = {"paper": web, "laptop": web}
+    text = post.render(
+        load(tmp_path, '{{ profile_of("web") }}', FRONT.replace("mlp-ratio", "[mlp-ratio, web]")),
+        post.Sources({"mlp-ratio": {"laptop": RESULTS}, "web": smaller}),
+    )
+    assert text.markdown == "laptop", "that of the first notebook"
+
+
+def test_what_needs_no_evidence_is_the_same_in_every_profile(tmp_path):
+    sums = RESULTS | {"provenance": {}, "numbers": {"sum": RESULTS["numbers"]["best-r"]}}
+    body = '{{ number("sum", profile="paper") }} {{ number("sum") }} {{ published("sums", "paper") }}'
+    assert render_two(tmp_path, body, sums={"laptop": sums}) == "3 3 True"
+
+
+def test_a_name_of_two_notebooks_is_told_apart(tmp_path):
+    other = {"paper": edited("paper", 9)}
+    assert render_two(tmp_path, '{{ number("best-r", notebook="other") }}', other=other) == "9"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            '{{ number("best-r", profile="smoke") }}',
+            "number 'best-r' is not there in profile 'smoke' of mlp-ratio; there are: paper, laptop",
+        ),
+        (
+            '{{ verdict("S0-4", profile="smoke") }}',
+            "claim 'S0-4' has no verdict of profile 'smoke'; there are: paper, lap",
+        ),
+        ('{{ number("best-r", notebook="nope") }}', "unknown notebook 'nope' in the front matter; known: mlp-ratio"),
+        ('{{ published("nope", "paper") }}', "unknown notebook 'nope' in the front matter; known: mlp-ratio"),
+    ],
+)
+def test_a_profile_or_notebook_that_is_not_there_is_named(tmp_path, line, said):
+    with pytest.raises(UserError, match=said):
+        render_two(tmp_path, line)

@@ -27,7 +27,7 @@ def test_pages_are_written(house):
         "evidence/mlp-ratio/laptop/r4-s0/metrics.parquet",
         "notebooks/mlp-ratio.md",
         "notebooks/mlp-ratio.py",
-        "figures/mlp-ratio/loss-2-dark.svg",
+        "figures/mlp-ratio/laptop/loss-2-dark.svg",
         f"posts/{SLUG}/index.md",
     } <= set(pages)
     post = pages[f"posts/{SLUG}/index.md"].decode()
@@ -107,16 +107,48 @@ def test_a_folder_that_cannot_be_an_address_is_refused(house):
 
 
 def test_damaged_results_are_named(house):
-    path = house.results / "mlp-ratio" / "results.json"
+    path = house.results / "mlp-ratio" / "laptop" / "results.json"
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(UserError, match=r"build/analysis/mlp-ratio/results.json: .* --force"):
+    with pytest.raises(UserError, match=r"build/analysis/mlp-ratio/laptop/results.json: .* --force"):
         weave.weave(house)
 
 
 def test_figures_that_a_post_shows_are_there(house):
     weave.weave(house)
-    figures = json.loads((house.results / "mlp-ratio" / "results.json").read_text())["figures"]
+    figures = json.loads((house.results / "mlp-ratio" / "laptop" / "results.json").read_text())["figures"]
     for name, figure in figures.items():
         for k in range(1, len(figure["panels"]) + 1):
             for scheme in ("light", "dark"):
-                assert (house.docs / "figures" / "mlp-ratio" / f"{name}-{k}-{scheme}.svg").is_file()
+                assert (house.docs / "figures" / "mlp-ratio" / "laptop" / f"{name}-{k}-{scheme}.svg").is_file()
+
+
+def test_two_sizes_in_one_post(two_sizes):
+    path = two_sizes.posts / SLUG / "index.md"
+    path.write_text(
+        path.read_text()
+        + '{% if published("mlp-ratio", "paper") %}Small: {{ number("best-loss", profile="laptop") }}.{% endif %}\n'
+        + '{{ figure("loss", profile="laptop") }}\n{{ claim("S0-4", brief=true, profile="laptop") }} ({{ profile }})\n'
+    )
+    weave.weave(two_sizes)
+    pages = snapshot(two_sizes.docs)
+    post = pages[f"posts/{SLUG}/index.md"].decode()
+    assert "at 0.971\u00a0nats, of" in post
+    assert "Small: 1.471\u00a0nats." in post
+    assert "inconclusive" in post
+    assert "(paper)" in post
+    assert 'id="figure-loss"' in post
+    assert 'id="figure-loss-laptop"' in post
+    for profile in ("paper", "laptop"):
+        assert f"../../figures/mlp-ratio/{profile}/loss-1-light.svg" in post
+        assert f"figures/mlp-ratio/{profile}/loss-1-light.svg" in pages
+        assert f"(../../evidence/mlp-ratio/{profile}/index.md)" in post
+        assert f"evidence/mlp-ratio/{profile}/r4-s0/metrics.parquet" in pages
+    ledger = pages["claims.md"].decode()
+    assert "**Why.** Two seeds." in ledger
+    assert "**In the laptop profile.** Supported." in ledger
+
+
+def test_each_size_must_be_fresh(two_sizes):
+    fake.write_run(two_sizes.logs, 4, 1, "paper")
+    with pytest.raises(UserError, match=r"mlp-ratio are stale \(logs changed: r4-s1\)"):
+        weave.weave(two_sizes)

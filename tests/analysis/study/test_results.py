@@ -5,7 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.study.figures import Curves
 from analysis.study.results import Results
+from analysis.study.stats import estimate
+from analysis.study.verdicts import BELOW, Measure, every, fact
 from runner.errors import UserError
 from runner.evidence import log
 from tests.analysis import fake
@@ -14,6 +17,9 @@ from tests.analysis import fake
 @pytest.fixture
 def results(tmp_path):
     return Results(tmp_path)
+
+
+SHOWN = [{"series": [{"name": "loss", "x": [0, 1], "y": [1, 2]}]}, {"series": [{"name": "loss", "x": [0], "y": [2]}]}]
 
 
 def saved(results):
@@ -76,7 +82,7 @@ def test_a_format_needs_its_column(results):
 
 
 def test_a_figure_is_drawn_in_both_schemes(results, tmp_path):
-    results.figure("loss", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])], alt=["up", "down"])
+    results.figure("loss", [lambda ax: ax.plot([1, 2]), lambda ax: ax.plot([2, 1])], alt=["up", "down"], values=SHOWN)
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == [
         "loss-1-dark.svg",
         "loss-1-light.svg",
@@ -84,6 +90,29 @@ def test_a_figure_is_drawn_in_both_schemes(results, tmp_path):
         "loss-2-light.svg",
     ]
     assert [p["alt"] for p in saved(results)["figures"]["loss"]["panels"]] == ["up", "down"]
+
+
+def test_a_figure_keeps_the_values_behind_it(results):
+    losses = pd.DataFrame({0: [3.0, 1.0], 1: [5.0, 1.0]}, index=[0, 10])
+    results.figure("loss", Curves("Loss", "step", "nats", lines={"r = 4": losses}), alt="falls")
+    (panel,) = saved(results)["figures"]["loss"]["panels"]
+    (series,) = panel["values"].pop("series")
+    assert panel["values"] == {"title": "Loss", "x": "step", "y": "nats"}
+    assert (series["name"], series["x"], series["y"]) == ("r = 4", [0, 10], [4.0, 1.0])
+    assert series["high"][0] == pytest.approx(4 + 12.706, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (None, "figure 'loss', panel 1: give values="),
+        (SHOWN[:1], "2 panels but 1 of values"),
+        ([{"series": [{"name": "a", "x": [1], "y": []}]}] * 2, "series 'a' has 1 x but 0 y"),
+    ],
+)
+def test_a_plain_function_needs_its_values(results, values, said):
+    with pytest.raises(UserError, match=said):
+        results.figure("loss", [lambda ax: None] * 2, alt=["a", "b"], values=values)
 
 
 @pytest.mark.parametrize(("alt", "said"), [(["one"], "2 panels but 1 texts"), (["a", " "], "alt is empty")])
@@ -98,13 +127,37 @@ def test_a_figure_needs_its_words(results, alt, said):
         ({"id": "four", "verdict": "supported"}, "looks like S0-4"),
         ({"id": "S0-4", "verdict": "true"}, "unknown verdict 'true'"),
         ({"id": "S0-4", "verdict": "not tested"}, "give reason="),
-        ({"id": "S0-4", "verdict": "supported", "effect": math.nan}, "is nan"),
-        ({"id": "S0-4", "verdict": "supported", "interval": (2, 1)}, "low <= high"),
+        ({"id": "S0-4", "verdict": "supported"}, "give rule="),
+        ({"id": "S0-4", "verdict": "supported", "effect": math.nan, "rule": "r"}, "is nan"),
+        ({"id": "S0-4", "verdict": "supported", "interval": (2, 1), "rule": "r"}, "low <= high"),
+        ({"id": "S0-4", "verdict": every(Measure("x", estimate([1, 2]))), "seeds": [0]}, "2 effects but 1 seeds"),
     ],
 )
 def test_a_claim_is_checked(results, given, said):
     with pytest.raises(UserError, match=said):
         results.claim(**given)
+
+
+def test_a_claim_keeps_its_rule_and_the_effects_by_seed(results):
+    verdict = every(Measure("onset", estimate([-1.0, -1.5]), BELOW, 0.5, doublings=True), rule="It comes earlier.")
+    results.claim("S0-4", verdict, **verdict.leading(), seeds=[3, 5])
+    results.claim("S0-9", fact(True, "They are as many.", Measure("tokens", np.int64(3), 0, 3)))
+    claims = saved(results)["claims"]
+    assert (claims["S0-4"]["verdict"], claims["S0-4"]["rule"]) == (verdict.word, "It comes earlier.")
+    onset = {"name": "onset", "wanted": "below", "bar": 0.5, "log2": True, "seeds": [3, 5], "effects": [-1.0, -1.5]}
+    assert claims["S0-4"]["measures"] == [onset]
+    tokens = {"name": "tokens", "wanted": "", "bar": 3, "log2": False, "seeds": None, "effects": [3.0]}
+    assert claims["S0-9"]["measures"] == [tokens]
+
+
+def test_an_estimate_is_a_number_with_its_interval(results):
+    found = estimate([0.1, 0.2])
+    results.estimate("gain", found, "%", digits=1, scale=-100)
+    results.estimate("alone", estimate([0.1]))
+    numbers = saved(results)["numbers"]
+    low, high = found.interval
+    assert (numbers["gain"]["value"], numbers["gain"]["interval"]) == (-100 * found.mean, [-100 * high, -100 * low])
+    assert numbers["alone"]["interval"] is None
 
 
 def test_provenance_tells_runs_seeds_and_machine(results, tmp_path):

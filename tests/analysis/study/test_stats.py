@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.study import stats
@@ -10,6 +11,10 @@ def test_the_interval_is_students():
     assert found.mean == 3
     assert found.half_width == pytest.approx(2.7764451 * np.sqrt(2.5 / 5), rel=1e-6)
     assert str(found) == "3.000 ± 1.963"
+
+
+def test_an_estimate_keeps_the_values_of_its_seeds():
+    assert stats.estimate(np.array([1.0, 2.5])).values == (1.0, 2.5)
 
 
 def test_one_seed_has_no_interval_and_decides_nothing():
@@ -67,3 +72,12 @@ def test_crossings():
 
 def test_slope():
     assert stats.slope([0, 1, 2], [1, 3, 5]) == pytest.approx(2)
+
+
+def test_a_trend_is_a_slope_a_seed():
+    values = pd.DataFrame({0: [1.0, 2.0, 3.0], 1: [5.0, 3.0, 1.0]})
+    assert stats.trend([0, 1, 2], values).values == pytest.approx((1.0, -2.0))
+
+
+def test_the_geometric_mean():
+    assert stats.geometric([1.0, 100.0]) == pytest.approx(10)

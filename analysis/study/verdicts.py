@@ -1,0 +1,154 @@
+"""Rules of verdicts, each once. A rule looks at measures, each with its bar, and gives a verdict that holds both.
+
+    verdict = verdicts.every(Measure("onset, for each doubling of r", onset, wanted=-1, doublings=True))
+    results.claim("S0-5", verdict, **verdict.leading(), unit="times the onset", reason=verdict.told())
+
+A rule belongs into a notebook before its runs begin.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from analysis.study import text, wording
+from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm, p_values
+
+SUPPORTED, REFUTED, INCONCLUSIVE, NOT_TESTED = "supported", "refuted", "inconclusive", "not tested"
+ABOVE, BELOW = 1, -1
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One thing that a rule looks at: an estimate over seeds, or a plain number where nothing is estimated.
+
+    `wanted` is the side of the bar on which the claim wants it, 0 where it has none. `doublings` says that the values
+    are logarithms to base 2, shown as factors.
+    """
+
+    name: str
+    found: Estimate | float
+    wanted: int = ABOVE
+    bar: float = 0.0
+    doublings: bool = False
+
+    @property
+    def side(self) -> int:
+        """+1 where it lies on the wanted side of its bar, -1 on the other, 0 where it does not decide."""
+        if isinstance(self.found, Estimate):
+            return self.found.side(self.bar) * self.wanted
+        return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
+
+    @property
+    def seeded(self) -> bool:
+        """Whether there is a value for each seed, and not one alone."""
+        return isinstance(self.found, Estimate)
+
+    @property
+    def effects(self) -> list[float]:
+        """The value of each seed, or the one there is."""
+        return list(self.found.values) if isinstance(self.found, Estimate) else [self.found]
+
+    def told(self) -> str:
+        """In words, with the number of seeds that would decide where these do not."""
+        if not isinstance(self.found, Estimate):
+            return f"{self.name}: {wording.minus(f'{self.found:g}')}"
+        shown = f"× {wording.factor(self.found)}" if self.doublings else str(self.found)
+        open_ended = "" if self.side else f", {wording.more(self.found, self.bar)}"
+        return wording.minus(f"{self.name}: {shown}") + open_ended
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, the rule that gave it, and what the rule looked at."""
+
+    word: str
+    rule: str
+    measures: tuple[Measure, ...] = field(default=())
+
+    def leading(self) -> dict[str, Any]:
+        """Effect, interval and n of the first measure, for `Results.claim`; a factor where it counts doublings."""
+        first = self.measures[0]
+        if not isinstance(first.found, Estimate):
+            return {"effect": first.found, "interval": None, "n": None}
+        interval = first.found.interval
+        if not first.doublings:
+            return {"effect": first.found.mean, "interval": interval, "n": first.found.n}
+        ends = interval and (2 ** interval[0], 2 ** interval[1])
+        return {"effect": 2**first.found.mean, "interval": ends, "n": first.found.n}
+
+    def told(self) -> str:
+        """Each measure in words."""
+        return "; ".join(measure.told() for measure in self.measures)
+
+    def unless(self, obstacle: str) -> "Verdict":
+        """Inconclusive where something stands in the way; `obstacle` says what, and is empty where nothing does."""
+        if not obstacle:
+            return self
+        return replace(self, word=INCONCLUSIVE, rule=f"{self.rule} Inconclusive, as {obstacle}.")
+
+
+def every(*measures: Measure, rule: str = "") -> Verdict:
+    """Each measure must lie on its wanted side; one on the other side refutes. With a margin as the bar this is a test
+    of "no worse than", with two bars one of "within"."""
+    sides = [measure.side for measure in measures]
+    word = REFUTED if -1 in sides else INCONCLUSIVE if 0 in sides else SUPPORTED
+    return Verdict(
+        word, rule or f"Supported if {_sides(measures)}; refuted if one lies wholly beyond its bar.", measures
+    )
+
+
+def some(*measures: Measure, rule: str = "") -> Verdict:
+    """One measure must lie on its wanted side and none on the other; refuted is the reverse."""
+    sides = {measure.side for measure in measures}
+    word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
+    said = (
+        "Supported if the interval of at least one measure lies wholly on its wanted side of the bar and none on the "
+    )
+    return Verdict(word, rule or f"{said}other; refuted if it is the reverse.", measures)
+
+
+def fact(holds: bool, rule: str, *measures: Measure) -> Verdict:
+    """What needs no estimate: the rule holds, or it does not."""
+    return Verdict(SUPPORTED if holds else REFUTED, rule, measures)
+
+
+def near(values: Mapping[str, float], promised: float, room: float) -> Verdict:
+    """Every computed number is what was promised, to within `room`, a share of it."""
+    rule = f"Supported if within {room:.0%} of the promised {text.number(promised)}, refuted if not."
+    holds = all(abs(value - promised) <= room * abs(promised) for value in values.values())
+    return fact(holds, rule, *(Measure(name, value, 0, promised) for name, value in values.items()))
+
+
+def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure) -> Verdict:
+    """Supported where all hold, refuted where none does."""
+    return Verdict(SUPPORTED if all(flags) else INCONCLUSIVE if any(flags) else REFUTED, rule, measures)
+
+
+@dataclass(frozen=True)
+class Stepdown:
+    """Several comparisons by Holm's step-down: how many stand as claimed, how many the other way, which are open."""
+
+    right: int
+    wrong: int
+    rest: list[Estimate]
+
+    def verdict(self, asked: int, rule: str, *measures: Measure) -> Verdict:
+        """Supported where all that was asked stands as claimed; one that stands the other way refutes."""
+        word = REFUTED if self.wrong else SUPPORTED if self.right == asked else INCONCLUSIVE
+        return Verdict(word, rule, measures)
+
+
+def stepdown(samples: Sequence[Sequence[float]], wanted: int, level: float = 1 - CONFIDENCE) -> Stepdown:
+    """Test each sample's mean against 0, corrected for testing them all; `wanted` is the sign that is claimed."""
+    stands = holm(p_values(samples), level)
+    found = [estimate(sample) for sample in samples]
+    decided = [one.mean * wanted for one, stood in zip(found, stands, strict=True) if stood]
+    rest = [one for one, stood in zip(found, stands, strict=True) if not stood]
+    return Stepdown(sum(mean > 0 for mean in decided), sum(mean < 0 for mean in decided), rest)
+
+
+def _sides(measures: Sequence[Measure]) -> str:
+    wanted = {measure.wanted for measure in measures}
+    where = {ABOVE: "above", BELOW: "below"}.get(wanted.pop(), "") if len(wanted) == 1 else ""
+    whose = "the interval" if len(measures) == 1 else "the interval of every measure"
+    return f"{whose} lies wholly {where} its bar" if where else f"{whose} lies wholly on its wanted side of the bar"

@@ -1,0 +1,49 @@
+"""Estimates in words, as captions, tables and reasons of verdicts have them. A minus sign is a true one."""
+
+from collections.abc import Sized
+
+from analysis.study.stats import CONFIDENCE, Estimate
+
+
+def seeds(count: int | Sized) -> str:
+    """`1 seed`, `5 seeds`."""
+    many = count if isinstance(count, int) else len(count)
+    return f"{many} seed{'s' if many > 1 else ''}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as a change: `+3%`, `−12%`."""
+    return minus(f"{share:+.{digits}%}")
+
+
+def change(found: Estimate, digits: int = 1) -> str:
+    """An estimated share as a change, with half of its interval: `−4.7% ± 1.2%`."""
+    half = found.half_width
+    return percent(found.mean, digits) + ("" if half is None else f" ± {half:.{digits}%}")
+
+
+def cell(found: Estimate, digits: int = 3) -> str:
+    """A mean and half of its interval, thousands apart: `1,250 ± 31`."""
+    half = found.half_width
+    return minus(f"{found.mean:,.{digits}f}" + ("" if half is None else f" ± {half:,.{digits}f}"))
+
+
+def factor(found: Estimate) -> str:
+    """A mean of doublings as a factor with its interval: `1.31 (1.10 to 1.56)`."""
+    ends = "" if found.interval is None else " ({:.2f} to {:.2f})".format(*(2**end for end in found.interval))
+    return f"{2**found.mean:.2f}{ends}"
+
+
+def more(found: Estimate, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> str:
+    """How many seeds would probably decide, if mean and spread are as they seem."""
+    if found.n < 2:
+        return f"{seeds(found.n)} cannot have an interval"
+    needed = found.seeds_needed(bar, level)
+    if needed is None:
+        return "no number of seeds in reach would decide"
+    return f"about {needed:,} fresh seeds would decide it four times out of five"
+
+
+def minus(text: str) -> str:
+    """Hyphens as minus signs."""
+    return text.replace("-", "−")

@@ -1,0 +1,28 @@
+import pytest
+
+from analysis.study import arms, pace
+from runner.evidence import log
+from runner.files import sha256
+from tests.analysis import fake
+
+
+def timed(root, ratio, seconds):
+    """A run of which each entry of `seconds` is a stretch of 10 steps."""
+    folder = fake.write_run(root, ratio, 0)
+    rows = [{"step": 10 * k, "phase": "train", "seconds": s} for k, s in enumerate(seconds, 1)]
+    rows.append({"step": 10, "phase": "eval", "seconds": 100.0})
+    log.write(folder / "timing.parquet", log.table(rows, log.TIMING))
+    manifest = folder / "manifest.json"
+    before = log.read_manifest(folder)["files"]["timing.parquet"]
+    manifest.write_text(manifest.read_text().replace(before, sha256(folder / "timing.parquet")))
+
+
+def test_the_first_stretch_and_a_burst_count_for_nothing(tmp_path):
+    timed(tmp_path, 1, [50, 2, 2, 9, 2])
+    timed(tmp_path, 4, [50, 4, 4, 4, 4])
+    sweep = arms.read(tmp_path, "mlp-ratio", "laptop", arms.setting("model.mlp_ratio"))
+    run = sweep.kept[1][0]
+    assert pace.steps(run).to_dict() == pytest.approx({10: 5.0, 20: 0.2, 30: 0.2, 40: 0.9, 50: 0.2})
+    assert pace.each(sweep) == {1: {0: pytest.approx(0.2)}, 4: {0: pytest.approx(0.4)}}
+    assert pace.faster(pace.each(sweep), 1, 4).values == pytest.approx((1.0,))
+    assert pace.spent(run) == 165

@@ -1,0 +1,81 @@
+import pytest
+
+from analysis.study import verdicts
+from analysis.study.stats import estimate
+from analysis.study.verdicts import BELOW, Measure
+
+UP, DOWN, OPEN = estimate([1, 1.1, 0.9]), estimate([-1, -1.1, -0.9]), estimate([-1, 1.1, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("found", "every", "some"),
+    [
+        ([UP, UP], "supported", "supported"),
+        ([UP, OPEN], "inconclusive", "supported"),
+        ([OPEN, OPEN], "inconclusive", "inconclusive"),
+        ([UP, DOWN], "refuted", "inconclusive"),
+        ([OPEN, DOWN], "refuted", "refuted"),
+        ([estimate([1.0])], "inconclusive", "inconclusive"),
+    ],
+)
+def test_rules_on_sides(found, every, some):
+    measures = [Measure("x", one) for one in found]
+    assert verdicts.every(*measures).word == every
+    assert verdicts.some(*measures).word == some
+
+
+def test_a_margin_and_a_band():
+    """No worse than 2 holds, no worse than 0.5 does not; 1 lies within 0.5 and 2."""
+    assert verdicts.every(Measure("x", UP, BELOW, 2)).word == "supported"
+    assert verdicts.every(Measure("x", UP, BELOW, 0.5)).word == "refuted"
+    assert verdicts.every(Measure("x", UP, bar=0.5), Measure("x", UP, BELOW, 2)).word == "supported"
+
+
+def test_the_rule_is_in_words():
+    assert verdicts.every(Measure("x", UP, BELOW)).rule.startswith(
+        "Supported if the interval lies wholly below its bar;"
+    )
+    both = verdicts.every(Measure("x", UP), Measure("y", UP, BELOW))
+    assert "the interval of every measure lies wholly on its wanted side of the bar" in both.rule
+
+
+def test_a_verdict_leads_with_its_first_measure():
+    found = verdicts.every(Measure("x", estimate([1.0, 1.0]), doublings=True), Measure("y", UP))
+    assert found.leading() == {"effect": 2.0, "interval": (2.0, 2.0), "n": 2}
+    assert found.told() == "x: × 2.00 (2.00 to 2.00); y: 1.000 ± 0.248"
+    assert verdicts.every(Measure("x", UP)).leading()["interval"] == UP.interval
+    assert verdicts.fact(True, "It is.", Measure("x", 3)).leading() == {"effect": 3, "interval": None, "n": None}
+
+
+def test_an_open_measure_says_how_many_seeds_would_do():
+    assert verdicts.every(Measure("x", OPEN)).told().startswith("x: 0.333 ± 2.879, about ")
+
+
+def test_something_in_the_way_leaves_it_open():
+    found = verdicts.every(Measure("x", UP))
+    assert found.unless("") is found
+    assert found.unless("no run of r = 4 finished").word == "inconclusive"
+    assert found.unless("no run of r = 4 finished").rule.endswith("Inconclusive, as no run of r = 4 finished.")
+
+
+def test_facts():
+    assert verdicts.near({"a": 0.083}, 0.08, 0.2).word == "supported"
+    assert verdicts.near({"a": 0.083, "b": 0.2}, 0.08, 0.2).word == "refuted"
+    assert (
+        verdicts.near({"a": -0.25}, -0.25, 0.2).rule == "Supported if within 20% of the promised −0.25, refuted if not."
+    )
+    assert [verdicts.all_or_none(f, "r").word for f in ([True], [True, False], [False])] == [
+        "supported",
+        "inconclusive",
+        "refuted",
+    ]
+
+
+def test_comparisons_are_corrected_for_their_number():
+    clear, faint = [-1.0, -1.1, -0.9, -1.05, -0.95], [0.3, -1.2, 0.1, -0.9, -0.2]
+    found = verdicts.stepdown([clear, clear, faint], BELOW)
+    assert (found.right, found.wrong, len(found.rest)) == (2, 0, 1)
+    assert found.verdict(2, "rule").word == "supported"
+    assert found.verdict(3, "rule").word == "inconclusive"
+    turned = verdicts.stepdown([clear, [-x for x in clear]], BELOW)
+    assert (turned.right, turned.wrong, turned.verdict(2, "rule").word) == (1, 1, "refuted")
