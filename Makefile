@@ -13,7 +13,7 @@ help:
 	@echo "make serve                                    show it on this machine, with live reload"
 	@echo "make test                                     pass the tests"
 	@echo "make bench                                    measure the training step, logs and the tokeniser"
-	@echo "make lint                                     check the style of the code"
+	@echo "make lint                                     check the style and the types of the code"
 	@echo "make clean                                    remove what can be made again, but no runs"
 
 # An environment from the lock file. It is made again when the lock changes.
@@ -54,6 +54,7 @@ bench: $(READY)
 lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
 
 clean:
 	rm -rf build site/* .pytest_cache .ruff_cache

@@ -7,8 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from runner.data import openwebtext
 from runner.evidence.status import Status
 from runner.launch import events
+from runner.training.progress import Progress as Running
 
 MARKS = {
     Status.FINISHED: "[green]✓[/]",
@@ -53,7 +55,7 @@ class Display:
                     self.loading.pop(corpus).bars.stop()
             case events.Begun(title, count):
                 self.runs = _Runs(title, count, self.console)
-            case events.Progress():
+            case Running():
                 if self.runs:
                     self.runs.show(event)
             case events.Ended(run, status):
@@ -95,7 +97,7 @@ class _Runs:
         self.tasks: dict[str, TaskID] = {}
         self.bars.start()
 
-    def show(self, now: events.Progress) -> None:
+    def show(self, now: Running) -> None:
         if now.run not in self.tasks:
             self.tasks[now.run] = self.bars.add_task(f"  {now.run}", total=now.steps, detail="")
         detail = f"loss {now.loss:.3f}  {now.rate / 1000:,.1f}k tokens/s"
@@ -124,7 +126,7 @@ class _Loading:
         self.step: tuple[tuple[str, str], TaskID] | None = None
         self.bars.start()
 
-    def show(self, progress: events.openwebtext.Progress) -> None:
+    def show(self, progress: openwebtext.Progress) -> None:
         detail = f"{progress.tokens / 1e6:,.0f}M of {self.wanted / 1e6:,.0f}M tokens"
         self.bars.update(self.whole, completed=min(progress.tokens, self.wanted), detail=detail)
         now = progress.shard, progress.action

@@ -1,6 +1,7 @@
 """The `runner` command: a module a noun, and a function a command."""
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -15,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train small language models and keep logs that can be trusted.",
 )
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "list": experiments.list_all,
     "data": data.load_data,
     "sweep": experiments.sweep_all,
@@ -27,7 +28,8 @@ for name, command in {
     "publish": evidence.publish_runs,
     "pack": evidence.pack_runs,
     "unpack": evidence.unpack_runs,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(command)
 
 

@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from runner import lock
 from runner.data import corpora, openwebtext
+from runner.data.cache import cache_folder
 from runner.errors import Held, UserError
 from runner.evidence import archive, checkpoint, code, log, state
 from runner.evidence.status import Status
@@ -438,7 +439,7 @@ class _Box:
 
 
 def _train(order: _Order, root: Path, box: _Box, stopping: threading.Event) -> str:
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((corpora.cache_folder() / "inductor").resolve()))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
     if order.placement.device == "cpu":
         os.environ["OMP_NUM_THREADS"] = str(order.placement.threads)  # read when torch is imported
     from runner.training import loop
@@ -463,7 +464,7 @@ def _newest(folder: Path, identity: str, sent: int | None, messages: list[Messag
 def _keep(name: str, text: Any) -> None:
     """See to it that this machine's cache has the corpus: where it has not, from the caller."""
     known = corpora.named(name)
-    path = corpora.cache_folder() / known.filename
+    path = cache_folder() / known.filename
     if path.is_file() and sha256(path) == known.sha256:
         return
     content = _ray().get(text)
@@ -475,7 +476,7 @@ def _keep(name: str, text: Any) -> None:
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder on this machine for one run; those that lost workers left are removed."""
-    home = (corpora.cache_folder() / "ray").resolve()
+    home = (cache_folder() / "ray").resolve()
     home.mkdir(parents=True, exist_ok=True)
     for path in home.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another worker was faster
@@ -498,7 +499,7 @@ def _machines() -> list[_Machine]:
     ]
 
 
-def _ask(machines: Sequence[_Machine], function: Callable, *words: Any, **options: Any) -> list[Any]:
+def _ask(machines: Sequence[_Machine], function: Callable[..., Any], *words: Any, **options: Any) -> list[Any]:
     """What `function` returns on each machine; a machine without this project is a `UserError`."""
     ray = _ray()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as At
@@ -531,9 +532,11 @@ def _code() -> str:
 def _slots(machines: Sequence[_Machine], placement: Placement) -> int:
     """How many runs the machines can have side by side."""
     share = _share(placement)
-    return sum(
-        min(int(m.cpus // placement.threads), int(m.gpus / share + 1e-6) if share else math.inf) for m in machines
-    )
+    slots = 0
+    for m in machines:
+        by_cpu = int(m.cpus // placement.threads)
+        slots += min(by_cpu, int(m.gpus / share + 1e-6)) if share else by_cpu
+    return slots
 
 
 def _share(placement: Placement) -> float:

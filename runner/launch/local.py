@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from runner.data.corpora import cache_folder
+from runner.data.cache import cache_folder
 from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import progress

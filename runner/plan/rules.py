@@ -48,13 +48,12 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
     if not isinstance(rule["if_it_loses"], list):
         raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]
-    losses = {
-        side: [last_loss(plan, split) for plan in experiment.plans(profile, {axis: [rule[side]]})]
-        for side in ("champion", "challenger")
-    }
-    if None in losses["champion"] + losses["challenger"]:
-        return Decision(None, f"the rule waits for {label(rule['champion'])} and {label(rule['challenger'])}")
-    pairs = list(zip(losses["challenger"], losses["champion"], strict=True))
+    sides = [experiment.plans(profile, {axis: [rule[side]]}) for side in ("challenger", "champion")]
+    pairs = []
+    for mine, theirs in zip(*([last_loss(plan, split) for plan in plans] for plans in sides), strict=True):
+        if mine is None or theirs is None:
+            return Decision(None, f"the rule waits for {label(rule['champion'])} and {label(rule['challenger'])}")
+        pairs.append((mine, theirs))
     mean = sum(mine - theirs for mine, theirs in pairs) / len(pairs)
     lower = sum(mine < theirs for mine, theirs in pairs)
     tally = (

@@ -100,14 +100,15 @@ class Engine:
         return total / count, self.optimizer.step(step)
 
     @torch.no_grad()
-    def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor) -> Tensor:
+    def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor | None) -> Tensor:
         """The summed loss of a batch of windows, without dropout. Not compiled: it takes windows of any length, and
         PyTorch's own attention without dropout is as fast."""
+        assert weight_BT is not None, "of a split that is evaluated they add up to 1"
         return self.model.summed_loss(x_BT, y_BT, weight_BT)
 
     @torch.no_grad()
     def evaluate_all(
-        self, batches: Sequence[tuple[Tensor, Tensor, Tensor]], probes: Sequence[Probe] = ()
+        self, batches: Sequence[tuple[Tensor, Tensor, Tensor | None]], probes: Sequence[Probe] = ()
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The summed loss of each batch, and what probes found by layer; the processes of a group share the work."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has

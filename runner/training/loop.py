@@ -113,6 +113,7 @@ class _Run:
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
+        self.status: str = "running"
 
     def go(self, stopping: Callable[[], bool]) -> str:
         committed = self._restore()  # the step of the last commit, as every process of a group knows it
