@@ -51,8 +51,10 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         **pages.proofs(_evidence(project, records)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
     }
+    origins = _origins(project, records)
     for one, made in shown:
-        files[f"posts/{one.slug}/index.md"] = pages.post(one, made).encode()
+        note = " ".join(dict.fromkeys(origins[name] for name in one.notebooks if name in origins))
+        files[f"posts/{one.slug}/index.md"] = pages.post(one, made, note).encode()
     for name in results:
         for figure in sorted((project.results / name / "figures").glob("*.svg")):
             files[f"figures/{name}/{figure.name}"] = figure
@@ -120,6 +122,19 @@ def _results(project: Project, name: str) -> dict[str, Any]:
         raise UserError(
             f"{project.shown(path)}: {error}; make it again with: analysis execute {name} --force"
         ) from None
+
+
+def _origins(project: Project, records: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Where the results of each notebook come from, in a sentence; none where all are the published ones."""
+    published = project.shown(project.logs)
+    if all(record["logs"] == published for record in records.values()):
+        return {}
+    return {
+        name: f"Published results, {record['profile']} profile: there are none of your own yet."
+        if record["logs"] == published
+        else f"Your own results, {record['profile']} profile."
+        for name, record in records.items()
+    }
 
 
 def _evidence(project: Project, records: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Path]:
