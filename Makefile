@@ -9,6 +9,8 @@ RAY := $(VENV)/.ray
 .PHONY: help reproduce site serve test bench lint clean
 help:
 	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (laptop unless named)"
+	@echo "               [POST=slug]                    only what this post needs"
+	@echo "               [WITH=experiment]              train it, too, however long it takes"
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make serve                                    show it on this machine, with live reload"
 	@echo "make test                                     pass the tests"
@@ -31,10 +33,7 @@ $(RAY): requirements-ray.lock $(READY)
 	@touch $@
 
 reproduce: $(READY)
-	@$(BIN)/runner data
-	@$(BIN)/runner sweep --profile $(PROFILE)
-	@$(BIN)/analysis build --logs runs --profile $(PROFILE)
-	@$(BIN)/analysis compare --logs runs --profile $(PROFILE)
+	@$(BIN)/analysis reproduce --profile $(PROFILE) $(POST:%=--post %) $(WITH:%=--with %)
 
 site: $(READY)
 	@$(BIN)/analysis build

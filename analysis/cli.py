@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from analysis import reproduce as reproducing
 from analysis.build import compare as comparing
 from analysis.build import execute as executing
 from analysis.build import project as projects
@@ -59,6 +60,29 @@ def build(profile: Profile = None, logs: Logs = None, force: Force = False, draf
 
 
 @app.command()
+def reproduce(
+    profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
+    post: Annotated[str | None, typer.Option(help="Only what this post needs, such as is-4-the-magic-number.")] = None,
+    asked: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="EXPERIMENT", help="Train it however long it takes; may be repeated."),
+    ] = None,
+) -> None:
+    """Train, analyse and build the site, a post at a time: all that `make reproduce` does. Stopped at any moment, it
+    goes on when called again."""
+    show = reproducing.Show(lambda text: print(text, flush=True), sys.stdout.isatty())
+    try:
+        outcome = reproducing.reproduce(projects.here(), profile, post, asked or [], show)
+    finally:
+        show.end()
+    for line in outcome.lines:
+        print(line)
+    for found in outcome.compared:
+        _show_comparison(found)
+    sys.exit(outcome.code)
+
+
+@app.command()
 def serve(
     port: Annotated[int, typer.Option(help="On the loopback address.")] = 8000,
     drafts: Annotated[bool, typer.Option(help="Show posts that are not published, too.")] = True,
@@ -82,10 +106,7 @@ def serve(
 @app.command()
 def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = None) -> None:
     """Compare results with what the published logs give for the same profile. Left out: the last results."""
-    from rich.console import Console
-    from rich.table import Table
-
-    project, console = projects.here(), Console()
+    project = projects.here()
     if profile or logs:
         _execute(project, _plans(project, notebook, profile, logs), quiet=True)
     for name in _names(project, notebook):
@@ -93,13 +114,7 @@ def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = Non
         if not comparisons:
             raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
         for found in comparisons:
-            console.print(found.summary(), highlight=False)
-            shown = [row for row in found.rows if row.agrees not in (comparing.IDENTICAL, comparing.PRINTED)]
-            if shown:
-                table = Table("", "here", "published", "", box=None, pad_edge=False)
-                for row in shown:
-                    table.add_row(row.name, row.here, row.published, row.agrees)
-                console.print(table)
+            _show_comparison(found)
 
 
 def main() -> None:
@@ -112,6 +127,21 @@ def main() -> None:
     except executing.NotebookFailed as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+
+
+def _show_comparison(found: comparing.Comparison) -> None:
+    """One line, and a table of what differs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(found.summary(), highlight=False)
+    shown = [row for row in found.rows if row.agrees not in (comparing.IDENTICAL, comparing.PRINTED)]
+    if shown:
+        table = Table("", "here", "published", "", box=None, pad_edge=False)
+        for row in shown:
+            table.add_row(row.name, row.here, row.published, row.agrees)
+        console.print(table)
 
 
 def _names(project: projects.Project, notebook: str | None) -> list[str]:

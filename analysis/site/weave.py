@@ -51,8 +51,10 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         **pages.proofs(_evidence(project, records)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
     }
+    origins = _origins(project, records)
     for one, made in shown:
-        files[f"posts/{one.slug}/index.md"] = pages.post(one, made).encode()
+        note = " ".join(dict.fromkeys(origins[name] for name in one.notebooks if name in origins))
+        files[f"posts/{one.slug}/index.md"] = pages.post(one, made, note).encode()
     for name, profile in ((name, profile) for name, by_profile in results.items() for profile in by_profile):
         for figure in sorted((project.results / name / profile / "figures").glob("*.svg")):
             files[f"figures/{name}/{profile}/{figure.name}"] = figure
@@ -126,6 +128,23 @@ def _results(project: Project, name: str, profile: str) -> dict[str, Any]:
         raise UserError(
             f"{project.shown(path)}: {error}; make it again with: analysis execute {name} --force"
         ) from None
+
+
+def _origins(project: Project, records: Records) -> dict[str, str]:
+    """Where the results of each notebook come from, in a sentence; none where all are the published ones."""
+    published = project.shown(project.logs)
+    if all(record["logs"] == published for by_profile in records.values() for record in by_profile.values()):
+        return {}
+    found = {}
+    for name, by_profile in records.items():
+        profiles = " and ".join(by_profile)
+        ours = any(record["logs"] != published for record in by_profile.values())
+        found[name] = (
+            f"Your own results, {profiles} profile."
+            if ours
+            else f"Published results, {profiles} profile: there are none of your own yet."
+        )
+    return found
 
 
 def _evidence(project: Project, records: Records) -> dict[tuple[str, str], Path]:

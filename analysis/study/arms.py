@@ -21,7 +21,7 @@ from analysis.study import stats, wording
 from runner.errors import UserError
 from runner.evidence import log
 from runner.plan import experiment
-from runner.plan.experiment import Plan
+from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 
 Arm = Any  # a text or a number

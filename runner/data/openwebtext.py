@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from runner.data import cache, hub, shards
 from runner.data.tokenizers import gpt2
@@ -132,6 +130,9 @@ def documents(path: Path, pool: Executor, ahead: int) -> Iterator[tuple[np.ndarr
 
 
 def _texts(path: Path) -> Iterator[list[str]]:
+    import pyarrow as pa  # late, here and below: a plan of runs knows this corpus by name, and must be quick
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             if COLUMN not in file.schema_arrow.names:
@@ -144,6 +145,9 @@ def _texts(path: Path) -> Iterator[list[str]]:
 
 
 def _rows(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowInvalid, OSError) as error:

@@ -27,6 +27,7 @@ from runner.plan.plan import Plan
 from runner.training import machine
 from runner.training.progress import Progress
 
+DIED = "a worker process died, perhaps for want of memory: run the same command to go on"
 GRACE = 10.0  # seconds in which workers may save when one of them has died
 
 
@@ -79,11 +80,18 @@ class Workers:
 
     def ask(self, function: Callable[..., Any], *words: Any) -> Any:
         """What `function`, which may need torch, returns in a worker."""
-        self._open(1)
-        try:
-            return self._slots[0].submit(function, *words).result()
-        except BrokenProcessPool:
-            raise UserError("a worker process died, perhaps for want of memory: run the same command again") from None
+        return next(self.ask_each(function, [words]))
+
+    def ask_each(self, function: Callable[..., Any], words: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """What `function` returns for each tuple of words, in their order; workers share them."""
+        jobs = min(len(words), os.cpu_count() or 1)
+        self._open(jobs)
+        futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(words)]
+        for future in futures:
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                raise UserError(DIED) from None
 
     def agree(self, value: Any) -> Any:
         """What all processes of a group should go by; there is one."""
@@ -111,7 +119,7 @@ class Workers:
                         statuses[plan.name] = self._status(future, plan, tell)
                         tell(Ended(plan.name, statuses[plan.name]))
             except BrokenProcessPool:
-                tell(Line("a worker process died, perhaps for want of memory: run the same command to go on"))
+                tell(Line(DIED))
                 self._stop()
                 _kill(
                     grace=GRACE

@@ -15,8 +15,11 @@ def test_from_data_to_site_in_one_command(reproduced, built_site: Path):
     said = reproduced.stdout
     assert "r1-s0 trains: it has not been trained" in said
     assert "10 runs in" in said
+    assert "mlp-ratio: 10 runs to train, about" in said
     assert "notebook mlp-ratio: executed" in said
-    assert str(built_site / "posts" / "is-4-the-magic-number" / "index.html") in said
+    assert f"page: {built_site / 'posts' / 'is-4-the-magic-number' / 'index.html'}" in said
+    # A post at a time, the title post first.
+    assert said.index("notebook mlp-ratio: executed") < said.index("activations/relu2-s0 trains")
     assert "Traceback" not in said + reproduced.stderr
 
 
@@ -34,9 +37,14 @@ def test_the_second_time_it_says_that_nothing_changed(checkout: Path, built_site
     again = make(checkout, "reproduce", "PROFILE=smoke")
     assert again.returncode == 0, again.stdout + again.stderr
     lines = again.stdout.splitlines()
-    assert sum("unchanged: it finished at step 60" in line for line in lines) == 10
-    assert any("mlp-ratio" in line and "unchanged" in line for line in lines)
+    assert lines[0] == "nothing has changed"
+    assert str(built_site / "posts" / "is-4-the-magic-number" / "index.html") in lines
     assert not any("trains:" in line or "executed" in line for line in lines)
+    (checkout / "posts" / "about.md").touch()  # what looks changed and is not
+    looked = make(checkout, "reproduce", "PROFILE=smoke").stdout.splitlines()
+    assert "mlp-ratio: all 10 runs of the smoke profile are unchanged" in looked
+    assert "site: unchanged" in looked
+    assert not any("trains:" in line or "executed" in line for line in looked)
 
 
 def test_a_run_that_lost_its_manifest_comes_out_again_to_the_same_bytes(checkout: Path, built_site: Path):
@@ -52,7 +60,7 @@ def test_a_run_that_lost_its_manifest_comes_out_again_to_the_same_bytes(checkout
 def test_an_unknown_profile_is_one_line_and_a_failure(checkout: Path):
     done = make(checkout, "reproduce", "PROFILE=huge")
     assert done.returncode != 0
-    assert "unknown profile 'huge' of activations; known: paper, laptop, smoke" in done.stderr
+    assert "unknown profile 'huge' of mlp-ratio; known: paper, laptop, smoke" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -67,7 +67,7 @@ def test_what_does_not_hold_is_not_taken_in(root, trained, tmp_path):
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, trained):
     with tarfile.open(tmp_path / "evil.tar", "w:gz") as tar:
         tar.add(trained / "manifest.json", "../../evil.json")
-    with pytest.raises(Damaged, match="is no archive, or damaged"):
+    with pytest.raises(Damaged, match="cannot be unpacked"):
         archive.unpack(tmp_path / "evil.tar", tmp_path / "a" / "logs")
     assert not (tmp_path / "evil.json").exists()
 

@@ -1,0 +1,125 @@
+"""How long runs will take on this machine, from a few steps of the costliest of them.
+
+Each estimate is measured as the runs will go: on their device, in their precision, compiled where they are, so that the
+kernels which are compiled for it are those that the runs need. Micro-batches are whole, their number is not; evaluation
+is measured on one batch. Importable without torch: what measures is asked in a worker.
+"""
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.data import openwebtext
+from runner.evidence import log
+from runner.launch import fetch
+from runner.models import registry
+from runner.plan.placement import Placement
+from runner.plan.plan import Plan
+from runner.plan.presets import VOCABULARY
+from runner.plan.spec import RunSpec
+from runner.training import machine
+
+STEPS = 4  # the first one is not counted, as it may compile
+STAND_IN = "shakespeare-plays"  # for token shards that are not here yet
+CHARACTERS = 100  # about as many as there are in a text
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds for all runs of an experiment together, and how many go side by side."""
+
+    seconds: float
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that a run takes to be set up, to compile, for a micro-batch, and to evaluate a token."""
+
+    setup: float
+    compile: float
+    micro_batch: float
+    token: float
+
+
+def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
+    """How long the plans will take, measured in this process, which imports torch."""
+    placement = machine.resolve(wishes)
+    weights = [_work(plan.spec) for plan in plans]
+    heaviest = max(range(len(plans)), key=lambda i: weights[i])
+    found = pace(plans[heaviest], placement)
+    shares = [weight / weights[heaviest] for weight in weights]
+    total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
+    kinds = len({plan.spec.model for plan in plans})  # what is compiled for one is kept for the others of its kind
+    return Estimate((total + kinds * found.compile) / min(placement.jobs, len(plans)), placement.jobs)
+
+
+def pace(plan: Plan, placement: Placement) -> Pace:
+    """Train a few steps of a run into a folder that is thrown away."""
+    from runner.training.loop import train
+
+    placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
+    short = replace(plan, spec=shortened(plan.spec))
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        train(short, Path(scratch), placement, lambda progress: None, lambda line: None, lambda: False)
+        run = log.read_run(short.folder(Path(scratch)))
+        assert run is not None
+        rows = run.timing().to_pylist()
+    setup = time.perf_counter() - began - sum(row["seconds"] for row in rows)
+    spent = {phase: [row["seconds"] for row in rows if row["phase"] == phase] for phase in ("train", "eval")}
+    step = statistics.median(spent["train"][1:])
+    return Pace(setup, max(0.0, spent["train"][0] - step), step, min(spent["eval"]) / _evaluated(short.spec))
+
+
+def shortened(spec: RunSpec) -> RunSpec:
+    """A few steps of one micro-batch, and evaluations of one batch."""
+    train = spec.train
+    batch = train.batch_size // train.grad_accumulation
+    data = spec.data
+    if data.corpus == openwebtext.NAME and not fetch.here(max(stop for _, stop in data.splits().values())):
+        room = 8 * batch * spec.model.block_size
+        data = replace(data, corpus=STAND_IN, train=(0, room), val=(0, room), test=None)
+    name = (spec.eval.splits or tuple(data.splits()))[-1]
+    start, stop = data.splits()[name]
+    stop = min(stop, start + max(batch * spec.model.block_size, spec.model.block_size + 1))
+    short: dict[str, Any] = {name: (start, stop)} if name != "train" else {}
+    return replace(
+        spec,
+        data=replace(data, **short),
+        train=replace(train, steps=STEPS, batch_size=batch, grad_accumulation=1, warmup_steps=0, warmdown_steps=None),
+        eval=replace(spec.eval, mode="exact", every=STEPS, splits=(name,)),
+    )
+
+
+def seconds(spec: RunSpec, pace: Pace) -> float:
+    """How long a run takes at this pace once it is set up."""
+    train = spec.train.steps * spec.train.grad_accumulation * pace.micro_batch
+    return train + (math.ceil(spec.train.steps / spec.eval.every) + 1) * _evaluated(spec) * pace.token
+
+
+def _evaluated(spec: RunSpec) -> int:
+    """Tokens of the splits that each evaluation reads."""
+    spans = spec.data.splits()
+    names = spec.eval.splits or tuple(spans)
+    if spec.eval.mode == "sampled":
+        return len(names) * spec.eval.batches * spec.train.batch_size * spec.model.block_size
+    lengths = {name: spans[name][1] - spans[name][0] for name in names}
+    if "train" in lengths and spec.eval.train_tokens:
+        lengths["train"] = min(lengths["train"], spec.eval.train_tokens)
+    return sum(lengths.values())
+
+
+def _work(spec: RunSpec) -> float:
+    """About how much a run computes, to compare runs of one experiment: parameters times tokens."""
+    import torch
+
+    vocabulary = VOCABULARY if spec.data.tokenizer == "gpt2" else CHARACTERS
+    with torch.device("meta"):
+        count = sum(p.numel() for p in registry.network(spec.model.kind)(spec.model, vocabulary).parameters())
+    return count * spec.train.steps * spec.train.batch_size * spec.model.block_size

@@ -1,0 +1,156 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis import cli, reproduce
+from analysis.build import execute
+from analysis.build import project as projects
+from analysis.site import generator, weave
+from runner.errors import UserError
+from runner.evidence.status import Status
+from runner.launch import events, sweep
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def show(said: list[str]) -> reproduce.Show:
+    return reproduce.Show(said.append, terminal=False)
+
+
+class Workers:
+    """Measures nothing, and trains nothing."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self.seconds = seconds
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ask_each(self, function, words):
+        from runner.launch.estimate import Estimate
+
+        return (Estimate(self.seconds, 2) for _ in words)
+
+
+@pytest.fixture
+def swept(monkeypatch) -> list[str]:
+    """The experiments that were to be trained; each is stopped."""
+    names: list[str] = []
+
+    def train(loaded, profile, root, wishes, workers, tell):
+        names.append(loaded.name)
+        return {"r1-s0": Status.STOPPED}
+
+    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "workers", Workers)
+    monkeypatch.setattr(generator, "build", lambda project, newest: True)
+    return names
+
+
+def test_the_title_post_comes_first():
+    found = reproduce.parts(projects.Project(ROOT))
+    assert found[0].slug == reproduce.TITLE
+    assert found[0].experiments[0] == "mlp-ratio"
+    assert len(found) == len({part.slug for part in found}) > 1
+    (one,) = reproduce.parts(projects.Project(ROOT), found[-1].slug)
+    assert one == found[-1]
+    with pytest.raises(UserError, match="unknown post 'nosuch'; known: is-4"):
+        reproduce.parts(projects.Project(ROOT), "nosuch")
+
+
+def test_stopped_it_leaves_a_whole_site_from_the_published_logs(house, swept, show, said):
+    outcome = reproduce.reproduce(house, "smoke", None, [], show)
+    assert outcome.code == 1
+    assert swept == ["mlp-ratio"]
+    assert "mlp-ratio: 10 runs to train, about 10 s here" in said
+    assert "site: built" in said
+    assert any(line.startswith("stopped and saved") for line in said)
+    assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
+    assert not (house.root / "build" / reproduce.STAMP).exists()
+
+
+def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, said, monkeypatch):
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(3 * 86_400))
+    assert reproduce.reproduce(house, "paper", None, [], show).code == 0
+    assert swept == []
+    assert any("about 3.0 days here, which is too long: left out; add it with WITH=mlp-ratio" in line for line in said)
+    again = reproduce.Show(said.append, terminal=False)
+    assert reproduce.reproduce(house, "paper", None, ["mlp-ratio"], again).code == 1
+    assert swept == ["mlp-ratio"]
+    with pytest.raises(UserError, match="no post that is made here stands on 'nosuch'"):
+        reproduce.reproduce(house, "paper", None, ["nosuch"], again)
+
+
+def test_with_nothing_changed_nothing_is_looked_into(house, swept, show, said, monkeypatch):
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(3 * 86_400))
+    first = reproduce.reproduce(house, "paper", None, [], show)
+    said.clear()
+    monkeypatch.setattr(reproduce, "_Reproduction", None)
+    assert reproduce.reproduce(house, "paper", None, [], show).lines == first.lines
+    assert said == ["nothing has changed"]
+    (house.root / "mkdocs.yml").touch()
+    with pytest.raises(TypeError):
+        reproduce.reproduce(house, "paper", None, [], show)
+
+
+def test_the_command_ends_with_its_status(house, swept, monkeypatch, capsys):
+    monkeypatch.setattr(projects, "here", lambda: house)
+    monkeypatch.setattr(sys, "argv", ["analysis", "reproduce", "--profile", "smoke"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert "site/posts" in capsys.readouterr().out
+
+
+def test_pages_say_where_their_results_come_from(house):
+    post = next(house.posts.glob("*/index.md")).parent.name
+    page = house.docs / "posts" / post / "index.md"
+    weave.weave(house)
+    assert "results, laptop profile" not in page.read_text()
+    (house.root / "runs").symlink_to(house.logs)
+    plan = execute.plan(house, "mlp-ratio", house.root / "runs")
+    assert plan.profile == "laptop"
+    execute.execute(plan, house)
+    weave.weave(house)
+    assert "Your own results, laptop profile." in page.read_text()
+
+
+def test_the_time_left_is_stretched_as_what_is_done_was(said):
+    now = [0.0]
+    show = reproduce.Show(said.append, terminal=False, clock=lambda: now[0])
+    show.expect("one", 100.0, 2)
+    show.expect("two", 100.0, 1)
+    assert show.left() == 200.0
+    show.begin("one")
+    now[0] = 100.0  # half of the first, in the time of all of it
+    show.tell(events.Progress("r1", 10, 10, 2.0, 1.0))
+    assert show.left() == pytest.approx(300.0)
+    show.tell(events.Ended("r1", Status.FINISHED))
+    now[0] = 200.0
+    show.tell(events.Ended("r2", Status.DIVERGED))
+    show.over("one")
+    assert show.left() == pytest.approx(200.0)
+    assert said[0] == "25% trained, about 5 min left"
+    assert "✓ one/r1 finished" in said
+    assert "· one/r2 diverged" in said
+
+
+def test_events_become_lines(said, tmp_path: Path):
+    from runner.evidence.state import State
+
+    show = reproduce.Show(said.append, terminal=False)
+    show.begin("one")
+    show.tell(events.Found("r1", State("train", "missing", "it has not been trained")))
+    show.tell(events.Found("r2", State("skip", "finished", "it finished")))
+    show.tell(events.Over({"r1": Status.FAILED, "r2": Status.FINISHED}, 3.2))
+    show.tell(events.Decided("one", "it wins"))
+    assert said == ["one/r1 trains: it has not been trained", "2 runs in 3 s: 1 failed, 1 finished", "one: it wins"]

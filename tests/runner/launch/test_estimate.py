@@ -1,0 +1,50 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from runner.data import openwebtext
+from runner.launch import estimate
+from runner.plan import experiment
+from runner.plan.placement import Placement
+
+
+def test_a_few_steps_stand_for_a_run():
+    plans = experiment.load("mlp-ratio").plans("smoke")
+    found = estimate.measure(plans, {"jobs": 2, "threads": 1, "compile": False, "device": "cpu"})
+    assert found.jobs == 2
+    assert 0.1 < found.seconds < 600
+
+
+def test_seconds_count_micro_batches_and_evaluations():
+    spec = experiment.load("mlp-ratio").plans("smoke")[0].spec
+    pace = estimate.Pace(setup=0.0, compile=0.0, micro_batch=2.0, token=0.0)
+    assert estimate.seconds(spec, pace) == 2.0 * spec.train.steps
+    split = replace(spec, train=replace(spec.train, grad_accumulation=4))
+    assert estimate.seconds(split, pace) == 8.0 * spec.train.steps
+    tokens = sum(stop - start for start, stop in spec.data.splits().values())
+    looked = math.ceil(spec.train.steps / spec.eval.every) + 1
+    assert estimate.seconds(spec, replace(pace, micro_batch=0.0, token=1.0)) == pytest.approx(looked * tokens)
+
+
+def test_token_shards_that_are_not_here_are_not_loaded(monkeypatch, tmp_path):
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
+    spec = experiment.load("web-ratio").plans("paper")[0].spec
+    assert spec.data.corpus == openwebtext.NAME
+    short = estimate.shortened(spec)
+    assert short.data.corpus == estimate.STAND_IN
+    assert short.train.batch_size == spec.train.batch_size // spec.train.grad_accumulation
+    assert short.train.grad_accumulation == 1
+
+
+def test_the_heaviest_arm_is_measured(monkeypatch):
+    plans, measured = experiment.load("mlp-ratio").plans("smoke"), []
+
+    def pace(plan, placement: Placement) -> estimate.Pace:
+        measured.append(plan.name)
+        return estimate.Pace(0.0, 0.0, 1.0, 0.0)
+
+    monkeypatch.setattr(estimate, "pace", pace)
+    found = estimate.measure(plans, {"jobs": 1, "device": "cpu"})
+    assert measured == ["r5-s0"]
+    assert found.seconds < len(plans) * plans[0].spec.train.steps
