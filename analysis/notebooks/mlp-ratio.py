@@ -139,8 +139,8 @@ best, onsets = ({r: at(column, r) for r in ratios} for column in ("best", "onset
 results.figure(
     "by-ratio",
     [
-        Dots("Best validation loss", "MLP ratio r", LOSS, dots=best, seeds="joined"),
-        Dots("Onset: the step of the best", "MLP ratio r", "step", dots=onsets, seeds="joined"),
+        Dots("Best validation loss", "MLP ratio r", LOSS, dots=best, seeds="joined", named=sweep.seeds),
+        Dots("Onset: the step of the best", "MLP ratio r", "step", dots=onsets, seeds="joined", named=sweep.seeds),
     ],
     alt=[
         "Best validation loss against the MLP ratio, with intervals.",

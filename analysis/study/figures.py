@@ -184,12 +184,14 @@ class Traces(Panel):
 class Dots(Panel):
     """An estimate an arm with its interval, against a number in colours of their order, or by name in one colour.
 
-    `seeds` shows the seeds too: "joined" by a faint line each, or "beside" the estimate. `zero` draws the line of none.
+    `seeds` shows the seeds too: "joined" by a faint line each, or "beside" the estimate; `named` says which they are,
+    where not 0, 1, …. `zero` draws the line of none.
     """
 
     _: KW_ONLY
     dots: Mapping[Any, Estimate]
     seeds: str = ""
+    named: Sequence[int] | None = None
     zero: bool = False
 
     @property
@@ -201,8 +203,9 @@ class Dots(Panel):
         arms = list(self.dots)
         found = [_estimates("mean", arms, list(self.dots.values()))]
         if self.seeds:
-            for k, values in enumerate(zip(*(one.values for one in self.dots.values()), strict=True)):
-                found.append(Series(f"seed {k}", arms, list(values)))
+            rows = list(zip(*(one.values for one in self.dots.values()), strict=True))
+            named = range(len(rows)) if self.named is None else self.named
+            found += [Series(f"seed {k}", arms, list(values)) for k, values in zip(named, rows, strict=True)]
         return found
 
     def draw(self, ax: Axes) -> None:
