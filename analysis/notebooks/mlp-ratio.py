@@ -75,6 +75,8 @@ results.figure(
 )
 
 # %%
+part = spec["eval"].get("train_tokens")  # of the training split; the whole of it unless said
+SEEN = f"Validation and {part:,} characters of training" if part else "Both splits"
 later = max(every, spec["train"]["warmup_steps"])  # a logarithmic axis has no place for step 0
 results.figure(
     "curves",
@@ -83,7 +85,7 @@ results.figure(
         "Training loss against step on logarithmic axes, a line for each MLP ratio.",
         "Validation loss against step on logarithmic axes, a line for each MLP ratio.",
     ],
-    caption=f"Both splits evaluated exactly, every character once, dropout off, on logarithmic axes. {BAND}",
+    caption=f"{SEEN} evaluated exactly, every character once, dropout off, on logarithmic axes. {BAND}",
 )
 
 # %% [markdown]
@@ -137,8 +139,8 @@ best, onsets = ({r: at(column, r) for r in ratios} for column in ("best", "onset
 results.figure(
     "by-ratio",
     [
-        Dots("Best validation loss", "MLP ratio r", LOSS, dots=best, seeds="joined"),
-        Dots("Onset: the step of the best", "MLP ratio r", "step", dots=onsets, seeds="joined"),
+        Dots("Best validation loss", "MLP ratio r", LOSS, dots=best, seeds="joined", named=sweep.seeds),
+        Dots("Onset: the step of the best", "MLP ratio r", "step", dots=onsets, seeds="joined", named=sweep.seeds),
     ],
     alt=[
         "Best validation loss against the MLP ratio, with intervals.",

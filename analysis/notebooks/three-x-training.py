@@ -154,6 +154,7 @@ results.figure(
             y="mean loss above its best (nats)",
             dots={label: stats.estimate(sensitivity[kind]) for kind, label in KINDS.items()},
             seeds="beside",
+            named=stability.seeds,
         ),
     ],
     alt=[

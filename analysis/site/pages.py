@@ -104,7 +104,8 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 why = "Why not" if verdict["verdict"] == "not tested" else "Why"
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
             for profile, other in others:
-                also = text.sentence(f"{other['verdict']}{f': {r}' if (r := other['reason']) else ''}")
+                why = f": {other['reason']}" if other["reason"] else ""
+                also = "The same." if other == verdict else text.sentence(f"{other['verdict']}{why}")
                 facts.append(f"**In the {profile} profile.** {also}")
             if claim.notebook:
                 facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")

@@ -184,12 +184,14 @@ class Traces(Panel):
 class Dots(Panel):
     """An estimate an arm with its interval, against a number in colours of their order, or by name in one colour.
 
-    `seeds` shows the seeds too: "joined" by a faint line each, or "beside" the estimate. `zero` draws the line of none.
+    `seeds` shows the seeds too: "joined" by a faint line each, or "beside" the estimate; `named` says which they are,
+    where not 0, 1, …. `zero` draws the line of none.
     """
 
     _: KW_ONLY
     dots: Mapping[Any, Estimate]
     seeds: str = ""
+    named: Sequence[int] | None = None
     zero: bool = False
 
     @property
@@ -201,8 +203,9 @@ class Dots(Panel):
         arms = list(self.dots)
         found = [_estimates("mean", arms, list(self.dots.values()))]
         if self.seeds:
-            for k, values in enumerate(zip(*(one.values for one in self.dots.values()), strict=True)):
-                found.append(Series(f"seed {k}", arms, list(values)))
+            rows = list(zip(*(one.values for one in self.dots.values()), strict=True))
+            named = range(len(rows)) if self.named is None else self.named
+            found += [Series(f"seed {k}", arms, list(values)) for k, values in zip(named, rows, strict=True)]
         return found
 
     def draw(self, ax: Axes) -> None:
@@ -245,18 +248,22 @@ class Groups(Panel):
         colours = [style.ink(), style.muted()] if many == 2 and not self.joined else style.colours(many)
         if self.zero:
             ax.axhline(0, color=style.muted(), linewidth=0.8)
-        for k, (colour, dots) in enumerate(zip(colours, self.groups.values(), strict=True)):
-            shift = width * (k / (many - 1) - 0.5) if many > 1 else 0.0
-            xs, found = np.arange(len(arms)) + shift, list(dots.values())
-            if self.joined:
-                half = [one.half_width or 0.0 for one in found]
-                ax.errorbar(xs, [one.mean for one in found], yerr=half, color=colour, marker="o", capsize=4)
-                continue
-            for x, one in zip(xs, found, strict=True):
-                ax.errorbar(x, one.mean, yerr=one.half_width or 0.0, color=colour, marker="o", capsize=4)
-        for k, (colour, (kind, dots)) in enumerate(zip(colours, self.groups.items(), strict=True)):
-            shift = width * (k / (many - 1) - 0.5) if many > 1 else 0.0
-            self._name(ax, kind, (shift, next(iter(dots.values())).mean), colour, left=shift < 0)
+        kinds = [
+            (kind, dots, colour, width * (k / (many - 1) - 0.5) if many > 1 else 0.0)
+            for k, (colour, (kind, dots)) in enumerate(zip(colours, self.groups.items(), strict=True))
+        ]
+        if self.joined:
+            for _, dots, colour, shift in kinds:
+                means = [one.mean for one in dots.values()]
+                half = [one.half_width or 0.0 for one in dots.values()]
+                ax.errorbar(np.arange(len(arms)) + shift, means, yerr=half, color=colour, marker="o", capsize=4)
+        else:
+            for x, arm in enumerate(arms):
+                for _, dots, colour, shift in kinds:
+                    one = dots[arm]
+                    ax.errorbar(x + shift, one.mean, yerr=one.half_width or 0.0, color=colour, marker="o", capsize=4)
+        for kind, dots, colour, shift in kinds:
+            self._name(ax, kind, (shift, dots[arms[0]].mean), colour, left=shift < 0)
         self._label(ax, xticks=range(len(arms)))
         ax.set_xticklabels(arms)
         ax.set_xlim(*((-1.0, len(arms) - 0.7) if self.joined else (-0.75, len(arms) - 0.25)))

@@ -58,6 +58,8 @@ def test_means_and_intervals():
     assert shown("curves")["a"]["y"] == [4.5, 2.25, 1.25]
     assert shown("numbers")["mean"]["low"] == [ONE.interval[0], TWO.interval[0]]
     assert shown("numbers")["seed 1"]["y"] == [2.0, 3.5]
+    named = figures.Dots("t", dots={"a": ONE}, seeds="beside", named=[3, 5])
+    assert [series.name for series in named.series()] == ["mean", "seed 3", "seed 5"]
     assert shown("rows")["measured"]["y"] == [150.0, 325.0]
     assert shown("marks")["m"]["y"] == [50.0]
     assert "low" not in figures.Dots("t", dots={"a": estimate([1.0])}).values()["series"][0]
