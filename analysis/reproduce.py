@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TITLE = "is-4-the-magic-number"  # the post that comes first
 STAMP = "reproduce.json"
 TOO_LONG = 2 * 86_400.0  # seconds; an experiment that takes longer is trained where it is asked for
-SOON = 60.0  # seconds; with less left to train, pages wait for results of their own
+SOON = 120.0  # seconds; with less left to train, pages wait for results of their own
 EVERY = 60.0  # seconds between two lines about the whole, where nobody watches a terminal
 LOOKED_AT = (
     "analysis",
@@ -175,10 +175,7 @@ class _Reproduction:
         if not fetch.here(fetch.wanted(plans)):
             return plans  # what their data are cannot be told
         plans = planned.plans(loaded, self.profile, self.root)
-        missing = [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
-        if not missing and (decision := planned.decide(loaded, self.profile, self.root)):
-            missing = [p for p in decision.more or [] if state.inspect(p, self.root).action != "skip"]
-        return missing
+        return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
 
     def _say_unchanged(self) -> None:
         for name, missing in self.todo.items():
@@ -196,18 +193,21 @@ class _Reproduction:
         for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
             corpora.load(text, self.show.line)  # once, before workers ask for it together
         self.show.line(f"measuring a few steps of {', '.join(names)}")
-        wanted = [(self.todo[name], self.experiments[name].placement(self.profile)) for name in names]
-        for name, found in zip(names, workers.ask_each(estimate.measure, wanted), strict=True):
-            runs = len(self.todo[name])
-            told = (
-                f"{name}: {runs} {'runs' if runs > 1 else 'run'} to train, about {durations.words(found.seconds)} here"
-            )
-            if found.seconds > TOO_LONG and name not in self.asked:
+        found: dict[str, estimate.Estimate] = {}
+        wishes = {name: self.experiments[name].placement(self.profile) for name in names}
+        for jobs in sorted({wishes[name].get("jobs", 1) for name in names}):  # as many side by side as there will be
+            alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
+            asked = [(self.todo[name], wishes[name]) for name in alike]
+            found |= zip(alike, workers.ask_each(estimate.measure, asked, jobs), strict=True)
+        for name in names:
+            seconds, runs = found[name].seconds, len(self.todo[name])
+            told = f"{name}: {runs} run{'s' * (runs > 1)} to train, about {durations.words(seconds)} here"
+            if seconds > TOO_LONG and name not in self.asked:
                 self.show.line(f"{told}, which is too long: left out; add it with WITH={name}")
                 self.todo[name] = []
                 continue
             self.show.line(told)
-            self.show.expect(name, found.seconds, runs)
+            self.show.expect(name, seconds, runs)
         self.show.line(f"together about {durations.words(self.show.left())}")
 
     def _train(self, loaded: "Experiment", workers: Any) -> None:

@@ -13,9 +13,5 @@ class NoDevice(UserError):
     """This machine, or no machine of a cluster, has the device that was named."""
 
 
-class NoData(UserError):
-    """A corpus is not here, and cannot be had."""
-
-
 class Damaged(UserError):
     """Evidence that is there cannot be read, or does not match its checksum."""

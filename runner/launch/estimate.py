@@ -92,7 +92,16 @@ def shortened(spec: RunSpec) -> RunSpec:
     return replace(
         spec,
         data=replace(data, **short),
-        train=replace(train, steps=STEPS, batch_size=batch, grad_accumulation=1, warmup_steps=0, warmdown_steps=None),
+        train=replace(
+            train,
+            steps=STEPS,
+            batch_size=batch,
+            grad_accumulation=1,
+            learning_rate=0.0,  # nothing is learned, so nothing diverges
+            min_learning_rate=0.0,
+            warmup_steps=0,
+            warmdown_steps=None,
+        ),
         eval=replace(spec.eval, mode="exact", every=STEPS, splits=(name,)),
     )
 

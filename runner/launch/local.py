@@ -4,6 +4,7 @@ Importable without torch: only the workers need it. Threads, precision and compi
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import queue
@@ -22,7 +23,7 @@ from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import progress
 from runner.launch.events import Ended, Event, Line, Tell
-from runner.plan.placement import Placement
+from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
 from runner.training import machine
 from runner.training.progress import Progress
@@ -75,6 +76,7 @@ class Workers:
 
     def resolve(self, wishes: dict[str, Any]) -> Placement:
         """What `runner.training.machine.resolve` finds, asked in a worker, as this process has no torch."""
+        checked(wishes)  # before a process is started for them
         self._open(min(wishes.get("jobs", 1), os.cpu_count() or 1))
         return self.ask(machine.resolve, wishes)
 
@@ -82,9 +84,9 @@ class Workers:
         """What `function`, which may need torch, returns in a worker."""
         return next(self.ask_each(function, [words]))
 
-    def ask_each(self, function: Callable[..., Any], words: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """What `function` returns for each tuple of words, in their order; workers share them."""
-        jobs = min(len(words), os.cpu_count() or 1)
+    def ask_each(self, function: Callable[..., Any], words: Sequence[tuple[Any, ...]], jobs: int = 1) -> Iterator[Any]:
+        """What `function` returns for each tuple of words, in their order; `jobs` of them are asked side by side."""
+        jobs = min(len(words), jobs)
         self._open(jobs)
         futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(words)]
         for future in futures:
@@ -291,8 +293,18 @@ def _train(plan: Plan, root: Path, placement: Placement) -> str:
             reporter = _Reporter(_worker.tell, file)
             return train(plan, root, placement, reporter, _Speaker(_worker.tell), _stops)
     finally:
+        _release(placement.device)
         _worker.tell(_Silent(plan.name))
         _worker.busy = False
+
+
+def _release(device: str) -> None:
+    """Give a GPU's memory back, which this process would else keep while others train."""
+    if device.startswith("cuda"):
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _stops() -> bool:

@@ -35,7 +35,7 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def ask_each(self, function, words):
+    def ask_each(self, function, words, jobs):
         from runner.launch.estimate import Estimate
 
         return (Estimate(self.seconds, 2) for _ in words)

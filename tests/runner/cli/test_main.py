@@ -6,7 +6,11 @@ import pytest
 
 from runner.cli import options
 from runner.errors import UserError
+from runner.launch import progress
 from runner.lock import hold
+from runner.plan import experiment
+from runner.training.progress import Progress
+from tests.conftest import train_here
 
 
 def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -90,6 +94,23 @@ def test_runs_that_are_not_planned_are_named(tmp_path: Path):
     (folder / "manifest.json").write_text("{}")
     done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r9-s0  unplanned" in done.stdout
+
+
+def test_status_shows_where_another_process_is(tiny, tmp_path: Path):
+    asked = iter(range(1000))
+    train_here(tiny, tmp_path, stopping=lambda: next(asked) == 12)
+    folder = tiny.folder(tmp_path)
+    with hold(folder):
+        progress.File(folder).note(Progress(tiny.name, 20, 30, 2.5, 1000.0))
+        done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    assert "mlp-ratio/r1-s0  outdated" in done.stdout  # it has other steps than the planned one
+    (loaded,) = [plan for plan in experiment.load("mlp-ratio").plans("smoke") if plan.name == tiny.name]
+    asked = iter(range(1000))
+    train_here(loaded, tmp_path, stopping=lambda: next(asked) == 12)
+    with hold(folder):
+        progress.File(folder).note(Progress(tiny.name, 20, 60, 2.5, 1000.0))
+        done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    assert "mlp-ratio/r1-s0  running   at step 20 of 60, loss 2.500\n" in done.stdout
 
 
 def test_looking_needs_no_torch():

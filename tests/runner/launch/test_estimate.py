@@ -16,6 +16,12 @@ def test_a_few_steps_stand_for_a_run():
     assert 0.1 < found.seconds < 600
 
 
+def test_what_diverges_at_once_is_measured_too():
+    plan = experiment.load("divergence").plans("smoke")[0]
+    wild = replace(plan, spec=replace(plan.spec, train=replace(plan.spec.train, learning_rate=1e30, grad_clip=1e30)))
+    assert estimate.pace(wild, Placement()).micro_batch > 0
+
+
 def test_seconds_count_micro_batches_and_evaluations():
     spec = experiment.load("mlp-ratio").plans("smoke")[0].spec
     pace = estimate.Pace(setup=0.0, compile=0.0, micro_batch=2.0, token=0.0)
