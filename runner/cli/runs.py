@@ -117,7 +117,9 @@ def _standing(now: progress.Standing) -> str:
 
 def sample_text(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/mlp-ratio/laptop/r4-s0.")],
-    prompt: Annotated[str, typer.Option(help="The text that the model goes on from.")] = "\n",
+    prompt: Annotated[
+        str | None, typer.Option(help="The text that the model goes on from; a line break, mostly, unless given.")
+    ] = None,
     length: Annotated[int, typer.Option(min=1, help="Characters to add.")] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another text.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest.")] = 1.0,
@@ -127,7 +129,8 @@ def sample_text(
     from runner.training import sample
 
     model, tokens = sample.load(run)
-    print(sample.generate(model, tokens, prompt, length, seed, temperature, top_k))
+    begin = tokens.codec.prompt if prompt is None else prompt
+    print(sample.generate(model, tokens, begin, length, seed, temperature, top_k))
 
 
 def verify_run(
@@ -135,6 +138,9 @@ def verify_run(
     steps: Annotated[int, typer.Option(help="How many of its first steps to train again.")] = 50,
     logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
     folder: Annotated[Path, typer.Option("--folder", help="Where the published logs are.")] = options.LOGS,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="Where it is identical, note that today's code gives its numbers again.")
+    ] = False,
 ) -> None:
     """Train the first steps of a run again and compare, or check the published logs; status 1 where numbers differ."""
     if logs:
@@ -154,3 +160,7 @@ def verify_run(
     say(f"{run}: {found.kind} in {found.rows} rows over {steps} steps, first made on {machine}{apart}")
     if found.kind == "different":
         raise typer.Exit(1)
+    if mark and found.kind == "identical":
+        say(f"{run}: marked, no drift: {verify.mark(run, steps)}")
+    elif mark:
+        raise UserError(f"{run} is not marked: only numbers that are identical show that the code gives them again")

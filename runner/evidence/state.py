@@ -1,16 +1,20 @@
 """What stands in a run's folder, and so what a sweep does with it and why."""
 
 import itertools
+import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from runner import lock
 from runner.data import dataset
 from runner.evidence import checkpoint, code, log
+from runner.files import write_atomic
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, differences, identity
+
+VERIFIED = "verified.json"  # beside a run whose code has changed since, and which was found identical
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def inspect(plan: Plan, root: Path) -> State:
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
-    drift = manifest["code"] != code.fingerprint(plan.spec)
+    drift = not _current(folder, manifest, code.fingerprint(plan.spec))
     if manifest["status"] == "finished":
         return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
     if manifest["status"] == "diverged":
@@ -49,6 +53,35 @@ def inspect(plan: Plan, root: Path) -> State:
     if step is None:
         return State("train", status, "it stopped before its first checkpoint", drift)
     return State("resume", status, f"it stopped after its checkpoint of step {step}", drift)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """That a run's first `steps` steps came out identical with other code than it was made with."""
+
+    code: str
+    commit: str
+    date: str
+    steps: int
+
+
+def keep(folder: Path, note: Verified) -> None:
+    """Keep the note beside the run's evidence, of which it is no part."""
+    write_atomic(folder / VERIFIED, json.dumps(asdict(note), indent=1) + "\n")
+
+
+def verified(folder: Path) -> Verified | None:
+    """The note beside a run; None where there is none that can be read."""
+    try:
+        return Verified(**json.loads((folder / VERIFIED).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _current(folder: Path, manifest: dict[str, Any], now: str) -> bool:
+    """Whether today's code made the run, or gave its numbers again."""
+    note = verified(folder)
+    return manifest["code"] == now or (note is not None and note.code == now)
 
 
 def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:

@@ -23,6 +23,7 @@ def load(folder: Path) -> tuple[Model, Tokens]:
         raise UserError(f"{folder} holds no run: name a run's folder, such as runs/mlp-ratio/laptop/r4-s0")
     spec = from_dict(manifest["spec"], f"{folder / 'manifest.json'}")
     tokens = dataset.load(spec.data)
+    tokens.check(manifest["corpus"], str(folder))
     model: Model = registry.network(spec.model.kind)(spec.model, tokens.vocabulary)
     state = checkpoint.weights(folder / "checkpoint", manifest["identity"])
     model.load_state_dict({name: state[f"model.{name}"] for name in model.state_dict()})

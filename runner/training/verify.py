@@ -3,17 +3,18 @@
 import math
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from runner.errors import NoDevice, UserError
-from runner.evidence import checkpoint, log, state
+from runner.evidence import checkpoint, code, log, state
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
 from runner.training.loop import train
-from runner.training.machine import environment, resolve
+from runner.training.machine import commit, environment, resolve
 
 TOLERANCE = 0.02  # nats; other kernels round otherwise, and in tens of steps the roundings add up to less
 
@@ -47,6 +48,17 @@ def verify(folder: Path, steps: int) -> Verdict:
         assert found is not None
         again = checkpoint.logs(inside, found[0])["metrics"].to_pylist()
     return compare(run.metrics().to_pylist(), again, environment(placement) == manifest["environment"])
+
+
+def mark(folder: Path, steps: int) -> str:
+    """Note beside an ended run that today's code gave its first `steps` steps again, identically; returns what is
+    noted in words. It is then no drift that the code has changed since (see `runner.evidence.state`)."""
+    run = log.read_run(folder)
+    assert run is not None
+    spec = from_dict(run.manifest["spec"], str(folder))
+    note = state.Verified(code.fingerprint(spec), commit(code.ROOT), date.today().isoformat(), steps)
+    state.keep(folder, note)
+    return f"identical over {note.steps} steps at commit {note.commit}, {note.date}"
 
 
 def compare(was: list[dict[str, Any]], again: list[dict[str, Any]], same_kind: bool) -> Verdict:

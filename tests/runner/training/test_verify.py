@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UserError
-from runner.evidence import log
+from runner.evidence import log, state
 from runner.files import sha256
 from runner.training import verify
+from tests.conftest import train_here
 
 
 @pytest.fixture
@@ -74,3 +75,19 @@ def test_what_is_not_there_or_damaged_is_named(copy, tmp_path):
     (copy / "samples.txt").unlink()
     with pytest.raises(UserError, match=r"samples\.txt is missing"):
         verify.verify(copy, 5)
+
+
+def test_a_run_that_is_found_identical_may_be_marked(tiny, tmp_path):
+    train_here(tiny, tmp_path)
+    folder = tiny.folder(tmp_path)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "of another day"}))
+    assert state.inspect(tiny, tmp_path).drift
+    assert verify.verify(folder, 10).kind == "identical"
+    assert verify.mark(folder, 10).startswith("identical over 10 steps at commit ")
+    assert not state.inspect(tiny, tmp_path).drift
+    note = folder / state.VERIFIED
+    note.write_text(note.read_text().replace(state.verified(folder).code, "older"))
+    assert state.inspect(tiny, tmp_path).drift, "and the code has changed again"
+    note.write_text("{")
+    assert state.inspect(tiny, tmp_path).drift
