@@ -190,7 +190,7 @@ class _Run:
             "from_step": 0,
             "started": _now(),
             "environment": environment(self.placement) | self._company(),
-            "commit": commit(Path(__file__).parents[1]),
+            "commit": commit(code.ROOT),
             "code": code.fingerprint(self.spec),
             "log_every": self.placement.log_every,
         }
