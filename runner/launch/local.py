@@ -62,6 +62,7 @@ class Workers:
         self._slots: list[ProcessPoolExecutor] = []  # a process each, so that fewer jobs leave the others asleep
         self._messages: Any = None
         self._stopping: Any = None
+        self._silent: set[str] = set()  # runs that have said all they had to say
 
     def __enter__(self) -> Self:
         return self
@@ -164,12 +165,13 @@ class Workers:
     def _listen(self, tell: Tell, until: str | None = None) -> None:
         """Tell what has arrived; with `until`, all that this run had to say."""
         with contextlib.suppress(queue.Empty):
-            while True:
+            while until is None or until not in self._silent:
                 message = self._messages.get(timeout=GRACE) if until else self._messages.get_nowait()
-                if not isinstance(message, _Silent):
+                if isinstance(message, _Silent):
+                    self._silent.add(message.run)
+                else:
                     tell(message)
-                elif message.run == until:
-                    return
+        self._silent.discard(until or "")
 
 
 class Group:
