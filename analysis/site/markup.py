@@ -9,7 +9,14 @@ from typing import Any
 
 from analysis.study import text
 
-MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "≈", "not tested": "○"}
+MARKS = {
+    "supported": "✓",
+    "refuted": "✗",
+    "inconclusive": "≈",
+    "one run agrees": "1",
+    "one run disagrees": "1",
+    "not tested": "○",
+}
 
 
 def number(entry: dict[str, Any], digits: int | None = None, interval: bool = False) -> str:

@@ -83,6 +83,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
         f'<span class="verdict verdict--{word.replace(" ", "-")}">{mark}{text.NBSP}{counts[word]}{text.NBSP}'
         f"{word.replace(' ', text.NBSP)}</span>"
         for word, mark in markup.MARKS.items()
+        if counts[word] or not word.startswith("one run")
     )
     parts = [
         front(title="Claims", description="Every claim that can be checked, and what came of it.")

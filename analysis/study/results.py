@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads result
     from analysis.study.verdicts import Measure, Verdict
 
 SCHEMA = 2  # 2: the values of figures; rules and measures of verdicts
-VERDICTS = ("supported", "refuted", "inconclusive", "not tested")
+VERDICTS = ("supported", "refuted", "inconclusive", "one run agrees", "one run disagrees", "not tested")
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 NUMERIC = re.compile(r"[-+−]?[\d.,]+(e[-+−]?\d+)?%?( ± [\d.,]+%?)?|–|n/a")  # right-aligned in a table
 CLAIM = re.compile(r"[A-Z]\d*-\d+")

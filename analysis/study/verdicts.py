@@ -4,6 +4,10 @@
     results.claim("S0-5", verdict, **verdict.leading(), unit="times the onset", reason=verdict.told())
 
 A rule belongs into a notebook before its runs begin.
+
+One seed has no interval, so it decides nothing. It can say on which side of its bar the one effect lies at that size, and
+how large it is; it cannot say that another seed would lie there too. Such verdicts have words of their own, "one run
+agrees" and "one run disagrees", and turn into the others by themselves as further seeds arrive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +18,7 @@ from analysis.study import text, wording
 from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm, p_values
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_TESTED = "supported", "refuted", "inconclusive", "not tested"
+AGREES, DISAGREES = "one run agrees", "one run disagrees"  # of one seed, see above
 ABOVE, BELOW = 1, -1
 
 
@@ -37,6 +42,17 @@ class Measure:
         if isinstance(self.found, Estimate):
             return self.found.side(self.bar) * self.wanted
         return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
+
+    @property
+    def lean(self) -> int:
+        """The side on which the mean lies, whatever its interval says."""
+        mean = self.found.mean if isinstance(self.found, Estimate) else self.found
+        return (int(mean > self.bar) - int(mean < self.bar)) * self.wanted
+
+    @property
+    def single(self) -> bool:
+        """Whether it stands on one seed alone."""
+        return isinstance(self.found, Estimate) and self.found.n == 1
 
     @property
     def seeded(self) -> bool:
@@ -92,6 +108,8 @@ def every(*measures: Measure, rule: str = "") -> Verdict:
     of "no worse than", with two bars one of "within"."""
     sides = [measure.side for measure in measures]
     word = REFUTED if -1 in sides else INCONCLUSIVE if 0 in sides else SUPPORTED
+    if any(measure.single for measure in measures):
+        word = AGREES if all(measure.lean == 1 for measure in measures) else DISAGREES
     return Verdict(
         word, rule or f"Supported if {_sides(measures)}; refuted if one lies wholly beyond its bar.", measures
     )
@@ -101,6 +119,9 @@ def some(*measures: Measure, rule: str = "") -> Verdict:
     """One measure must lie on its wanted side and none on the other; refuted is the reverse."""
     sides = {measure.side for measure in measures}
     word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
+    if any(measure.single for measure in measures):
+        leans = {measure.lean for measure in measures}
+        word = AGREES if 1 in leans and -1 not in leans else DISAGREES
     said = (
         "Supported if the interval of at least one measure lies wholly on its wanted side of the bar and none on the "
     )

@@ -37,7 +37,7 @@ def factor(found: Estimate) -> str:
 def more(found: Estimate, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> str:
     """How many seeds would probably decide, if mean and spread are as they seem."""
     if found.n < 2:
-        return f"{seeds(found.n)} cannot have an interval"
+        return "one seed, which has no interval"
     needed = found.seeds_needed(bar, level)
     if needed is None:
         return "no number of seeds in reach would decide"

@@ -15,7 +15,9 @@ UP, DOWN, OPEN = estimate([1, 1.1, 0.9]), estimate([-1, -1.1, -0.9]), estimate([
         ([OPEN, OPEN], "inconclusive", "inconclusive"),
         ([UP, DOWN], "refuted", "inconclusive"),
         ([OPEN, DOWN], "refuted", "refuted"),
-        ([estimate([1.0])], "inconclusive", "inconclusive"),
+        ([estimate([1.0])], "one run agrees", "one run agrees"),
+        ([estimate([1.0]), estimate([-1.0])], "one run disagrees", "one run disagrees"),
+        ([estimate([0.0])], "one run disagrees", "one run disagrees"),
     ],
 )
 def test_rules_on_sides(found, every, some):

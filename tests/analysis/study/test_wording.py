@@ -23,7 +23,7 @@ def test_cells_and_factors():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (estimate([1.0]), "1 seed cannot have an interval"),
+        (estimate([1.0]), "one seed, which has no interval"),
         (estimate([-1.0, 1.0]), "no number of seeds in reach would decide"),
         (estimate([0.0, 1.0]), "about 18 fresh seeds would decide it four times out of five"),
     ],
