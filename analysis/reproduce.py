@@ -1,8 +1,8 @@
 """From an empty folder to pages, a post at a time: train what it stands on, execute its notebooks, build its page.
 
-The title post comes first. Where a post has no results of its own yet, its page shows the published ones, and says so;
-a site that is stopped half-way is whole. With nothing changed since the last time, only names and times of files are
-looked at.
+Posts come in the order of the index, the title post first. Where a post has no results of its own yet, its page shows
+the published ones, and says so; a site that is stopped half-way is whole. With nothing changed since the last time,
+only names and times of files are looked at.
 """
 
 import hashlib
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from runner.plan.experiment import Experiment
     from runner.plan.plan import Plan
 
-TITLE = "is-4-the-magic-number"  # the post that comes first
 STAMP = "reproduce.json"
 TOO_LONG = 2 * 86_400.0  # seconds; an experiment that takes longer is trained where it is asked for
 SOON = 120.0  # seconds; with less left to train, pages wait for results of their own
@@ -94,11 +93,11 @@ def fingerprint(project: Project, profile: str) -> str:
 
 
 def parts(project: Project, only: str | None = None) -> list[Part]:
-    """The published posts with what they stand on, the title post first and then as the index has them."""
+    """The published posts with what they stand on, in the order of the index."""
     from analysis.site import post
 
     posts = [post.load(path, project.shown(path)) for path in sorted(project.posts.glob("*/index.md"))]
-    posts.sort(key=lambda one: (one.slug == TITLE, one.date, one.slug), reverse=True)
+    posts.sort(key=lambda one: one.order, reverse=True)
     if only is not None and only not in {one.slug for one in posts}:
         raise UserError(f"unknown post {only!r}; known: {', '.join(one.slug for one in posts) or 'none'}")
     chosen = [one for one in posts if one.slug == only or (only is None and one.published)]

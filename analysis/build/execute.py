@@ -158,7 +158,7 @@ def settle(project: Project, executed: list[Plan]) -> None:
         keep = {plan.output for plan in mine}
         for folder in {plan.output.parent for plan in mine}:
             for path in folder.iterdir():
-                if path not in keep:
+                if path not in keep and path.name[0] != ".":  # another process may be at work in its own folder
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

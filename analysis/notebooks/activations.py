@@ -189,6 +189,7 @@ results.claim(
     ),
     reason=f"{len(sweep)} experiments, {len(sweep.runs)} runs and {spent / 60:.0f} minutes of them one after another, "
     f"at the size of profile {profile}",
+    basis="runs",
 )
 
 # %% [markdown]
@@ -248,6 +249,7 @@ results.claim(
         *(Measure(m.model, m.ratio, 0, 8 / 3) for m in named),
     ),
     reason="; ".join(f"{m.model}: {m.ratio:.2f}" for m in named),
+    basis="literature",
 )
 
 # %%

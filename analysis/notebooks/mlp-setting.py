@@ -132,6 +132,7 @@ results.claim(
     ),
     rule="Supported if the manifests agree with the source in every setting that is not excused, refuted if the "
     "specification of the paper profile does not, not tested where only these runs differ.",
+    basis="runs",
 )
 
 # %% [markdown]
@@ -174,6 +175,7 @@ results.claim(
     "model without"
     if not biased
     else f"biases: {', '.join(biased)}",
+    basis="runs",
 )
 
 # %% [markdown]
@@ -211,6 +213,7 @@ results.claim(
     ),
     reason=f"{fours} of {len(plain)} published models with a plain MLP have exactly 4; of {len(gated)} with a gated "
     f"one {sum(r == 4 for r in gated)}, whose ratios run from {min(gated):.2f} to {max(gated):g}",
+    basis="literature",
 )
 results.number("published-plain", len(plain))
 results.number("published-fours", fours)

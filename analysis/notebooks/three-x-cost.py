@@ -260,6 +260,7 @@ results.claim(
     reason="in parameters, as a plain ratio: "
     + "; ".join(f"{name} {equivalents[name]:.2f}" for name in cited)
     + ". The scaling-law paper that it cites as well is no model, and is left out",
+    basis="literature",
 )
 llama, peer = by_name["LLaMA 7B"], by_name["Pythia 6.9B"]
 results.claim(
@@ -272,6 +273,7 @@ results.claim(
     ),
     reason=f"LLaMA 7B is {llama.d_model:,} wide, {peer.model} with a plain MLP of {peer.ratio:g} is {peer.d_model:,}; "
     f"with its third matrix LLaMA's MLP has the parameters of a plain ratio of {equivalents['LLaMA 7B']:.2f}",
+    basis="literature",
 )
 
 # %% [markdown]

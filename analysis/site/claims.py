@@ -100,8 +100,21 @@ def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], wher
                     raise UserError(
                         f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
                     )
-                found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = result["claims"][claim.id]
+                entry = result["claims"][claim.id]
+                said = {**entry, "scope": scope(entry, profile)}
+                found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
     return found
+
+
+SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke test"}
+
+
+def scope(entry: dict[str, Any], profile: str) -> str:
+    """How far a verdict reaches: the size of the runs that it stands on, or that it stands on none."""
+    if entry["verdict"] == "not tested":
+        return ""
+    basis = entry.get("basis", "runs")
+    return SIZES.get(profile, profile) if basis == "runs" else basis
 
 
 def _check_ids(ledger: Ledger, name: str, ids: Iterable[str], where: str) -> None:

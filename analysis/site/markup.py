@@ -70,6 +70,8 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
     """
     kind = entry["verdict"].replace(" ", "-")
     label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{text.NBSP}{entry['verdict'].replace(' ', text.NBSP)}"
+    if entry.get("scope"):
+        label += f"{text.NBSP}· {entry['scope'].replace(' ', text.NBSP)}"
     badge = f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
     numbers, words = text.effect(entry), ""
     if says:

@@ -52,7 +52,7 @@ def post(post: Post, rendered: Rendered, note: str = "") -> str:
 
 
 def index(posts: list[tuple[Post, Rendered]], name: str, tagline: str) -> str:
-    """All posts, the newest first: emoji, title, date and summary."""
+    """All posts, as they come: emoji, title, date and summary."""
     items = []
     for one, rendered in posts:
         draft = ' · <span class="draft">draft</span>' if not one.published else ""
@@ -106,7 +106,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
             for profile, other in others:
                 why = f": {other['reason']}" if other["reason"] else ""
-                also = "The same." if other == verdict else text.sentence(f"{other['verdict']}{why}")
+                also = "The same." if _alike(other, verdict) else text.sentence(f"{other['verdict']}{why}")
                 facts.append(f"**In the {profile} profile.** {also}")
             if claim.notebook:
                 facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
@@ -119,6 +119,11 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 f"{' '.join(facts)}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two verdicts differ in nothing but the size at which they were found."""
+    return {**one, "scope": ""} == {**other, "scope": ""}
 
 
 def notebooks(names: dict[str, Path]) -> Files:

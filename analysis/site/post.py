@@ -29,7 +29,7 @@ from analysis.study import text
 from analysis.study.results import KEBAB
 from runner.errors import UserError
 
-KEYS = ("title", "date", "emoji", "summary", "post_published", "notebook", "tags")
+KEYS = ("title", "date", "emoji", "summary", "post_published", "notebook", "tags", "pin")
 REQUIRED = KEYS[:5]
 WORDS_A_MINUTE = 230
 NOT_READ = r'<figure.*?</figure>|<div class="data-table".*?</div>|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}'
@@ -50,6 +50,12 @@ class Post:
     tags: list[str]
     body: str  # with an empty line for each of the front matter, so that line numbers are those of the file
     notebook_line: int = 1
+    pin: bool = False  # comes before the others, whatever their dates
+
+    @property
+    def order(self) -> tuple[bool, datetime.date, str]:
+        """Posts are listed from the highest to the lowest: pinned ones, then the newest."""
+        return self.pin, self.date, self.slug
 
 
 @dataclass
@@ -86,8 +92,9 @@ def load(path: Path, where: str) -> Post:
     for key in REQUIRED:
         if front.get(key) in (None, ""):
             raise UserError(f"{where}:1: the front matter has no {key}")
-    if not isinstance(front["post_published"], bool):
-        raise UserError(f"{where}:{lines.get('post_published', 1)}: post_published must be true or false")
+    for key in ("post_published", "pin"):
+        if not isinstance(front.get(key, False), bool):
+            raise UserError(f"{where}:{lines.get(key, 1)}: {key} must be true or false")
     notebooks, tags = front.get("notebook") or [], front.get("tags") or []
     for key, value in (("notebook", notebooks), ("tags", tags)):
         if not isinstance(value, str | list):
@@ -104,6 +111,7 @@ def load(path: Path, where: str) -> Post:
         [tags] if isinstance(tags, str) else [str(tag) for tag in tags],
         body,
         lines.get("notebook", 1),
+        front.get("pin", False),
     )
 
 

@@ -89,14 +89,14 @@ def sync(folder: Path, files: pages.Files) -> tuple[int, int]:
 
 
 def _posts(project: Project) -> list[post.Post]:
-    """Every post, the newest first."""
+    """Every post, pinned ones first, then the newest."""
     found = []
     for path in sorted(project.posts.glob("*/index.md")):
         where = project.shown(path)
         if not post.slug_ok(path.parent.name):
             raise UserError(f"{where}: the folder's name becomes the address: lower-case words joined by hyphens")
         found.append(post.load(path, where))
-    return sorted(found, key=lambda one: (one.date, one.slug), reverse=True)
+    return sorted(found, key=lambda one: one.order, reverse=True)
 
 
 Records = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → record of its execution

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads result
 SCHEMA = 2  # 2: the values of figures; rules and measures of verdicts
 VERDICTS = ("supported", "refuted", "inconclusive", "one run agrees", "one run disagrees", "not tested")
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+BASES = ("runs", "arithmetic", "literature")  # what a verdict stands on
 NUMERIC = re.compile(r"[-+−]?[\d.,]+(e[-+−]?\d+)?%?( ± [\d.,]+%?)?|–|n/a")  # right-aligned in a table
 CLAIM = re.compile(r"[A-Z]\d*-\d+")
 Draw = Callable[[Any], Any]
@@ -142,8 +143,10 @@ class Results:
         rule: str = "",
         measures: "Sequence[Measure]" = (),
         seeds: Sequence[int] | None = None,
+        basis: str = "",
     ) -> None:
-        """What the evidence says of a claim of the ledger. `n` counts what the interval is taken over (seeds).
+        """What the evidence says of a claim of the ledger. `n` counts what the interval is taken over (seeds). `basis`
+        is what it stands on: "runs" (where there is an n), "arithmetic" (else), or "literature".
 
         A verdict of `analysis.study.verdicts` brings its rule and its measures; a word needs its rule in words, unless
         it is "not tested". `seeds` are those that the effects of the measures belong to, in order.
@@ -159,11 +162,14 @@ class Results:
             raise UserError(f"{where} is not tested: give reason=… to say why")
         if verdict != "not tested" and not rule:
             raise UserError(f"{where}: give rule=…, the rule of the verdict in words")
+        if basis and basis not in BASES:
+            raise UserError(f"{where}: unknown basis {basis!r}; known: {', '.join(BASES)}")
         self._keep(
             "claims",
             id,
             {
                 "verdict": verdict,
+                "basis": basis or ("arithmetic" if n is None else "runs"),
                 "effect": _scalar(effect, where),
                 "interval": _interval(interval, where),
                 "n": _scalar(n, where),

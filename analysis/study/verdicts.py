@@ -5,9 +5,9 @@
 
 A rule belongs into a notebook before its runs begin.
 
-One seed has no interval, so it decides nothing. It can say on which side of its bar the one effect lies at that size, and
-how large it is; it cannot say that another seed would lie there too. Such verdicts have words of their own, "one run
-agrees" and "one run disagrees", and turn into the others by themselves as further seeds arrive.
+One seed has no interval, so it decides nothing. It can say on which side of its bar the one effect lies at that size,
+and how large it is; it cannot say that another seed would lie there too. Such verdicts have words of their own,
+"one run agrees" and "one run disagrees", and turn into the others by themselves as further seeds arrive.
 """
 
 from collections.abc import Mapping, Sequence

@@ -46,7 +46,7 @@ def test_verdicts_come_from_results_alone(tmp_path):
         ledger, {"mlp-ratio": {"laptop": {"claims": {"S0-4": given}, "provenance": {"mlp-ratio": {}}}}}, "ledger.toml"
     )
     assert verdicts == {
-        "S0-4": {"laptop": given},
+        "S0-4": {"laptop": {**given, "scope": "small scale"}},
         "S0-7": {"": {"verdict": "not tested", "reason": "Needs runs on more than one data size."}},
     }
 
@@ -64,3 +64,17 @@ def test_ledger_and_results_must_agree(tmp_path, given, said):
         claims.verdicts(
             load(tmp_path, fake.LEDGER), {"mlp-ratio": {"laptop": {"claims": given, "provenance": {}}}}, "ledger.toml"
         )
+
+
+@pytest.mark.parametrize(
+    ("entry", "profile", "scope"),
+    [
+        ({"verdict": "supported", "basis": "runs"}, "laptop", "small scale"),
+        ({"verdict": "one run agrees", "basis": "runs"}, "paper", "source’s size"),
+        ({"verdict": "refuted", "basis": "arithmetic"}, "laptop", "arithmetic"),
+        ({"verdict": "supported", "basis": "literature"}, "paper", "literature"),
+        ({"verdict": "not tested", "basis": "runs"}, "laptop", ""),
+    ],
+)
+def test_a_verdict_says_how_far_it_reaches(entry, profile, scope):
+    assert claims.scope(entry, profile) == scope
