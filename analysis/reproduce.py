@@ -231,9 +231,10 @@ class _Reproduction:
 
     def _results(self, part: Part) -> None:
         """Execute a post's notebooks, and build its page where the site is whole or a wait would be long."""
-        for name in part.notebooks:
-            self._execute(name)
+        changed = [self._execute(name) for name in part.notebooks]
         self.waiting.append(part)
+        if not any(changed):
+            return
         there = all(execute.record(self.project.results / name) for name in self.project.notebook_names())
         if there or self.show.left() > SOON:
             self._pages()
@@ -254,17 +255,20 @@ class _Reproduction:
     def _page(self, part: Part) -> Path:
         return self.project.site / "posts" / part.slug / "index.html"
 
-    def _execute(self, name: str) -> None:
+    def _execute(self, name: str) -> bool:
+        """Bring a notebook's results up to date; whether they had to be made."""
         plan = self._plan(name)
         kept = execute.record(plan.output)
         if not execute.reason(plan, kept) and kept and kept["logs"] == self.project.shown(plan.logs):
-            return
+            return False
         if kept and plan.logs != self.project.logs and kept["logs"] == self.project.shown(self.project.logs):
             # What the published logs gave in the same profile is what one's own results will be compared with.
             shutil.rmtree(self.project.published / name, ignore_errors=True)
             if kept["profile"] == self.profile:
                 shutil.copytree(plan.output, self.project.published / name)
-        self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
+        outcome = execute.execute(plan, self.project)
+        self.show.line(f"notebook {outcome.line()}")
+        return bool(outcome.reason)
 
     def _plan(self, name: str) -> execute.Plan:
         """From one's own runs where they are complete, else from the published ones."""
