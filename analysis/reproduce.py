@@ -231,9 +231,10 @@ class _Reproduction:
 
     def _results(self, part: Part) -> None:
         """Execute a post's notebooks, and build its page where the site is whole or a wait would be long."""
-        for name in part.notebooks:
-            self._execute(name)
+        changed = [self._execute(name) for name in part.notebooks]
         self.waiting.append(part)
+        if not any(changed):
+            return
         there = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
         if there or self.show.left() > SOON:
             self._pages()
@@ -254,8 +255,9 @@ class _Reproduction:
     def _page(self, part: Part) -> Path:
         return self.project.site / "posts" / part.slug / "index.html"
 
-    def _execute(self, name: str) -> None:
-        plans = self._plans(name)
+    def _execute(self, name: str) -> bool:
+        """Bring a notebook's results up to date; whether they had to be made."""
+        plans, made = self._plans(name), False
         for plan in plans:
             kept = execute.record(plan.output)
             if not execute.due(plan) and (not kept or kept["logs"] == self.project.shown(plan.logs)):
@@ -266,7 +268,9 @@ class _Reproduction:
                 shutil.rmtree(kept_at, ignore_errors=True)
                 shutil.copytree(plan.output, kept_at)
             self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
+            made = True
         execute.settle(self.project, plans)
+        return made
 
     def _plans(self, name: str) -> list[execute.Plan]:
         """From one's own runs where they are complete, else from the published ones, in each of their profiles."""

@@ -1,6 +1,7 @@
 """Measure the training step against the plain reference: `python -m benchmarks.step`, and `--sweep` for a whole sweep.
 
-The reference and ours live in processes of their own (what ours does to the allocator must not help the reference)
+Ours is what `runner train` does: its choice of precision, its loop, its data and its log. The reference and ours live in
+processes of their own (what ours does to the allocator must not help the reference)
 and step in turn, so that a busy machine slows both. Rounds that other processes disturbed are measured again.
 """
 
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from benchmarks import sweep
 from benchmarks.results import Columns, Row, report
-from benchmarks.stepper import DISTURBED, LAPTOP, PAPER, VOCAB, Others, stepper
+from benchmarks.stepper import DISTURBED, LAPTOP, PAPER, VOCAB, Others, loop, reference
 from runner.models.gpt.spec import GPTSpec
 from runner.plan.spec import TrainSpec
 
@@ -43,13 +44,29 @@ def peak() -> float:
 def serve(pipe: Connection, name: str, model: GPTSpec, train: TrainSpec, threads: int) -> None:
     """A process that trains steps on demand and answers (seconds, peak bytes)."""
     torch.set_num_threads(threads)
-    step = peak if name == "peak" else stepper(name, model, train)
-    number = 0
+    began: list[float] = []
+
+    def answer(seconds: float) -> None:
+        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+
+    def turn() -> bool:
+        """Between two steps of the loop: tell how long the last one took, and wait for the next."""
+        if began:
+            answer(time.perf_counter() - began.pop())
+        if not pipe.recv():
+            return False
+        began.append(time.perf_counter())
+        return True
+
+    if name == "ours":
+        return loop(model, train, threads, turn)
+    step, number = (reference(model, train) if name == "reference" else None), 0
     while pipe.recv():
         start = time.perf_counter()
-        seconds = step() if name == "peak" else (step(number), time.perf_counter() - start)[1]
+        if step:
+            step(number)
+        answer(time.perf_counter() - start if step else peak())
         number += 1
-        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 
 
 def alternate(model: GPTSpec, train: TrainSpec, rounds: int) -> tuple[dict[str, list[float]], Row, float]:

@@ -1,15 +1,24 @@
 """What the benchmarks train, and how busy everyone else keeps this machine meanwhile."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from benchmarks.reference import Reference, trainer
+from runner.data import dataset
 from runner.models.gpt.spec import GPTSpec
-from runner.plan.spec import TrainSpec
+from runner.plan.plan import Plan
+from runner.plan.spec import EvalSpec, RunSpec, TrainSpec
+from runner.training import machine
+from runner.training.batches import Batches
 from runner.training.engine import Engine
+from runner.training.group import Group
+from runner.training.loop import train as train_run
 from runner.training.optimizer import learning_rate
 
 VOCAB = 65
@@ -18,22 +27,52 @@ PAPER = (GPTSpec(), TrainSpec())
 LAPTOP = (GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64), TrainSpec(steps=1500, batch_size=32))
 
 
-def stepper(name: str, model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
-    """A function of a step's number that trains it and waits for the loss. `name` is "reference" or "ours"."""
-    generator = torch.Generator().manual_seed(0)
-    x_BT, y_BT = torch.randint(VOCAB, (2, train.batch_size, model.block_size), generator=generator)
-    if name == "reference":
-        torch.manual_seed(seed)
-        step = trainer(Reference(model, VOCAB), train)
-        return lambda i: float(step(x_BT, y_BT, learning_rate(train, i))[0])
-    engine = Engine(model, train, VOCAB, seed, torch.device("cpu"), "bf16", compile=True)
-    return lambda i: float(engine.step(x_BT, y_BT, i)[0])
+def run_of(model: GPTSpec, train: TrainSpec, seed: int = 0) -> RunSpec:
+    """A run on tiny Shakespeare that evaluates as little as can be."""
+    data = RunSpec().data
+    short = replace(data, val=(data.val[0], data.val[0] + model.block_size + 1))
+    return RunSpec(short, model, train, EvalSpec(every=train.steps, splits=("val",)), seed)
 
 
-def timed(step: Callable[[int], object], count: int) -> list[float]:
-    """Seconds of each of the first `count` steps."""
+def reference(model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
+    """A function of a step's number that trains it in plain PyTorch, on the batches that ours reads."""
+    batches = Batches(spec := run_of(model, train, seed), dataset.load(spec.data), torch.device("cpu"), Group())
+    torch.manual_seed(seed)
+    step = trainer(Reference(model, VOCAB), train)
+
+    def one(i: int) -> float:
+        batch = batches.train(i)
+        return float(step(batch.inputs_BT, batch.targets_BU, learning_rate(train, i))[0])
+
+    return one
+
+
+def ours(model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
+    """The same of the engine that a run has on this machine, by itself."""
+    spec, placement = run_of(model, train, seed), machine.resolve({"device": "cpu"})
+    batches = Batches(spec, dataset.load(spec.data), torch.device("cpu"), Group())
+    engine = Engine(model, train, VOCAB, seed, torch.device("cpu"), placement.precision, placement.compile)
+
+    def one(i: int) -> float:
+        batch = batches.train(i)
+        return float(engine.step(batch.inputs_BT, batch.targets_BU, i, batch.weights_BU)[0])
+
+    return one
+
+
+def loop(model: GPTSpec, train: TrainSpec, threads: int, turn: Callable[[], bool]) -> None:
+    """Train as `runner train` does: its placement, loop, data and log. `turn` is asked before each step whether there
+    is to be one, so that it may wait for its turn and tell how long the last one took."""
+    placement = replace(machine.resolve({"device": "cpu", "threads": threads}), weights=False)
+    plan = Plan("benchmark", "paper", "step", run_of(model, train))
+    with tempfile.TemporaryDirectory() as root:
+        train_run(plan, Path(root), placement, lambda progress: None, lambda line: None, lambda: not turn())
+
+
+def timed(step: Callable[[int], object], steps: int) -> list[float]:
+    """Seconds of each of the first so many steps."""
     seconds = []
-    for number in range(count):
+    for number in range(steps):
         start = time.perf_counter()
         step(number)
         seconds.append(time.perf_counter() - start)

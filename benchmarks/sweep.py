@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks import stacked
-from benchmarks.stepper import LAPTOP, Others, stepper, timed
+from benchmarks import stacked, stepper
+from benchmarks.stepper import LAPTOP, Others, timed
 
 RATIOS, SEEDS = (1.0, 2.0, 3.0, 4.0, 5.0), 5
 
@@ -23,7 +23,7 @@ def _work(jobs: Any, steps: int) -> None:
     torch.set_num_threads(1)
     while (job := jobs.get()) is not None:
         ratio, seed = job
-        step = stepper("ours", replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1], seed)
+        step = stepper.ours(replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1], seed)
         for i in range(steps):
             step(i)
 
@@ -55,7 +55,7 @@ def reference(steps: int) -> tuple[float, float]:
     medians = []
     with Others() as others:
         for ratio in RATIOS:
-            step = stepper("reference", replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1])
+            step = stepper.reference(replace(LAPTOP[0], mlp_ratio=ratio), LAPTOP[1])
             seconds = timed(step, steps + 1)
             medians.append(statistics.median(seconds[1:]))
     return statistics.mean(medians), others.cores

@@ -24,7 +24,7 @@ from runner.plan.presets import VOCABULARY
 from runner.plan.spec import RunSpec
 from runner.training import machine
 
-STEPS = 4  # the first one is not counted, as it may compile
+STEPS = 3
 STAND_IN = "shakespeare-plays"  # for token shards that are not here yet
 CHARACTERS = 100  # about as many as there are in a text
 
@@ -60,24 +60,31 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:
-    """Train a few steps of a run into a folder that is thrown away."""
+    """Train a single step of a run, and then a few, into folders that are thrown away. The first time takes what is
+    done once: compiling, and reading the data."""
+    placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
+    first, _ = _timed(replace(plan, spec=shortened(plan.spec, 1)), placement)
+    short = replace(plan, spec=shortened(plan.spec, STEPS))
+    spent, setup = _timed(short, placement)
+    step = statistics.median(spent["train"])
+    return Pace(setup, max(0.0, first["train"][0] - step), step, min(spent["eval"]) / _evaluated(short.spec))
+
+
+def _timed(plan: Plan, placement: Placement) -> tuple[dict[str, list[float]], float]:
+    """The seconds of each phase of a run, and those that it took beside them."""
     from runner.training.loop import train
 
-    placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
-    short = replace(plan, spec=shortened(plan.spec))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        train(short, Path(scratch), placement, lambda progress: None, lambda line: None, lambda: False)
-        run = log.read_run(short.folder(Path(scratch)))
+        train(plan, Path(scratch), placement, lambda progress: None, lambda line: None, lambda: False)
+        run = log.read_run(plan.folder(Path(scratch)))
         assert run is not None
         rows = run.timing().to_pylist()
-    setup = time.perf_counter() - began - sum(row["seconds"] for row in rows)
     spent = {phase: [row["seconds"] for row in rows if row["phase"] == phase] for phase in ("train", "eval")}
-    step = statistics.median(spent["train"][1:])
-    return Pace(setup, max(0.0, spent["train"][0] - step), step, min(spent["eval"]) / _evaluated(short.spec))
+    return spent, time.perf_counter() - began - sum(row["seconds"] for row in rows)
 
 
-def shortened(spec: RunSpec) -> RunSpec:
+def shortened(spec: RunSpec, steps: int) -> RunSpec:
     """A few steps of one micro-batch, and evaluations of one batch."""
     train = spec.train
     batch = train.batch_size // train.grad_accumulation
@@ -94,7 +101,7 @@ def shortened(spec: RunSpec) -> RunSpec:
         data=replace(data, **short),
         train=replace(
             train,
-            steps=STEPS,
+            steps=steps,
             batch_size=batch,
             grad_accumulation=1,
             learning_rate=0.0,  # nothing is learned, so nothing diverges
@@ -102,7 +109,7 @@ def shortened(spec: RunSpec) -> RunSpec:
             warmup_steps=0,
             warmdown_steps=None,
         ),
-        eval=replace(spec.eval, mode="exact", every=STEPS, splits=(name,)),
+        eval=replace(spec.eval, mode="exact", every=steps, splits=(name,)),
     )
 
 

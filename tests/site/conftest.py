@@ -39,7 +39,9 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Call the Makefile with the environment that the tests run in, which it must not make again."""
-    return call(folder, "make", "--old-file", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", *words)
+    return call(
+        folder, "make", "--no-print-directory", "--old-file", f"{sys.prefix}/.ready", f"VENV={sys.prefix}", *words
+    )
 
 
 @pytest.fixture(scope="session")

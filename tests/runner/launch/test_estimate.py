@@ -37,7 +37,7 @@ def test_token_shards_that_are_not_here_are_not_loaded(monkeypatch, tmp_path):
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
     spec = experiment.load("web-ratio").plans("paper")[0].spec
     assert spec.data.corpus == openwebtext.NAME
-    short = estimate.shortened(spec)
+    short = estimate.shortened(spec, 3)
     assert short.data.corpus == estimate.STAND_IN
     assert short.train.batch_size == spec.train.batch_size // spec.train.grad_accumulation
     assert short.train.grad_accumulation == 1
