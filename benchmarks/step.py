@@ -1,8 +1,8 @@
 """Measure the training step against the plain reference: `python -m benchmarks.step`, and `--sweep` for a whole sweep.
 
-Ours is what `runner train` does: its precision, its loop, its data, its log. The reference and ours live in processes of
-their own, as what ours does to the allocator must not help the reference, and step in turn, so that a busy machine slows
-both. Rounds that other processes disturbed are measured again.
+Ours is what `runner train` does: its precision, its loop, its data, its log. The reference and ours live in processes
+of their own, as what ours does to the allocator must not help the reference, and step in turn, so that a busy machine
+slows both. Rounds that other processes disturbed are measured again.
 """
 
 import argparse
