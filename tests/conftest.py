@@ -35,6 +35,30 @@ def tiny(smoke: Plan) -> Plan:
     return replace(smoke, spec=spec)
 
 
+RULED = """
+title = "Rule"
+name = "{activation}-s{seed}"
+axes = { "model.activation" = ["relu2", "silu"] }
+[rule]
+axis = "model.activation"
+champion = "relu2"
+challenger = "silu"
+split = "val"
+if_it_loses = ["gelu"]
+[profiles.smoke]
+seeds = 2
+model = { n_layer = 1, n_head = 2, d_model = 16, block_size = 16 }
+"""
+
+
+@pytest.fixture
+def ruled(tmp_path: Path) -> experiment.Experiment:
+    """An experiment with a rule."""
+    path = tmp_path / "rule.toml"
+    path.write_text(RULED)
+    return experiment.load(str(path))
+
+
 def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
     """Train in this process, with a checkpoint at every evaluation; returns the status."""
     from runner.training.loop import train

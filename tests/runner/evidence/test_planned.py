@@ -1,32 +1,7 @@
-import pytest
-
 from runner.evidence import log, planned
 from runner.evidence.state import plan_identity
 from runner.files import write_atomic
-from runner.plan import experiment
 from runner.plan.spec import as_dict
-
-TEXT = """
-title = "Rule"
-name = "{activation}-s{seed}"
-axes = { "model.activation" = ["relu2", "silu"] }
-[rule]
-axis = "model.activation"
-champion = "relu2"
-challenger = "silu"
-split = "val"
-if_it_loses = ["gelu"]
-[profiles.smoke]
-seeds = 2
-model = { n_layer = 1, n_head = 2, d_model = 16, block_size = 16 }
-"""
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    path = tmp_path / "rule.toml"
-    path.write_text(TEXT)
-    return experiment.load(str(path))
 
 
 def end(plan, root, loss: float, status: str = "finished") -> None:
@@ -55,38 +30,38 @@ def rule_sha(plan) -> str:
     return fingerprint(plan.spec.data)
 
 
-def sweep(loaded, root, losses: dict[str, float], status: str = "finished") -> None:
-    for plan in loaded.plans("smoke"):
+def sweep(ruled, root, losses: dict[str, float], status: str = "finished") -> None:
+    for plan in ruled.plans("smoke"):
         arm = plan.spec.model.activation
         end(plan, root, losses[arm] + plan.spec.seed, status if arm == "silu" else "finished")
 
 
-def test_it_waits_for_results(loaded, tmp_path):
-    assert planned.decide(loaded, "smoke", tmp_path).more is None
-    assert [p.name for p in planned.plans(loaded, "smoke", tmp_path)] == ["relu2-s0", "silu-s0", "relu2-s1", "silu-s1"]
+def test_it_waits_for_results(ruled, tmp_path):
+    assert planned.decide(ruled, "smoke", tmp_path).more is None
+    assert [p.name for p in planned.plans(ruled, "smoke", tmp_path)] == ["relu2-s0", "silu-s0", "relu2-s1", "silu-s1"]
 
 
-def test_a_winner_spares_the_others(loaded, tmp_path):
-    sweep(loaded, tmp_path, {"relu2": 2.0, "silu": 1.9})
-    decision = planned.decide(loaded, "smoke", tmp_path)
+def test_a_winner_spares_the_others(ruled, tmp_path):
+    sweep(ruled, tmp_path, {"relu2": 2.0, "silu": 1.9})
+    decision = planned.decide(ruled, "smoke", tmp_path)
     assert decision.more == []
     assert "in 2 of 2 pairs, at -0.1000 nats" in decision.reason
     assert "gelu need not run" in decision.reason
 
 
-def test_a_loser_calls_the_others_in(loaded, tmp_path):
-    sweep(loaded, tmp_path, {"relu2": 2.0, "silu": 2.0})
-    assert [plan.name for plan in planned.decide(loaded, "smoke", tmp_path).more] == ["gelu-s0", "gelu-s1"]
-    assert len(planned.plans(loaded, "smoke", tmp_path)) == 6
+def test_a_loser_calls_the_others_in(ruled, tmp_path):
+    sweep(ruled, tmp_path, {"relu2": 2.0, "silu": 2.0})
+    assert [plan.name for plan in planned.decide(ruled, "smoke", tmp_path).more] == ["gelu-s0", "gelu-s1"]
+    assert len(planned.plans(ruled, "smoke", tmp_path)) == 6
 
 
-def test_who_diverged_has_lost(loaded, tmp_path):
-    sweep(loaded, tmp_path, {"relu2": 2.0, "silu": 1.0}, status="diverged")
-    assert len(planned.decide(loaded, "smoke", tmp_path).more) == 2
+def test_who_diverged_has_lost(ruled, tmp_path):
+    sweep(ruled, tmp_path, {"relu2": 2.0, "silu": 1.0}, status="diverged")
+    assert len(planned.decide(ruled, "smoke", tmp_path).more) == 2
 
 
-def test_runs_that_are_not_planned_are_found(loaded, tmp_path):
-    sweep(loaded, tmp_path, {"relu2": 2.0, "silu": 1.9})
-    plans = loaded.plans("smoke")
+def test_runs_that_are_not_planned_are_found(ruled, tmp_path):
+    sweep(ruled, tmp_path, {"relu2": 2.0, "silu": 1.9})
+    plans = ruled.plans("smoke")
     assert planned.unplanned(plans, tmp_path) == []
     assert planned.unplanned(plans[1:], tmp_path) == [plans[0].folder(tmp_path)]

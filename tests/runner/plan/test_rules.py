@@ -4,28 +4,7 @@ import pytest
 
 from runner.errors import UserError
 from runner.plan import experiment, rules
-
-TEXT = """
-title = "Rule"
-name = "{activation}-s{seed}"
-axes = { "model.activation" = ["relu2", "silu"] }
-[rule]
-axis = "model.activation"
-champion = "relu2"
-challenger = "silu"
-split = "val"
-if_it_loses = ["gelu"]
-[profiles.smoke]
-seeds = 2
-model = { n_layer = 1, n_head = 2, d_model = 16, block_size = 16 }
-"""
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    path = tmp_path / "rule.toml"
-    path.write_text(TEXT)
-    return experiment.load(str(path))
+from tests.conftest import RULED
 
 
 def final(losses: dict[str, float | None]):
@@ -33,18 +12,18 @@ def final(losses: dict[str, float | None]):
     return lambda plan, split: losses[plan.name]
 
 
-def test_it_waits_for_results(loaded):
+def test_it_waits_for_results(ruled):
     losses = {"relu2-s0": 2.0, "silu-s0": 1.0, "relu2-s1": 2.0, "silu-s1": None}
-    assert rules.decide(loaded, "smoke", final(losses)).more is None
+    assert rules.decide(ruled, "smoke", final(losses)).more is None
 
 
-def test_one_pair_that_is_lost_calls_the_others_in(loaded):
+def test_one_pair_that_is_lost_calls_the_others_in(ruled):
     losses = {"relu2-s0": 2.0, "silu-s0": 1.0, "relu2-s1": 2.0, "silu-s1": math.inf}
-    decision = rules.decide(loaded, "smoke", final(losses))
+    decision = rules.decide(ruled, "smoke", final(losses))
     assert [plan.name for plan in decision.more] == ["gelu-s0", "gelu-s1"]
     assert "in 1 of 2 pairs" in decision.reason
     losses["silu-s1"] = 1.0
-    assert rules.decide(loaded, "smoke", final(losses)).more == []
+    assert rules.decide(ruled, "smoke", final(losses)).more == []
 
 
 def test_an_experiment_without_a_rule_has_no_decision():
@@ -53,6 +32,6 @@ def test_an_experiment_without_a_rule_has_no_decision():
 
 def test_a_rule_that_lacks_a_key_is_named(tmp_path):
     path = tmp_path / "rule.toml"
-    path.write_text(TEXT.replace('split = "val"\n', ""))
+    path.write_text(RULED.replace('split = "val"\n', ""))
     with pytest.raises(UserError, match="no split"):
         rules.decide(experiment.load(str(path)), "smoke", final({}))
