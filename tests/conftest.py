@@ -15,6 +15,18 @@ from runner.plan import experiment  # noqa: E402
 from runner.plan.placement import Placement  # noqa: E402
 from runner.plan.plan import Plan  # noqa: E402
 
+LONG = ("tests/site", "tests/runner/launch/test_cluster.py", "tests/runner/training/test_group.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a process for minutes goes first, so that the others have something to do until it ends."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT).as_posix()
+        return next((number for number, start in enumerate(LONG) if path.startswith(start)), len(LONG))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:

@@ -58,8 +58,6 @@ def test_a_worker_that_has_trained_otherwise_trains_to_the_same_bytes(plans, tmp
     """Other threads, another precision, compiled or not: each run's own, whatever its process did before."""
     places = [
         Placement(threads=2, compile=True, precision="bf16", weights=False),
-        Placement(threads=1, compile=True, weights=False),
-        Placement(threads=2, weights=False),
         Placement(threads=1, weights=False),
     ]
     short = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=20))) for p in plans[:1]]
