@@ -1,13 +1,18 @@
 """`runner describe`: models."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from runner.cli import options
 from runner.cli.terminal import console
 from runner.errors import UserError
+from runner.models.registry import ModelSpec
 from runner.plan import experiment, presets
+
+if TYPE_CHECKING:
+    from runner.models.cost import Description  # which imports torch
 
 
 def describe_model(
@@ -24,4 +29,25 @@ def describe_model(
     length = spec.block_size if context is None else context
     if not 1 <= length <= spec.block_size:
         raise UserError(f"--context {length} must lie between 1 and the model's block_size = {spec.block_size}")
-    console.print(cost.table(name, spec, cost.describe(spec, presets.VOCABULARY, length)))
+    console.print(table(name, spec, cost.describe(spec, presets.VOCABULARY, length)))
+
+
+def table(name: str, spec: ModelSpec, costs: "Description") -> Table:
+    """A model's sizes and costs, for a terminal."""
+    lines = [*spec.details(), f"sequences of {costs.context} tokens, products in {costs.dtype}"]
+    shape = f"{name}: " + "\n".join(lines)
+    grid = Table(title=shape, box=None, pad_edge=False, title_justify="left", title_style="", show_header=False)
+    grid.add_column("")
+    grid.add_column("", justify="right")
+    grid.add_column("", justify="right")
+    for part, count in costs.parameters.items():
+        grid.add_row(f"parameters: {part}", f"{count:,}", f"{count / costs.total():.1%}")
+    grid.add_row("parameters", f"{costs.total():,}", "")
+    for part, flops in costs.flops.items():
+        grid.add_row(f"training FLOPs a token: {part}", f"{flops / 1e6:,.1f} M", f"{flops / costs.work():.1%}")
+    grid.add_row("training FLOPs a token", f"{costs.work() / 1e6:,.1f} M", "")
+    grid.add_row("… without the output layer", f"{costs.work(output=False) / 1e6:,.1f} M", "")
+    grid.add_row("activations kept a sequence", f"{costs.activation / 1e6:,.1f} MB", "")
+    grid.add_row("… attention's weights", f"{costs.scores / 1e6:,.1f} MB", "")
+    grid.add_row("KV cache a token", f"{costs.kv_cache:,} bytes", "")
+    return grid

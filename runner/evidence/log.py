@@ -43,7 +43,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from runner.errors import UserError
+from runner.errors import Damaged, UserError
 from runner.files import sha256, write_atomic
 from runner.plan.spec import identity
 
@@ -97,11 +97,9 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
         rows = pq.read_table(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: train the run again") from None
+        raise Damaged(f"{path} is missing: train the run again") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"{path} is damaged ({str(error).splitlines()[0]}): restore it, or train the run again"
-        ) from None
+        raise Damaged(f"{path} is damaged ({str(error).splitlines()[0]}): restore it, or train the run again") from None
     found = (rows.schema.metadata or {}).get(key)
     if found != version:
         held = f"version {found.decode()}" if found else "no version"
@@ -176,7 +174,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
+        raise Damaged(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
         held = manifest.get("schema") if isinstance(manifest, dict) else None
         raise UserError(
@@ -210,9 +208,9 @@ def check(run: Run) -> None:
     for name, digest in manifest["files"].items():
         path = run.path / name
         if not path.is_file():
-            raise UserError(f"{path} is missing: restore it, or train the run again")
+            raise Damaged(f"{path} is missing: restore it, or train the run again")
         if sha256(path) != digest:
-            raise UserError(f"{path} does not match the checksum of its manifest: restore it, or train the run again")
+            raise Damaged(f"{path} does not match the checksum of its manifest: restore it, or train the run again")
     for rows in (run.metrics(), run.timing()):
         if rows.num_rows == 0:
             raise UserError(f"{run.path} has an empty log: train the run again")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
 from runner.models import registry
@@ -39,27 +38,6 @@ class Description:
     def work(self, output: bool = True) -> float:
         """FLOPs a token in training, with or without the output layer."""
         return sum(cost for part, cost in self.flops.items() if output or part != "output")
-
-
-def table(name: str, spec: ModelSpec, costs: Description) -> Table:
-    """What `runner describe` prints."""
-    lines = [*spec.details(), f"sequences of {costs.context} tokens, products in {costs.dtype}"]
-    shape = f"{name}: " + "\n".join(lines)
-    grid = Table(title=shape, box=None, pad_edge=False, title_justify="left", title_style="", show_header=False)
-    grid.add_column("")
-    grid.add_column("", justify="right")
-    grid.add_column("", justify="right")
-    for part, count in costs.parameters.items():
-        grid.add_row(f"parameters: {part}", f"{count:,}", f"{count / costs.total():.1%}")
-    grid.add_row("parameters", f"{costs.total():,}", "")
-    for part, flops in costs.flops.items():
-        grid.add_row(f"training FLOPs a token: {part}", f"{flops / 1e6:,.1f} M", f"{flops / costs.work():.1%}")
-    grid.add_row("training FLOPs a token", f"{costs.work() / 1e6:,.1f} M", "")
-    grid.add_row("… without the output layer", f"{costs.work(output=False) / 1e6:,.1f} M", "")
-    grid.add_row("activations kept a sequence", f"{costs.activation / 1e6:,.1f} MB", "")
-    grid.add_row("… attention's weights", f"{costs.scores / 1e6:,.1f} MB", "")
-    grid.add_row("KV cache a token", f"{costs.kv_cache:,} bytes", "")
-    return grid
 
 
 def describe(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype = torch.bfloat16) -> Description:

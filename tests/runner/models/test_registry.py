@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli.models import table
 from runner.errors import UserError
 from runner.evidence import log
 from runner.models import registry
-from runner.models.cost import describe, table
+from runner.models.cost import describe
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, from_dict
 from runner.training import sample
