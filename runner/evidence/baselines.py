@@ -12,13 +12,15 @@
         commit                    of the code
         baselines                 "uniform", "unigram", …: the order, the number of counts that are not zero in all
                                   orders up to it, the smoothing of each, and the loss of each split, nats a token
+        read                      the longest n-grams once more, of no more text than a run reads in all its steps,
+                                  where that is less than the training split: by its number of tokens, the first ones
 
 Importable without torch and without numpy.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ class Counted:
     tuned_on: str
     commit: str
     baselines: list[Baseline]
+    read: dict[str, Baseline] = field(default_factory=dict)
 
     @property
     def reported(self) -> str:
@@ -63,6 +66,11 @@ def skipped(spec: dict[str, Any]) -> int:
     """How many tokens of a split are not predicted in runs of a spec, as plain JSON types: the first, which has
     nothing before it, or all that have no whole context."""
     return spec["model"]["block_size"] if spec["data"].get("task") == "context" else 1
+
+
+def tokens_read(spec: dict[str, Any]) -> int:
+    """How many tokens a run of a spec, as plain JSON types, reads in all its steps."""
+    return int(spec["train"]["steps"] * spec["train"]["batch_size"] * spec["model"]["block_size"])
 
 
 def key(data: dict[str, Any], sha256: str, skip: int) -> str:
@@ -106,10 +114,13 @@ def read(folder: Path) -> dict[str, Counted]:
         raise UserError(f"{path} has schema {schema!r}, not {SCHEMA_VERSION!r}: {again}")
     if digest != _digest(body):
         raise UserError(f"{path} does not match its checksum: {again}")
-    called = body["experiment"], body["profile"]
+    try:
+        called = body["experiment"], body["profile"]
+        found = {name: _counted(one) for name, one in body["counted"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} lacks or holds something unknown ({error}): {again}") from None
     if folder.resolve().parts[-2:] != called:
         raise UserError(f"{path} holds baselines of {'/'.join(called)}: put it back where it belongs")
-    found = {name: _counted(one) for name, one in body["counted"].items()}
     for name, one in found.items():
         if name != key(one.data, one.corpus["sha256"], one.skip):
             raise UserError(f"{path} does not match its data: {name} belongs to other baselines: {again}")
@@ -125,7 +136,8 @@ def files(root: Path, experiment: str | None = None, profile: str | None = None)
 
 
 def _counted(entry: dict[str, Any]) -> Counted:
-    return Counted(**entry | {"baselines": [Baseline(**one) for one in entry["baselines"]]})
+    read = {tokens: Baseline(**one) for tokens, one in entry["read"].items()}
+    return Counted(**entry | {"baselines": [Baseline(**one) for one in entry["baselines"]], "read": read})
 
 
 def _digest(body: dict[str, Any]) -> str:

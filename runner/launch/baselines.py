@@ -1,5 +1,6 @@
 """Counts the baselines of an experiment on text, once for each data spec of its runs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,32 +48,50 @@ def make(loaded: Experiment, profile: str, root: Path) -> Path | None:
         kept = baselines.read(folder)
     except UserError:
         kept = {}
-    found = {}
+    asked: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
     for plan in loaded.plans(profile):
         spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
-        name = baselines.key_of(spec, sha256)
-        if name not in found:
-            skip = baselines.skipped(spec)
-            found[name] = kept[name] if name in kept else count(plan.spec.data, sha256, skip, loaded.name)
+        one = plan.spec.data, sha256, baselines.skipped(spec), set[int]()
+        asked.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
+    found = {}
+    for name, (data, sha256, skip, read) in asked.items():
+        there = kept.get(name)
+        current = there and set(there.read) == {str(n) for n in read if n < there.tokens}
+        found[name] = there if there and current else count(data, sha256, skip, loaded.name, read)
     return None if found == kept else baselines.write(folder, found)
 
 
-def count(spec: DataSpec, sha256: str, skip: int, where: str) -> Counted:
-    """The baselines of a data spec; `skip` tokens of each evaluated split are not predicted."""
+def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int] = ()) -> Counted:
+    """The baselines of a data spec. `skip` tokens of each evaluated split are not predicted; `read` is how many tokens
+    its runs read."""
     tokens = dataset.load(spec)
     reason = _too_large(tokens.spans["train"])
     if reason:
         raise UserError(f"{where}: no baselines: {reason}")
-    counts = Counts(_split(tokens, "train"), tokens.vocabulary, max(NAMES))
-    seen = {name: counts.seen(_split(tokens, name)).after(skip) for name in tokens.spans if name != "train"}
-    found = []
-    for order, name in NAMES.items():
-        smoothing = tune(seen[TUNED_ON], order)
-        loss = {split: one.loss(smoothing) for split, one in seen.items()}
-        found.append(Baseline(name, order, counts.parameters(order), smoothing, loss))
-    start, stop = tokens.spans["train"]
-    corpus = {"name": spec.corpus, "sha256": sha256}
-    return Counted(plain(spec), corpus, skip, tokens.vocabulary, stop - start, TUNED_ON, commit(ROOT), found)
+    split = {name: _split(tokens, name) for name in tokens.spans}
+    train_N = split.pop("train")
+
+    def scored(text_N: np.ndarray, orders: Iterable[int]) -> list[Baseline]:
+        counts = Counts(text_N, tokens.vocabulary, max(NAMES))
+        seen = {name: counts.seen(text_M).after(skip) for name, text_M in split.items()}
+        found = []
+        for order in orders:
+            smoothing = tune(seen[TUNED_ON], order)
+            loss = {name: one.loss(smoothing) for name, one in seen.items()}
+            found.append(Baseline(NAMES[order], order, counts.parameters(order), smoothing, loss))
+        return found
+
+    return Counted(
+        data=plain(spec),
+        corpus={"name": spec.corpus, "sha256": sha256},
+        skip=skip,
+        vocabulary=tokens.vocabulary,
+        tokens=len(train_N),
+        tuned_on=TUNED_ON,
+        commit=commit(ROOT),
+        baselines=scored(train_N, NAMES),
+        read={str(n): scored(train_N[:n], [max(NAMES)])[0] for n in sorted(read) if n < len(train_N)},
+    )
 
 
 def told(path: Path) -> str:

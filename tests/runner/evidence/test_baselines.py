@@ -45,6 +45,11 @@ def test_a_file_that_does_not_hold_is_refused_in_a_line(folder, tmp_path):
             baselines.read(folder)
         assert str(error.value).endswith(remedy)
         assert "\n" not in str(error.value)
+    body = json.loads(whole) | {"counted": {KEY: {"data": DATA}}}
+    del body["sha256"]
+    path.write_text(json.dumps(body | {"sha256": baselines._digest(body)}))
+    with pytest.raises(UserError, match="lacks or holds something unknown"):
+        baselines.read(folder)
     path.write_text(whole)
     other = tmp_path / "runs" / "web-ratio" / "smoke"
     other.mkdir(parents=True)

@@ -15,17 +15,17 @@ TEXT = """
 title = "A text"
 name = "s{{seed}}"
 axes = {{}}
-{more}
 [profiles.smoke]
 seeds = 2
 data = {{ train = [0, 2000], val = [2000, 3000], test = [3000, 3500] }}
 model = {{ n_layer = 1, n_head = 2, d_model = 16, block_size = 4 }}
+{more}
 """
 
 
-def load(tmp_path: Path, more: str = "") -> experiment.Experiment:
+def load(tmp_path: Path, more: str = "", first: str = "") -> experiment.Experiment:
     path = tmp_path / "text.toml"
-    path.write_text(TEXT.format(more=more))
+    path.write_text(first + TEXT.format(more=more))
     return experiment.load(str(path))
 
 
@@ -45,6 +45,7 @@ def test_an_experiment_is_counted_once(tmp_path):
     losses = [each.loss["val"] for each in one.baselines]
     assert losses == sorted(losses, reverse=True)
     assert one.baselines[0].loss["val"] == pytest.approx(np.log(65))
+    assert one.read == {}
     assert counting.told(path) == (
         f"text: 6-gram counts, {best.parameters:,} that are not zero: {best.loss['test']:.3f} nats a token on test"
     )
@@ -65,6 +66,19 @@ def test_what_is_stale_or_damaged_is_counted_again(tmp_path):
     assert path.read_bytes() == whole
 
 
+def test_runs_that_read_less_than_the_split_are_compared_with_as_much(tmp_path):
+    loaded = load(tmp_path, "train = { steps = 5, batch_size = 8 }")
+    (one,) = baselines.read(counting.make(loaded, "smoke", tmp_path).parent).values()
+    assert set(one.read) == {"160"}
+    ids = dataset.load(loaded.plans("smoke")[0].spec.data).ids
+    assert one.read["160"].parameters == Counts(ids[:160], 65, 6).parameters(6)
+    assert one.read["160"].loss["val"] > one.baselines[-1].loss["val"]
+    assert counting.make(loaded, "smoke", tmp_path) is None
+    longer = load(tmp_path, "train = { steps = 6, batch_size = 8 }")
+    (one,) = baselines.read(counting.make(longer, "smoke", tmp_path).parent).values()
+    assert set(one.read) == {"192"}
+
+
 def test_contexts_are_counted_where_they_are_predicted(tmp_path):
     loaded = load(tmp_path)
     spec = replace(loaded.plans("smoke")[0].spec.data, task="context")
@@ -82,9 +96,9 @@ def test_byte_pairs_in_splits_of_characters_are_counted(tmp_path):
 
 def test_what_is_not_counted_says_why_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^text: no baselines: its file says baselines = false$"):
-        counting.make(load(tmp_path, "baselines = false"), "smoke", tmp_path)
+        counting.make(load(tmp_path, first="baselines = false"), "smoke", tmp_path)
     with pytest.raises(UserError, match="baselines must be true or false, not 1"):
-        load(tmp_path, "baselines = 1")
+        load(tmp_path, first="baselines = 1")
     assert "4,608,000,000 tokens" in counting.left_out(experiment.load("web-ratio"), "paper")
     monkeypatch.setattr(counting, "LARGEST", 1999)
     with pytest.raises(UserError, match="its training split has 2,000 tokens, and more than 1,999 are not counted"):
