@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 READABLE = {
     "errors",
     "files",
+    "evidence.baselines",
     "evidence.log",
     "models.cost",
     "plan.experiment",

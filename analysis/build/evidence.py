@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
+from runner.evidence.baselines import NAME as BASELINES
 from runner.files import sha256
 
-DOWNLOADS = ("manifest.json", "metrics.parquet", "timing.parquet", "probes.parquet", "samples.txt")  # as runner.evidence.log.EVIDENCE
+DOWNLOADS = (
+    "manifest.json",
+    "metrics.parquet",
+    "timing.parquet",
+    "probes.parquet",
+    "samples.txt",
+)  # as runner.evidence.log.EVIDENCE
 ENDED = ("finished", "diverged")
 DECISIVE = ("manifest.json", "metrics.parquet")  # timing differs between two runs of one spec and decides nothing
 PREFERRED = ("paper", "laptop", "smoke")
@@ -48,11 +55,12 @@ def manifest(run: Path) -> dict[str, Any]:
 
 
 def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
-    """Run name → hash of what the run found."""
+    """Run name → hash of what the run found; and that of the baselines beside the runs, by the name of their file."""
+    counted = root / experiment / profile / BASELINES
     return {
         run.name: "-".join(sha256(run / name)[:16] for name in DECISIVE if (run / name).is_file())
         for run in runs(root, experiment, profile)
-    }
+    } | ({BASELINES: sha256(counted)[:16]} if counted.is_file() else {})
 
 
 def common_profiles(root: Path, names: list[str]) -> list[str]:

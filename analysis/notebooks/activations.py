@@ -14,7 +14,7 @@ output = "build/analysis/activations"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, pace, stats, verdicts, wording
+from analysis.study import arms, baselines, pace, stats, verdicts, wording
 from analysis.study.figures import Curves, Groups
 from analysis.study.literature import MODELS
 from analysis.study.results import Results
@@ -40,7 +40,7 @@ if not {BASE, CHALLENGER} <= set(sweep):
 spec, seeds, parameters = sweep.spec, len(sweep.seeds), sweep.parameters
 assert len(set(parameters.values())) == 1, f"the arms differ in parameters: {parameters}"
 NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
-curves, ends = sweep.curves(bits=True), sweep.ends(bits=True)
+curves, ends, counts = sweep.curves(bits=True), sweep.ends(bits=True), baselines.read(logs, sweep)
 others = [arm for arm in sweep if arm != BASE]
 
 # %% [markdown]
@@ -73,23 +73,24 @@ def differences(arm: str) -> dict[str, stats.Estimate]:
 
 found = {arm: differences(arm) for arm in others}
 baseline = float(ends[BASE].mean())
+ranked = sorted(sweep, key=lambda arm: float(ends[arm].mean()))
+rows = [
+    {
+        "activation": NAMES[arm],
+        "parameters": f"{parameters[arm]:,}",
+        "bits a byte at the end": f"{ends[arm].mean():.4f}",
+        "difference, equal steps": "–" if arm == BASE else found[arm]["steps"].signed(),
+        "difference, equal time": "–" if arm == BASE else found[arm]["time"].signed(),
+        "time a step": "1" if arm == BASE else f"{found[arm]['pace'].mean:.2f}",
+    }
+    for arm in ranked
+]
 results.table(
     "arms",
-    pd.DataFrame(
-        [
-            {
-                "activation": NAMES[arm],
-                "parameters": f"{parameters[arm]:,}",
-                "bits a byte at the end": f"{ends[arm].mean():.4f}",
-                "difference, equal steps": "–" if arm == BASE else found[arm]["steps"].signed(),
-                "difference, equal time": "–" if arm == BASE else found[arm]["time"].signed(),
-                "time a step": "1" if arm == BASE else f"{found[arm]['pace'].mean:.2f}",
-            }
-            for arm in sorted(sweep, key=lambda arm: float(ends[arm].mean()))
-        ]
-    ),
+    counts.below(pd.DataFrame(rows), "bits a byte at the end", bits=True, digits=4),
     caption=f"Validation, every character once. Differences from squared ReLU in bits a byte, paired by seed, with 95% "
-    f"intervals; negative is better. Time a step as a multiple of squared ReLU's. {sweep.count}, profile {profile}.",
+    f"intervals; negative is better. Time a step as a multiple of squared ReLU's. {sweep.count}, profile {profile}."
+    f"{counts.note}",
 )
 
 
@@ -99,7 +100,7 @@ kinds = {f"equal {kind}": {NAMES[arm]: found[arm][kind] for arm in others} for k
 results.figure(
     "losses",
     [
-        Curves("Validation loss", "step", "loss (bits per byte)", lines=settled),
+        Curves("Validation loss", "step", "loss (bits per byte)", lines=settled, levels=counts.levels(bits=True)),
         Groups("Difference from squared ReLU", y="bits per byte", groups=kinds, zero=True),
     ],
     alt=[
@@ -107,7 +108,7 @@ results.figure(
         "Difference of each activation's final validation loss from that of squared ReLU, with intervals.",
     ],
     caption="Left, the loss from the first tenth of the steps on. Right, the difference after the last step (equal "
-    f"steps) and when the faster of the two is done (equal time); below the line is better. {NOTE}",
+    f"steps) and when the faster of the two is done (equal time); below the line is better. {NOTE}{counts.note}",
 )
 
 # %% [markdown]
@@ -271,6 +272,8 @@ results.number("base-bits", baseline, "bits a byte", digits=3)
 results.estimate("pace", gains["pace"], "times", digits=2)
 results.estimate("gain-steps", gains["steps"], "bits a byte", digits=4, scale=-1)
 results.estimate("gain-time", gains["time"], "bits a byte", digits=4, scale=-1)
+best = sweep.ends(counts.reported, bits=True)[ranked[0]].to_numpy()
+counts.report(results, best, "bits a byte", bits=True)
 spread = float(ends[BASE].std(ddof=1)) if seeds > 1 else None
 results.number("seed-spread", spread, "bits a byte", digits=4, reason="" if seeds > 1 else "one seed has no spread")
 results.save()

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, milestones, stats, verdicts, wording
+from analysis.study import arms, baselines, milestones, stats, verdicts, wording
 from analysis.study.figures import Curves, Dots, Smoothed
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -32,7 +32,7 @@ results = Results(output)
 # %%
 sweep = arms.read(logs, "mlp-ratio", profile, arms.setting("model.mlp_ratio"))
 results.provenance(sweep.runs)
-ratios, seeds, spec = list(sweep), len(sweep.seeds), sweep.spec
+ratios, seeds, spec, counts = list(sweep), len(sweep.seeds), sweep.spec, baselines.read(logs, sweep)
 if not {REFERENCE} < set(ratios):
     raise arms.Incomplete(f"needs r = {REFERENCE} and another ratio, not {ratios}")
 narrow, wide = ratios[0], ratios[-1]
@@ -58,9 +58,8 @@ def board(split: str) -> Smoothed:
 def curves(split: str, title: str, low: float, log: bool = False) -> Curves:
     """A line a ratio from step `low` on: the mean over seeds, with the band of its interval."""
     lines = {f"r = {r:g}": losses[losses.index >= low] for r, losses in sweep.curves(split).items()}
-    if log:
-        return Curves(title, "step (log scale)", "loss (nats per character, log scale)", lines=lines, log=True)
-    return Curves(title, "step", LOSS, lines=lines)
+    x, y = ("step (log scale)", "loss (nats per character, log scale)") if log else ("step", LOSS)
+    return Curves(title, x, y, lines=lines, log=log, levels=counts.levels() if split == "val" else {})
 
 
 results.figure(
@@ -85,7 +84,7 @@ results.figure(
         "Training loss against step on logarithmic axes, a line for each MLP ratio.",
         "Validation loss against step on logarithmic axes, a line for each MLP ratio.",
     ],
-    caption=f"{SEEN} evaluated exactly, every character once, dropout off, on logarithmic axes. {BAND}",
+    caption=f"{SEEN} evaluated exactly, every character once, dropout off, on logarithmic axes. {BAND}{counts.note}",
 )
 
 # %% [markdown]
@@ -163,16 +162,16 @@ COLUMNS = {
     "final": ("final validation loss", 3),
 }
 absolute = [key for key in COLUMNS if key != "held_out"]
+rows = [
+    {"r": f"{r:g}", "parameters": f"{sweep.parameters[r]:,}"}
+    | {COLUMNS[key][0]: wording.cell(at(key, r), COLUMNS[key][1]) for key in absolute}
+    for r in ratios
+]
 results.table(
     "ratios",
-    pd.DataFrame(
-        [
-            {"r": f"{r:g}", "parameters": f"{sweep.parameters[r]:,}"}
-            | {COLUMNS[key][0]: wording.cell(at(key, r), COLUMNS[key][1]) for key in absolute}
-            for r in ratios
-        ]
-    ),
-    caption=f"Losses in nats per character: mean over {sweep.count} ± half of the 95% interval. Profile {profile}.",
+    counts.below(pd.DataFrame(rows), COLUMNS["best"][0]),
+    caption=f"Losses in nats per character: mean over {sweep.count} ± half of the 95% interval. Profile {profile}."
+    f"{counts.note}",
 )
 COLUMNS["onset"] = ("onset, steps", 0)
 results.table(
@@ -200,6 +199,7 @@ results.number("ratio-count", len(ratios))
 results.number("bar", bar, "nats", digits=2)
 results.number("open-ended", open_ended, "runs")
 results.number("best-ratio", means.best.idxmin(), digits=0 if float(means.best.idxmin()).is_integer() else 2)
+counts.report(results, per_run.loc[means.best.idxmin(), "held_out"].to_numpy(), "nats")
 for name, r in (("narrow", narrow), ("reference", REFERENCE), ("wide", wide)):
     for column, digits in (("best", 3), ("final", 3), ("train_end", 3), ("onset", 0), ("steps_to", 0)):
         results.estimate(f"{column.replace('_', '-')}-{name}", at(column, r), "nats" if digits else "steps", digits)

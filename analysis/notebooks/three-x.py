@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, pace, stats, verdicts
+from analysis.study import arms, baselines, pace, stats, verdicts
 from analysis.study.figures import Groups, Mark, Rows, Traces
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
@@ -223,6 +223,7 @@ results.figure(
 
 # %%
 crossed = read["three-x"]
+counts = baselines.read(logs, crossed)
 seeds, SHAPES, NORMS = crossed.seeds, ("d12", "d12_r3", "d12_mlp3x"), ("plain", "norms")
 finals = {arm: losses.to_numpy() for arm, losses in crossed.ends().items()}
 ends = {(shape, norm): finals[f"{shape}-{norm}"] for shape, norm in product(SHAPES, NORMS)}
@@ -263,9 +264,11 @@ cells = [
 ]
 results.table(
     "factorial",
-    pd.DataFrame(cells, columns=["shape", "norms", "loss at the end", "against d12, off"]),
+    counts.below(
+        pd.DataFrame(cells, columns=["shape", "norms", "loss at the end", "against d12, off"]), "loss at the end"
+    ),
     caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% intervals; negative "
-    f"is better. {NOTE}.",
+    f"is better. {NOTE}.{counts.note}",
 )
 cells = [(what, stats.estimate(v).signed(), percent(relative[what].mean, 1)) for what, v in effects.items()]
 results.table(
@@ -283,7 +286,7 @@ rows = dict(zip(LABELS, relative.values(), strict=True))
 results.figure(
     "factorial",
     [
-        Groups("Loss at the end", y="loss (nats per token)", groups=by_norm, joined=True),
+        Groups("Loss at the end", y="loss (nats per token)", groups=by_norm, joined=True, levels=counts.levels()),
         Rows("What each change does", "change of the final loss (% of d12's)", rows=rows, bars=(1, 2)),
     ],
     alt=[
@@ -291,7 +294,7 @@ results.figure(
         "Change of the final loss by both changes at once, by the shape, by the narrower MLP and by the norms.",
     ],
     caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% interval "
-    f"over {crossed.count}. Profile {profile}.",
+    f"over {crossed.count}. Profile {profile}.{counts.note}",
     experiment="three-x",
 )
 
@@ -342,6 +345,8 @@ results.number("first-step", float(slowest), "s", digits=1)
 results.number("usual-step", usual["d12"], "s", digits=2)
 results.number("eager-step", usual["d12_eager"], "s", digits=2)
 results.number("breaks-even", breaks_even, "steps", reason="compilation saved no time")
+best = min(finals, key=lambda arm: float(finals[arm].mean()))
+counts.report(results, crossed.ends(counts.reported)[best].to_numpy(), "nats")
 results.number("one-percent-sigmas", sigmas, digits=1, reason="one seed has no spread")
 for name, value, unit in (
     ("slice-layers", slice_layers, ""),

@@ -14,7 +14,7 @@ output = "build/analysis/web-ratio"
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, stats, verdicts
+from analysis.study import arms, baselines, stats, verdicts
 from analysis.study.figures import Curves, Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import Measure
@@ -34,6 +34,7 @@ if REFERENCE not in ratios:
     raise arms.Incomplete(f"needs runs of r = {REFERENCE:g}, not only {ratios}")
 assert not sweep.diverged, "a run diverged: its loss was not finite"
 curves, ends, parameters = sweep.curves(bits=True), sweep.ends(bits=True), sweep.parameters
+counts = baselines.read(logs, sweep)
 NOTE = (
     f"Mean over {sweep.count}, with the 95% interval of that mean. Corpus {spec['data']['corpus']}, profile {profile}."
 )
@@ -46,20 +47,19 @@ NOTE = (
 # %%
 differences = {ratio: arms.difference(ends, ratio, REFERENCE) for ratio in ratios}
 slope = stats.trend(ratios, pd.DataFrame(ends).T)
+rows = [
+    {
+        "ratio": f"{ratio:g}",
+        "parameters": f"{parameters[ratio]:,}",
+        "loss at the end": str(stats.estimate(ends[ratio].to_numpy())),
+        f"against r = {REFERENCE:g}": "–" if ratio == REFERENCE else differences[ratio].signed(3),
+    }
+    for ratio in ratios
+]
 results.table(
     "web-ratios",
-    pd.DataFrame(
-        [
-            {
-                "ratio": f"{ratio:g}",
-                "parameters": f"{parameters[ratio]:,}",
-                "loss at the end": str(stats.estimate(ends[ratio].to_numpy())),
-                f"against r = {REFERENCE:g}": "–" if ratio == REFERENCE else differences[ratio].signed(3),
-            }
-            for ratio in ratios
-        ]
-    ),
-    caption=f"Validation loss in bits per byte; differences paired by seed, negative is better. {NOTE}",
+    counts.below(pd.DataFrame(rows), "loss at the end", bits=True),
+    caption=f"Validation loss in bits per byte; differences paired by seed, negative is better. {NOTE}{counts.note}",
 )
 
 
@@ -76,7 +76,14 @@ seen = {
 results.figure(
     "web",
     [
-        Curves("Validation loss", "tokens seen", "loss (bits per byte)", lines=seen, shape=thousands),
+        Curves(
+            "Validation loss",
+            "tokens seen",
+            "loss (bits per byte)",
+            lines=seen,
+            shape=thousands,
+            levels=counts.levels(bits=True),
+        ),
         Dots(f"Against r = {REFERENCE:g}", "MLP ratio r", "bits per byte at the end", dots=differences, zero=True),
     ],
     alt=[
@@ -84,7 +91,7 @@ results.figure(
         f"Difference of each ratio's final loss from that of r = {REFERENCE:g}, with intervals.",
     ],
     caption=f"Left, the loss after the first evaluation. Right, the final loss minus that of r = {REFERENCE:g}; below "
-    f"the line is better. {NOTE}",
+    f"the line is better. {NOTE}{counts.note}",
 )
 
 # %% [markdown]
@@ -133,4 +140,6 @@ results.number("web-gain", -slope.mean, "bits a byte", digits=4)
 results.estimate("web-slope", slope, "bits a byte", digits=4)
 results.estimate("web-widest", differences[ratios[-1]], "bits a byte", digits=3)
 results.estimate("web-narrowest", differences[ratios[0]], "bits a byte", digits=3)
+best = min(ratios, key=lambda ratio: float(ends[ratio].mean()))
+counts.report(results, sweep.ends(counts.reported, bits=True)[best].to_numpy(), "bits a byte", bits=True, prefix="web-")
 results.save()

@@ -156,9 +156,12 @@ def proofs(folders: dict[tuple[str, str], Path]) -> Files:
             f"| {experiment} | [{profile}]({experiment}/{profile}/index.md) | {len(runs)} | "
             f"{text.escape(_several(manifests, 'environment', 'machine'))} |"
         )
-        files[f"{base}/index.md"] = _proof(experiment, profile, runs, manifests).encode()
+        counted = (root / experiment / profile / evidence.BASELINES).is_file()
+        files[f"{base}/index.md"] = _proof(experiment, profile, runs, manifests, counted).encode()
         for run in runs:
             files |= {f"{base}/{run.name}/{name}": run / name for name in evidence.DOWNLOADS if (run / name).is_file()}
+        if counted:
+            files[f"{base}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
     listing = (
         '<div class="data-table" markdown="1">\n\n' + "\n".join(rows) + "\n\n</div>" if folders else "No logs yet."
     )
@@ -170,7 +173,7 @@ def proofs(folders: dict[tuple[str, str], Path]) -> Files:
     return files
 
 
-def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]]) -> str:
+def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]], counted: bool) -> str:
     flats = [
         _flat(asdict(from_dict(m["spec"], f"{run}/manifest.json"))) for run, m in zip(runs, manifests, strict=True)
     ]
@@ -200,6 +203,8 @@ def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict
     ]
     listed = "\n".join(f"- {label}: {text.escape(_several(manifests, *path))}" for label, *path in facts)
     table = "\n".join(rows)
+    if counted:
+        listed += f"\n- what n-gram counts of the same text score: [baselines]({evidence.BASELINES})"
     return (
         f"{front(title=f'{experiment}, {profile}', hide=['toc'])}"
         f'<p class="crumbs" markdown="span">[Evidence](../../index.md) / {experiment}</p>\n\n'

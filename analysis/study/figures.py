@@ -90,19 +90,24 @@ class Drawing(Panel):
 class Curves(Panel):
     """A line an arm, the mean of its losses [x, seed] over seeds, in the band of its interval, its name at its end.
 
-    `log` makes both axes logarithmic.
+    `log` makes both axes logarithmic. `levels` are numbers to compare with, such as the losses of baselines.
     """
 
     _: KW_ONLY
     lines: Mapping[str, pd.DataFrame]
     log: bool = False
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
         found = []
         for name, losses in self.lines.items():
             mean, half = _band(losses)
             found.append(Series(name, list(losses.index), list(mean), list(mean - half), list(mean + half)))
-        return found
+        first, last = (next(iter(self.lines.values())).index[end] for end in (0, -1))
+        return found + [Series(name, [first, last], [y, y]) for name, y in self._levels().items()]
+
+    def _levels(self) -> dict[str, float]:
+        return _passed(self.levels, max(float(losses.mean(axis=1).max()) for losses in self.lines.values()))
 
     def draw(self, ax: Axes) -> None:
         ends = []
@@ -111,6 +116,7 @@ class Curves(Panel):
             ax.plot(losses.index, mean, color=colour)
             ax.fill_between(losses.index, mean - half, mean + half, color=colour, alpha=0.18, linewidth=0)
             ends.append((float(mean.iloc[-1]), name, colour))
+        ends += _draw_levels(ax, self._levels())
         self._label(ax)
         if self.log:
             ax.set(xscale="log", yscale="log")
@@ -232,15 +238,22 @@ class Dots(Panel):
 
 @dataclass(frozen=True)
 class Groups(Panel):
-    """Estimates of several kinds for each arm, side by side. `joined` puts a line through those of a kind."""
+    """Estimates of several kinds for each arm, side by side. `joined` puts a line through those of a kind; `levels`
+    are numbers to compare with."""
 
     _: KW_ONLY
     groups: Mapping[str, Mapping[str, Estimate]]  # kind → arm → estimate
     joined: bool = False
     zero: bool = False
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [_estimates(kind, list(dots), list(dots.values())) for kind, dots in self.groups.items()]
+        found = [_estimates(kind, list(dots), list(dots.values())) for kind, dots in self.groups.items()]
+        arms = list(next(iter(self.groups.values())))
+        return found + [Series(name, [arms[0], arms[-1]], [y, y]) for name, y in self._levels().items()]
+
+    def _levels(self) -> dict[str, float]:
+        return _passed(self.levels, max(one.mean for dots in self.groups.values() for one in dots.values()))
 
     def draw(self, ax: Axes) -> None:
         arms = list(next(iter(self.groups.values())))
@@ -264,9 +277,12 @@ class Groups(Panel):
                     ax.errorbar(x + shift, one.mean, yerr=one.half_width or 0.0, color=colour, marker="o", capsize=4)
         for kind, dots, colour, shift in kinds:
             self._name(ax, kind, (shift, dots[arms[0]].mean), colour, left=shift < 0)
+        labels = _draw_levels(ax, self._levels())
         self._label(ax, xticks=range(len(arms)))
         ax.set_xticklabels(arms)
         ax.set_xlim(*((-1.0, len(arms) - 0.7) if self.joined else (-0.75, len(arms) - 0.25)))
+        if labels:
+            style.end_labels(ax, labels)
 
     def _name(self, ax: Axes, kind: str, place: tuple[float, float], colour: str, left: bool) -> None:
         """Write the name of a kind beside its first estimate."""
@@ -413,6 +429,18 @@ def _band(losses: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:
     """Mean and half-width of the interval of [x, seed], over seeds."""
     half = np.array([estimate(row).half_width or 0.0 for row in losses.to_numpy()])
     return losses.mean(axis=1), half
+
+
+def _passed(levels: Mapping[str, float], top: float) -> dict[str, float]:
+    """The levels that are not above everything that is shown: those would press it together, and tell nothing."""
+    return {name: y for name, y in levels.items() if y <= top}
+
+
+def _draw_levels(ax: Axes, levels: Mapping[str, float]) -> list[tuple[float, str, str]]:
+    """A dashed line each; returns their labels for the right end."""
+    for y in levels.values():
+        ax.axhline(y, color=style.muted(), linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
+    return [(y, name, style.muted()) for name, y in levels.items()]
 
 
 def _estimates(name: str, x: Sequence[Any], found: Sequence[Estimate], scale: float = 1.0) -> Series:

@@ -85,7 +85,7 @@ def page() -> str:
 def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Write `(y, text, colour)` beside the right end of each line, pushed apart where they would collide.
 
-    Call it last, when the limits of the axes stand. It takes the place of a legend.
+    Call it last, when the limits of the axes stand. It takes the place of a legend. What is muted is not bold either.
     """
     ax.autoscale_view()
     low, high = ax.get_ylim()
@@ -115,7 +115,7 @@ def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
             color=colour,
             va="center",
             ha="left",
-            fontweight="bold",
+            fontweight="normal" if colour == muted() else "bold",
             annotation_clip=False,
         )
     ax.set_ylim(low, high)

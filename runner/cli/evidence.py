@@ -1,4 +1,4 @@
-"""`runner publish`, `pack` and `unpack`: the evidence of ended runs."""
+"""`runner publish`, `pack` and `unpack`: the evidence of ended runs, and the baselines beside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from runner.cli import options
 from runner.cli.terminal import say
 from runner.errors import UserError
-from runner.evidence import archive, planned
+from runner.evidence import archive, baselines, planned
 from runner.plan import experiment
 
 
@@ -24,8 +24,11 @@ def publish_runs(
     found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
     if not found:
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
+    counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
     changed = archive.publish(found, folder)
     say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
+    for path in counted:
+        say(f"{path} is new or changed")
 
 
 def pack_runs(
@@ -36,7 +39,7 @@ def pack_runs(
     found = archive.ended(runs)
     if not found:
         raise UserError(f"{runs} holds no run that has ended: train one first")
-    size = archive.pack(found, target)
+    size = archive.pack(found, target, baselines.files(runs))
     say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
 
 

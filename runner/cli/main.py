@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from runner.cli import data, evidence, experiments, models, runs
+from runner.cli import baselines, data, evidence, experiments, models, runs
 from runner.cli.terminal import console
 from runner.errors import UserError
 from runner.training.ranks import here, processes
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data.load_data,
     "sweep": experiments.sweep_all,
     "train": runs.train_one,
+    "baselines": baselines.count_baselines,
     "describe": models.describe_model,
     "status": runs.show_status,
     "sample": runs.sample_text,

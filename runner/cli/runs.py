@@ -11,7 +11,7 @@ from runner.cli.display import Display
 from runner.cli.experiments import leave_unless_ended
 from runner.cli.terminal import console, say
 from runner.errors import UserError
-from runner.evidence import archive, planned, state
+from runner.evidence import archive, baselines, planned, state
 from runner.evidence.status import Status
 from runner.launch import durations, progress, sweep
 from runner.plan import experiment, presets
@@ -148,6 +148,8 @@ def verify_run(
         if not checked:
             raise UserError(f"{folder} holds no published run: name the folder with --folder")
         say(f"{len(checked)} published runs match their manifests")
+        if counted := baselines.files(folder):
+            say(f"{len(counted)} file{'s' * (len(counted) > 1)} of baselines beside them match their checksums")
     if run is None:
         if not logs:
             raise UserError("name a run's folder, such as logs/mlp-ratio/laptop/r4-s0, or --logs")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from runner.errors import Damaged, UserError
-from runner.evidence import log
+from runner.evidence import baselines, log
 from runner.files import write_atomic
 
 LARGEST = 16 * 2**20  # bytes; what a machine without a network can commonly hand over
@@ -40,14 +40,28 @@ def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
     return changed
 
 
-def pack(runs: Iterable[log.Run], archive: Path) -> int:
-    """Put evidence into one archive; returns its size in bytes, which may not exceed 16 MiB."""
+def publish_baselines(files: Iterable[Path], logs: Path) -> list[Path]:
+    """Copy files of baselines into `logs`; returns those that were new or changed."""
+    changed = []
+    for path in files:
+        target, content = logs.joinpath(*path.parts[-3:]), path.read_bytes()
+        if not target.is_file() or target.read_bytes() != content:
+            write_atomic(target, content)
+            changed.append(target)
+    return changed
+
+
+def pack(runs: Iterable[log.Run], archive: Path, counted: Iterable[Path] = ()) -> int:
+    """Put evidence, and files of baselines, into one archive; returns its size in bytes, which may not exceed 16
+    MiB."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz") as tar:
         for run in runs:
             inside = PurePosixPath(run.manifest["experiment"], run.manifest["profile"], run.name)
             for name in (*run.manifest["files"], "manifest.json"):
                 tar.add(run.path / name, str(inside / name))
+        for path in counted:
+            tar.add(path, str(PurePosixPath(*path.parts[-3:])))
     if len(sink.getvalue()) > LARGEST:
         raise UserError(
             f"{archive} would have {len(sink.getvalue()):,} bytes, more than {LARGEST:,}: pack one "
@@ -58,7 +72,8 @@ def pack(runs: Iterable[log.Run], archive: Path) -> int:
 
 
 def unpack(archive: Path, logs: Path) -> list[Path]:
-    """Take an archive's evidence into `logs`, after all of it has been checked; returns the changed folders."""
+    """Take an archive's evidence into `logs`, after all of it has been checked; returns the folders, and the files of
+    baselines, that were changed."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             with tarfile.open(archive) as tar:
@@ -69,10 +84,10 @@ def unpack(archive: Path, logs: Path) -> list[Path]:
             raise Damaged(f"{archive} is no archive, or damaged: name one that `runner pack` made, whole") from None
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise Damaged(f"{archive} cannot be unpacked ({error}): fetch it again") from None
-        runs = ended(Path(scratch))
+        runs, counted = ended(Path(scratch)), baselines.files(Path(scratch))
         if not runs:
             raise UserError(f"{archive} holds no run that has ended: pack runs that finished")
-        return publish(runs, logs)
+        return publish(runs, logs) + publish_baselines(counted, logs)
 
 
 def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:

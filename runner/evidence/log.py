@@ -220,7 +220,7 @@ def read_runs(root: Path, experiment: str, profile: str, names: Sequence[str] | 
     """The ended runs (finished or diverged) of an experiment's profile, by name, each held against its manifest;
     `names` keeps only those."""
     folder = Path(root) / experiment / profile
-    found = [read_run(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    found = [read_run(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     runs = [run for run in found if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]
     for run in runs:
         check(run)

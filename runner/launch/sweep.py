@@ -14,7 +14,7 @@ from runner.data import corpora, openwebtext
 from runner.errors import UserError
 from runner.evidence import planned, state
 from runner.evidence.status import Status
-from runner.launch import fetch
+from runner.launch import baselines, fetch
 from runner.launch.events import Begun, Decided, Found, Line, Over, Tell, Unplanned
 from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement
@@ -60,7 +60,8 @@ def experiment(
     loaded: Experiment, profile: str, root: Path, wishes: dict[str, Any], workers: Workers, tell: Tell
 ) -> dict[str, Status]:
     """Train all runs of an experiment that have not ended, and then those that its rule adds; returns a status by name
-    of each run that was to be trained. Where one was stopped or failed, the rule is not asked."""
+    of each run that was to be trained. Where one was stopped or failed, the rule is not asked, and nothing is counted;
+    else the baselines of its texts are."""
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     for folder in planned.unplanned(planned.plans(loaded, profile, root), root):
         tell(Unplanned(folder))
@@ -68,10 +69,23 @@ def experiment(
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses
     decision = workers.agree(planned.decide(loaded, profile, root))
-    if decision is None:
-        return statuses
-    tell(Decided(loaded.name, decision.reason))
-    return statuses | runs(title, decision.more or [], root, wishes, workers, tell)
+    if decision is not None:
+        tell(Decided(loaded.name, decision.reason))
+        statuses |= runs(title, decision.more or [], root, wishes, workers, tell)
+    if not {Status.STOPPED, Status.FAILED} & set(statuses.values()) and processes()[0] == 0:
+        _count(loaded, profile, root, tell)
+    return statuses
+
+
+def _count(loaded: Experiment, profile: str, root: Path, tell: Tell) -> None:
+    """Count the baselines of an experiment where they are missing. Its runs stand without them: what is in the way is
+    said in a line."""
+    try:
+        made = baselines.make(loaded, profile, root)
+        if made:
+            tell(Line(baselines.told(made)))
+    except UserError as error:
+        tell(Line(str(error)))
 
 
 def runs(

@@ -35,6 +35,7 @@ class Experiment:
     profiles: dict[str, dict[str, Any]]
     where: str
     rule: dict[str, Any] | None = None
+    baselines: bool = True  # whether n-grams are counted beside its runs
 
     def placement(self, profile: str) -> dict[str, Any]:
         """The profile's settings that decide where and how a run goes, never its numbers."""
@@ -151,8 +152,13 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
             raise UserError(f"{path}: {key} must be a {'text' if kind is str else 'table'}, not {data[key]!r}")
     if not isinstance(data.get("rule", {}), dict):
         raise UserError(f"{path}: rule must be a table, not {data['rule']!r}")
+    counted = data.get("baselines", True)
+    if not isinstance(counted, bool):
+        raise UserError(f"{path}: baselines must be true or false, not {counted!r}")
     axes = _axes(data["axes"], str(path))
-    return Experiment(path.stem, data["title"], data["name"], axes, data["profiles"], path.name, data.get("rule"))
+    return Experiment(
+        path.stem, data["title"], data["name"], axes, data["profiles"], path.name, data.get("rule"), counted
+    )
 
 
 def model(name: str, settings: dict[str, Any]) -> ModelSpec:

@@ -33,10 +33,13 @@ def test_without_experiments_one_profile_is_as_good_as_another(tmp_path):
     assert evidence.choose_profiles(tmp_path, [], "smoke", "logs") == ["smoke"]
 
 
-def test_timing_decides_nothing(tmp_path):
+def test_timing_decides_nothing_and_baselines_something(tmp_path):
     folder = fake.write_run(tmp_path, 1, 0)
     before = evidence.fingerprint(tmp_path, "mlp-ratio", "laptop")
     (folder / "timing.parquet").write_bytes(b"other")
     assert evidence.fingerprint(tmp_path, "mlp-ratio", "laptop") == before
+    (folder.parent / "baselines.json").write_text("{}")
+    assert evidence.fingerprint(tmp_path, "mlp-ratio", "laptop").keys() == {"r1-s0", "baselines.json"}
+    (folder.parent / "baselines.json").unlink()
     fake.write_run(tmp_path, 1, 0, shift=0.1)
     assert evidence.fingerprint(tmp_path, "mlp-ratio", "laptop") != before

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from analysis.build import execute
 from analysis.site import weave
 from runner.errors import UserError
 from tests.analysis import fake
@@ -37,6 +38,16 @@ def test_pages_are_written(house):
     assert f"posts/{SLUG}/index.md#claim-s0-4" in pages["claims.md"].decode()
     source = (house.logs / "mlp-ratio/laptop/r4-s0/metrics.parquet").read_bytes()
     assert pages["evidence/mlp-ratio/laptop/r4-s0/metrics.parquet"] == source
+    assert "baselines" not in pages["evidence/mlp-ratio/laptop/index.md"].decode()
+
+
+def test_baselines_can_be_taken_from_the_page_of_the_evidence(house):
+    (house.logs / "mlp-ratio/laptop/baselines.json").write_text("{}")
+    execute.execute(execute.plan(house, "mlp-ratio", house.logs), house)
+    weave.weave(house)
+    pages = snapshot(house.docs)
+    assert "[baselines](baselines.json)" in pages["evidence/mlp-ratio/laptop/index.md"].decode()
+    assert pages["evidence/mlp-ratio/laptop/baselines.json"] == b"{}"
 
 
 def test_only_what_changed_is_written(house):

@@ -13,6 +13,7 @@ PATHS = {0: LOSSES[0], 1: LOSSES[1]}
 ONE, TWO = estimate([1.0, 2.0]), estimate([3.0, 3.5])
 PANELS = {
     "curves": figures.Curves("t", "x", "y", lines={"a": LOSSES, "b": LOSSES + 1}),
+    "levels": figures.Curves("t", "x", "y", lines={"a": LOSSES}, levels={"high": 9.0, "mid": 2.0, "low": 0.5}),
     "log": figures.Curves("t", "x", "y", lines={"a": LOSSES}, log=True),
     "smoothed": figures.Smoothed("t", "x", "y", lines={"a": LOSSES[0]}),
     "traces": figures.Traces("t", "x", "y", lines={"a": PATHS}, log=True, start=4.0),
@@ -20,6 +21,7 @@ PANELS = {
     "names": figures.Dots("t", "x", "y", dots={"a": ONE, "b": TWO}, seeds="beside"),
     "groups": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}, "l": {"a": TWO, "b": ONE}}, zero=True),
     "joined": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, joined=True),
+    "levelled": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, levels={"high": 9.0, "low": 0.5}),
     "sweep": figures.Sweep("t", "x", "y", at=[0.1, 1.0], lines={"a": [ONE, TWO]}),
     "rows": figures.Rows("t", "x", rows={"a": ONE, "b": TWO}, bars=(1, 2)),
     "marks": figures.Rows("t", "x", rows={"a": ONE}, marks=[figures.Mark("m", "|", {"a": 0.5})]),
@@ -52,6 +54,13 @@ def test_a_panel_tells_the_numbers_that_it_shows(name):
 
 def shown(name):
     return {series["name"]: series for series in PANELS[name].values()["series"]}
+
+
+def test_levels_are_shown_unless_they_are_above_everything_else():
+    assert list(shown("levels")) == ["a", "mid", "low"]
+    assert shown("levels")["mid"] == {"name": "mid", "x": [1, 100], "y": [2.0, 2.0]}
+    assert shown("levelled")["low"] == {"name": "low", "x": ["a", "b"], "y": [0.5, 0.5]}
+    assert "high" not in shown("levelled")
 
 
 def test_means_and_intervals():

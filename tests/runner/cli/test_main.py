@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,7 @@ def test_the_experiments_are_listed():
         (["train", "mlp-rati"], "unknown experiment or model 'mlp-rati'; did you mean mlp-ratio"),
         (["train", "nosuch"], "unknown experiment or model 'nosuch'; experiments: activations"),
         (["train", "d12", "--device", "tpu"], "device 'tpu' is not there"),
+        (["baselines", "step-time"], "step-time: no baselines: its file says baselines = false"),
         (["unpack", "/etc/passwd"], "/etc/passwd is no archive, or damaged"),
         (["sweep", "mlp-ratio", "--engine", "slurm"], "unknown engine 'slurm'; known: local, ray"),
     ],
@@ -86,6 +88,17 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     text = call("sample", str(folder), "--prompt", "ROMEO:", "--length", "20").stdout
     assert text.startswith("ROMEO:")
     assert len(text) == 27
+
+
+def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):
+    shutil.copytree(trained, tmp_path / "runs" / "mlp-ratio" / "smoke" / trained.name)
+    words = ("baselines", "mlp-ratio", "--profile", "smoke")
+    first, again = call(*words, cwd=tmp_path), call(*words, cwd=tmp_path)
+    assert first.stdout.startswith("mlp-ratio: 6-gram counts, ")
+    assert again.stdout == f"{first.stdout.rstrip()} (unchanged)\n"
+    done = call("publish", "mlp-ratio", "--profile", "smoke", cwd=tmp_path)
+    assert done.stdout.splitlines()[1:] == ["logs/mlp-ratio/smoke/baselines.json is new or changed"]
+    assert "1 file of baselines" in call("verify", "--logs", cwd=tmp_path).stdout
 
 
 def test_runs_that_are_not_planned_are_named(tmp_path: Path):

@@ -7,8 +7,9 @@ import pytest
 
 from runner.errors import NoDevice, UserError
 from runner.evidence import planned
+from runner.evidence.baselines import NAME
 from runner.evidence.status import Status
-from runner.launch import sweep
+from runner.launch import baselines, sweep
 from runner.launch.events import Begun, Decided, Ended, Found, Line, Over, Unplanned
 from runner.plan import experiment
 from runner.plan.placement import Placement
@@ -67,6 +68,7 @@ def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: 
     assert [type(event) for event in told] == [
         *[Found, Found, Begun, Ended, Ended, Over, Decided],
         *[Found, Begun, Ended, Over],
+        Line,  # the baselines
     ]
     assert workers.asked == [{"jobs": 3, "threads": 1}] * 2
     assert told[6] == Decided("ruled", planned.decide(ruled, "smoke", tmp_path).reason)
@@ -83,11 +85,21 @@ def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
     assert {event.state.action for event in told if isinstance(event, Found)} == {"skip"}
 
 
-def test_where_a_run_fails_the_rule_is_not_asked(ruled, tmp_path: Path):
+def test_baselines_that_cannot_be_counted_are_no_failure(ruled, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(baselines, "LARGEST", 100)
+    told = []
+    assert set(sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append).values()) == {"finished"}
+    assert told[-1] == Line(
+        "ruled: no baselines: its training split has 2,000 tokens, and more than 100 are not counted"
+    )
+
+
+def test_where_a_run_fails_the_rule_is_not_asked_and_nothing_is_counted(ruled, tmp_path: Path):
     told = []
     statuses = sweep.experiment(ruled, "smoke", tmp_path, {}, Here("relu2-s0"), told.append)
     assert statuses == {"relu2-s0": "failed", "swiglu-s0": "finished"}
     assert not [event for event in told if isinstance(event, Decided)]
+    assert not (tmp_path / "ruled" / "smoke" / NAME).exists()
 
 
 def test_a_device_that_is_not_there_is_said_before_data_are_loaded(ruled, tmp_path: Path, monkeypatch):

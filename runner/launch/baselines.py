@@ -1,0 +1,116 @@
+"""Counts the baselines of an experiment on text, once for each data spec of its runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from runner.data import dataset
+from runner.data.counts import Counts, tune
+from runner.data.spec import DataSpec
+from runner.data.tasks.registry import TASKS
+from runner.data.tokens import Tokens
+from runner.errors import UserError
+from runner.evidence import baselines
+from runner.evidence.baselines import Baseline, Counted
+from runner.evidence.code import ROOT
+from runner.plan.experiment import Experiment
+from runner.plan.spec import as_dict
+from runner.settings import plain
+from runner.training.machine import commit
+
+NAMES = {0: "uniform", 1: "unigram", 2: "bigram", 3: "trigram", 6: "6-gram"}  # by order
+TUNED_ON = "val"
+LARGEST = 20_000_000  # tokens: sorting them takes about a gigabyte and half a minute
+
+
+def left_out(loaded: Experiment, profile: str) -> str:
+    """Why nothing is counted for a profile of an experiment; empty where it is."""
+    if not loaded.baselines:
+        return "its file says baselines = false"
+    specs = [plan.spec.data for plan in loaded.plans(profile)]
+    if any(TASKS[spec.task].generated for spec in specs):
+        return "it reads no text"
+    return next(filter(None, (_too_large(spec.train) for spec in specs if spec.unit == "tokens")), "")
+
+
+def make(loaded: Experiment, profile: str, root: Path) -> Path | None:
+    """Count what is missing under `root`; returns the file, None where what stands there is what would be counted.
+
+    A file that cannot be read, or is of another schema, is made anew; counts that no run asks for are left out. What
+    `left_out` says is a `UserError`, and so is a training split that turns out too large.
+    """
+    reason = left_out(loaded, profile)
+    if reason:
+        raise UserError(f"{loaded.name}: no baselines: {reason}")
+    folder = loaded.plans(profile)[0].folder(root).parent
+    try:
+        kept = baselines.read(folder)
+    except UserError:
+        kept = {}
+    asked: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
+    for plan in loaded.plans(profile):
+        spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
+        one = plan.spec.data, sha256, baselines.skipped(spec), set[int]()
+        asked.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
+    found = {}
+    for name, (data, sha256, skip, read) in asked.items():
+        there = kept.get(name)
+        current = there and set(there.read) == {str(n) for n in read if n < there.tokens}
+        found[name] = there if there and current else count(data, sha256, skip, loaded.name, read)
+    return None if found == kept else baselines.write(folder, found)
+
+
+def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int] = ()) -> Counted:
+    """The baselines of a data spec. `skip` tokens of each evaluated split are not predicted; `read` is how many tokens
+    its runs read."""
+    tokens = dataset.load(spec)
+    reason = _too_large(tokens.spans["train"])
+    if reason:
+        raise UserError(f"{where}: no baselines: {reason}")
+    split = {name: _split(tokens, name) for name in tokens.spans}
+    train_N = split.pop("train")
+
+    def scored(text_N: np.ndarray, orders: Iterable[int]) -> list[Baseline]:
+        counts = Counts(text_N, tokens.vocabulary, max(NAMES))
+        seen = {name: counts.seen(text_M).after(skip) for name, text_M in split.items()}
+        found = []
+        for order in orders:
+            smoothing = tune(seen[TUNED_ON], order)
+            loss = {name: one.loss(smoothing) for name, one in seen.items()}
+            found.append(Baseline(NAMES[order], order, counts.parameters(order), smoothing, loss))
+        return found
+
+    return Counted(
+        data=plain(spec),
+        corpus={"name": spec.corpus, "sha256": sha256},
+        skip=skip,
+        vocabulary=tokens.vocabulary,
+        tokens=len(train_N),
+        tuned_on=TUNED_ON,
+        commit=commit(ROOT),
+        baselines=scored(train_N, NAMES),
+        read={str(n): scored(train_N[:n], [max(NAMES)])[0] for n in sorted(read) if n < len(train_N)},
+    )
+
+
+def told(path: Path) -> str:
+    """A line for each data spec of a file: what the longest n-grams are worth."""
+    lines = []
+    for one in baselines.read(path.parent).values():
+        best, split = one.baselines[-1], one.reported
+        lines.append(
+            f"{path.parent.parent.name}: {best.name} counts, {best.parameters:,} that are not zero: "
+            f"{best.loss[split]:.3f} nats a token on {split}"
+        )
+    return "\n".join(lines)
+
+
+def _too_large(span: tuple[int, int]) -> str:
+    size = span[1] - span[0]
+    return f"its training split has {size:,} tokens, and more than {LARGEST:,} are not counted" * (size > LARGEST)
+
+
+def _split(tokens: Tokens, name: str) -> np.ndarray:
+    start, stop = tokens.spans[name]
+    return tokens.windows(np.array([start]), stop - start)[0]

@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runner.data import dataset
+from runner.data.counts import Counts
+from runner.errors import UserError
+from runner.evidence import baselines
+from runner.launch import baselines as counting
+from runner.plan import experiment
+
+TEXT = """
+title = "A text"
+name = "s{{seed}}"
+axes = {{}}
+[profiles.smoke]
+seeds = 2
+data = {{ train = [0, 2000], val = [2000, 3000], test = [3000, 3500] }}
+model = {{ n_layer = 1, n_head = 2, d_model = 16, block_size = 4 }}
+{more}
+"""
+
+
+def load(tmp_path: Path, more: str = "", first: str = "") -> experiment.Experiment:
+    path = tmp_path / "text.toml"
+    path.write_text(first + TEXT.format(more=more))
+    return experiment.load(str(path))
+
+
+def test_an_experiment_is_counted_once(tmp_path):
+    loaded = load(tmp_path)
+    path = counting.make(loaded, "smoke", tmp_path)
+    assert path == tmp_path / "text" / "smoke" / "baselines.json"
+    ((key, one),) = baselines.read(path.parent).items()
+    plan = loaded.plans("smoke")[0]
+    assert key == baselines.key(one.data, dataset.fingerprint(plan.spec.data), 1)
+    assert [each.name for each in one.baselines] == ["uniform", "unigram", "bigram", "trigram", "6-gram"]
+    assert (one.vocabulary, one.tokens, one.tuned_on, one.reported) == (65, 2000, "val", "test")
+    ids = dataset.load(plan.spec.data).ids
+    counts, best = Counts(ids[:2000], 65, 6), one.baselines[-1]
+    assert best.parameters == counts.parameters(6)
+    assert best.loss["test"] == counts.seen(ids[3000:3500]).after(1).loss(best.smoothing)
+    losses = [each.loss["val"] for each in one.baselines]
+    assert losses == sorted(losses, reverse=True)
+    assert one.baselines[0].loss["val"] == pytest.approx(np.log(65))
+    assert one.read == {}
+    assert counting.told(path) == (
+        f"text: 6-gram counts, {best.parameters:,} that are not zero: {best.loss['test']:.3f} nats a token on test"
+    )
+    before = path.stat().st_mtime_ns
+    assert counting.make(loaded, "smoke", tmp_path) is None
+    assert path.stat().st_mtime_ns == before
+
+
+def test_what_is_stale_or_damaged_is_counted_again(tmp_path):
+    path = counting.make(load(tmp_path), "smoke", tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert counting.make(load(tmp_path), "smoke", tmp_path) == path
+    assert path.read_bytes() == whole
+    baselines.write(path.parent, {baselines.key(o.data, "ab", 1): replace(o, corpus={"name": "x", "sha256": "ab"})
+                                  for o in baselines.read(path.parent).values()})  # fmt: skip
+    assert counting.make(load(tmp_path), "smoke", tmp_path) == path
+    assert path.read_bytes() == whole
+
+
+def test_runs_that_read_less_than_the_split_are_compared_with_as_much(tmp_path):
+    loaded = load(tmp_path, "train = { steps = 5, batch_size = 8 }")
+    (one,) = baselines.read(counting.make(loaded, "smoke", tmp_path).parent).values()
+    assert set(one.read) == {"160"}
+    ids = dataset.load(loaded.plans("smoke")[0].spec.data).ids
+    assert one.read["160"].parameters == Counts(ids[:160], 65, 6).parameters(6)
+    assert one.read["160"].loss["val"] > one.baselines[-1].loss["val"]
+    assert counting.make(loaded, "smoke", tmp_path) is None
+    longer = load(tmp_path, "train = { steps = 6, batch_size = 8 }")
+    (one,) = baselines.read(counting.make(longer, "smoke", tmp_path).parent).values()
+    assert set(one.read) == {"192"}
+
+
+def test_contexts_are_counted_where_they_are_predicted(tmp_path):
+    loaded = load(tmp_path)
+    spec = replace(loaded.plans("smoke")[0].spec.data, task="context")
+    all_but, whole = (counting.count(spec, "ab", skip, "text").baselines[-1] for skip in (4, 1))
+    assert all_but.parameters == whole.parameters
+    assert all_but.loss != whole.loss
+
+
+def test_byte_pairs_in_splits_of_characters_are_counted(tmp_path):
+    spec = replace(load(tmp_path).plans("smoke")[0].spec.data, tokenizer="bytes", unit="characters", test=None)
+    found = counting.count(spec, "ab", 1, "text")
+    assert found.vocabulary == 256
+    assert found.reported == "val"
+
+
+def test_what_is_not_counted_says_why_in_a_line(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"^text: no baselines: its file says baselines = false$"):
+        counting.make(load(tmp_path, first="baselines = false"), "smoke", tmp_path)
+    with pytest.raises(UserError, match="baselines must be true or false, not 1"):
+        load(tmp_path, first="baselines = 1")
+    assert "4,608,000,000 tokens" in counting.left_out(experiment.load("web-ratio"), "paper")
+    monkeypatch.setattr(counting, "LARGEST", 1999)
+    with pytest.raises(UserError, match="its training split has 2,000 tokens, and more than 1,999 are not counted"):
+        counting.make(load(tmp_path), "smoke", tmp_path)
+
+
+def test_experiments_that_are_left_out():
+    """Whose losses mean nothing; of all others the laptop profile is counted."""
+    left = {n: counting.left_out(experiment.load(n), "laptop") for n in experiment.names()}
+    assert {name for name, why in left.items() if why} == {"step-time"}
