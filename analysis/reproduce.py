@@ -365,7 +365,7 @@ class Show:
             case events.Over(statuses, seconds) if statuses:
                 words = sorted(set(statuses.values()))
                 counts = ", ".join(f"{sum(s == word for s in statuses.values())} {word}" for word in words)
-                self.line(f"{len(statuses)} runs in {seconds:.0f} s: {counts}")
+                self.line(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")
 
     def end(self) -> None:
         """Take the bar away."""

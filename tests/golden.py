@@ -1,11 +1,12 @@
 """The first losses of every experiment's first run, pinned: a refactor must give them again.
 
-    python -m tests.golden      pins them anew, on purpose: say in the commit why the numbers moved
+    python -m tests.golden [NAME …]   pins them anew, all or those named: say in the commit why numbers moved
 
 On the kind of machine that pinned them they must agree to the last digit, elsewhere nearly: kernels round otherwise.
 """
 
 import json
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -54,8 +55,10 @@ def kind() -> dict[str, str]:
 
 def main() -> None:
     """Pin them."""
-    found = {name: losses(first(name)) for name in experiment.names()}
-    PLACE.write_text(json.dumps({**kind(), "losses": found}, indent=1) + "\n")
+    asked = sys.argv[1:]
+    kept = json.loads(PLACE.read_text()) if asked else {**kind(), "losses": {}}
+    found = kept["losses"] | {name: losses(first(name)) for name in asked or experiment.names()}
+    PLACE.write_text(json.dumps({**kept, "losses": dict(sorted(found.items()))}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

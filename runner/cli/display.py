@@ -66,7 +66,7 @@ class Display:
                 self._stop()
                 counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
                 if statuses:
-                    self._say(f"{len(statuses)} runs in {seconds:.0f} s: {counts}")
+                    self._say(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")
 
     def _say(self, markup: str) -> None:
         self.console.print(markup, highlight=False, soft_wrap=True)

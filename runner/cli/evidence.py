@@ -10,6 +10,7 @@ from runner.cli.terminal import say
 from runner.errors import UserError
 from runner.evidence import archive, baselines, planned
 from runner.plan import experiment
+from runner.plan.experiment import SCRATCH
 
 
 def publish_runs(
@@ -35,10 +36,10 @@ def pack_runs(
     target: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="The archive to write.")],
     runs: options.Root = options.RUNS,
 ) -> None:
-    """Put the evidence of every ended run into one archive of at most 16 MiB, to carry it to another machine."""
-    found = archive.ended(runs)
+    """Put the evidence of all experiments' ended runs into one archive of at most 16 MiB, to carry it elsewhere."""
+    found = [run for run in archive.ended(runs) if run.manifest["experiment"] != SCRATCH]
     if not found:
-        raise UserError(f"{runs} holds no run that has ended: train one first")
+        raise UserError(f"{runs} holds no run of an experiment that has ended: train one first")
     size = archive.pack(found, target, baselines.files(runs))
     say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
 

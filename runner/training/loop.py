@@ -28,7 +28,7 @@ from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
-from runner.training.probes import PROBES
+from runner.training.probes import named
 from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
@@ -109,7 +109,7 @@ class _Run:
         self.batches = Batches(self.spec, self.tokens, device, group)
         names = self.spec.eval.splits or tuple(self.spec.data.splits())
         self.splits = {name: self.batches.split(name) for name in names}
-        self.probes = [PROBES["attention_logit"]] if self.spec.eval.attention_logits else []
+        self.probes = named(self.spec.eval)
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None

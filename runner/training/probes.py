@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runner.errors import UserError
 from runner.models.kernels import wide
 from runner.models.layers import by_heads
+from runner.plan.spec import EvalSpec
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ def highest(value_ML: Tensor) -> Tensor:
 
 
 PROBES = {probe.name: probe for probe in (Probe("attention_logit", "attention.qkv", largest_logit, highest),)}
+
+
+def named(spec: EvalSpec) -> list[Probe]:
+    """The probes that a run asks for; one that does not exist is a `UserError`."""
+    names = dict.fromkeys([*spec.probes, *(["attention_logit"] if spec.attention_logits else [])])
+    for name in names:
+        if name not in PROBES:
+            raise UserError(f"eval.probes: unknown probe {name!r}; known: {', '.join(PROBES)}")
+    return [PROBES[name] for name in names]
 
 
 class Listening:

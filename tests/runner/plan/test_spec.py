@@ -73,7 +73,13 @@ LATER = {
         "init": "zero",
     },
     "train": {"grad_accumulation": 2, "warmdown_steps": 10},
-    "eval": {"splits": ["val"], "attention_logits": True, "train_tokens": 1000, "stride": 9},
+    "eval": {
+        "splits": ["val"],
+        "attention_logits": True,
+        "probes": ["attention_logit"],
+        "train_tokens": 1000,
+        "stride": 9,
+    },
 }  # those that came later, away from their defaults
 ADDED = {
     "match_params": {"model": {"activation": "swiglu"}},

@@ -15,6 +15,7 @@ import pytest
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
 from runner.plan.plan import Plan
+from runner.training.probes import PROBES
 from runner.training.progress import Progress
 from tests.conftest import train_here
 
@@ -61,6 +62,22 @@ def test_probes_are_written_where_the_spec_asks(tiny, tmp_path, through):
     assert found.value.min() > 0
     assert metrics(tiny, tmp_path) == through, "looking changes nothing"
     assert "probes.parquet" in run.manifest["files"]
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_probe_gives_a_number_a_layer(tiny, tmp_path, name):
+    asked = replace(tiny.spec, eval=replace(tiny.spec.eval, probes=(name,)))
+    assert train_here(replace(tiny, spec=asked), tmp_path) == "finished"
+    found = log.read_run(tiny.folder(tmp_path)).probes().to_pandas()
+    assert set(found.probe) == {name}
+    assert set(found.layer) == set(range(tiny.spec.model.n_layer))
+    assert found.value.notna().all()
+
+
+def test_a_probe_that_does_not_exist_is_named(tiny, tmp_path):
+    asked = replace(tiny.spec, eval=replace(tiny.spec.eval, probes=("alive",)))
+    with pytest.raises(UserError, match=r"eval\.probes: unknown probe 'alive'; known: attention_logit"):
+        train_here(replace(tiny, spec=asked), tmp_path)
 
 
 def test_probes_are_the_same_after_a_resume(tiny, tmp_path):
