@@ -90,7 +90,7 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
     assert own_words(both) == [
         f"{plan.name} trains: it has not been trained",
         f"✓ {plan.name} finished",
-        "1 runs: 1 finished",
+        "1 run: 1 finished",
     ]
     files = [{path.name for path in folder(tmp_path / way).iterdir()} for way in ("one", "two")]
     assert files[0] == files[1], "one folder and one log"
