@@ -15,7 +15,13 @@ from runner.plan import experiment  # noqa: E402
 from runner.plan.placement import Placement  # noqa: E402
 from runner.plan.plan import Plan  # noqa: E402
 
-LONG = ("tests/site", "tests/runner/launch/test_cluster.py", "tests/runner/training/test_group.py")
+LONG = (
+    "tests/site",
+    "tests/runner/launch/test_cluster.py",
+    "tests/runner/training/test_group.py",
+    "tests/runner/training/test_loop.py",
+    "tests/runner/launch/test_local.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
