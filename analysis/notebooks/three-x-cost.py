@@ -25,25 +25,16 @@ from analysis.study.wording import percent
 from runner.errors import UserError
 from runner.models.cost import Description, describe
 from runner.plan import experiment
-from runner.plan.presets import CONFIGS, VOCABULARY
+from runner.plan.presets import COMPARED, CONFIGS, VOCABULARY
 
 MILLION, LENGTHS = 1e6, (512, 1024)
 LONG = LENGTHS[-1]
-NAMES = (
-    "d12",
-    "d12_r3",
-    "d12_mlp3x_plain",
-    "d12_mlp3x",
-    "d12_mlp3x_gqa",
-    "d12_mlp3x_swiglu",
-    "d12_mlp3x_swiglu_matched",
-)
 results = Results(output)
 costs: dict[tuple[str, int], Description] = {
-    (name, length): describe(CONFIGS[name], VOCABULARY, length) for name in NAMES for length in LENGTHS
+    (name, length): describe(CONFIGS[name], VOCABULARY, length) for name in COMPARED for length in LENGTHS
 }
 base, narrow = CONFIGS["d12"], CONFIGS["d12_mlp3x"]
-totals = {name: costs[name, LONG].total() for name in NAMES}
+totals = {name: costs[name, LONG].total() for name in COMPARED}
 
 # %% [markdown]
 # ## The rules of the verdicts
@@ -67,7 +58,7 @@ results.table(
                 "MB kept a sequence": f"{costs[name, LONG].activation / MILLION:,.0f}",
                 "KV bytes a token": f"{costs[name, LONG].kv_cache:,}",
             }
-            for name in NAMES
+            for name in COMPARED
         ]
     ),
     caption=f"Twelve layers, sequences of {LONG} tokens. FLOPs of a training step, output layer included; bytes that "
@@ -106,7 +97,7 @@ results.claim("S1-3", verdicts.near({"growth of the width": wider}, 0.08, SHARE)
 # model is what it must be a share of, at both lengths.
 
 # %%
-mlp = {name: costs[name, LONG].flops["mlp"] / costs["d12", LONG].flops["mlp"] - 1 for name in NAMES}
+mlp = {name: costs[name, LONG].flops["mlp"] / costs["d12", LONG].flops["mlp"] - 1 for name in COMPARED}
 results.claim(
     "S1-4",
     verdicts.near({"change of the MLP's FLOPs": mlp["d12_mlp3x"]}, -0.25, SHARE),
@@ -162,7 +153,7 @@ results.claim(
 # S1-10, S1-12: grouped queries.
 
 # %%
-cache = {name: costs[name, LONG].kv_cache for name in NAMES}
+cache = {name: costs[name, LONG].kv_cache for name in COMPARED}
 results.claim(
     "S1-10",
     verdicts.fact(

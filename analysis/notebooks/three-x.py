@@ -25,7 +25,7 @@ from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
 from analysis.study.wording import change, minus, percent
 from runner.models.cost import describe
-from runner.plan.presets import CONFIGS, VOCABULARY
+from runner.plan.presets import COMPARED, CONFIGS, VOCABULARY
 from runner.plan.spec import from_dict
 
 LENGTHS, DASH = (512, 1024), "–"
@@ -63,18 +63,9 @@ slices = {
     arm: describe(from_dict(m["spec"], arm).model, m["corpus"]["vocabulary"], length)
     for arm, m in ((arm, by_seed[repeats[0]].manifest) for arm, by_seed in runs.items())
 }  # the layers that were timed
-NAMES = (
-    "d12",
-    "d12_r3",
-    "d12_mlp3x_plain",
-    "d12_mlp3x",
-    "d12_mlp3x_gqa",
-    "d12_mlp3x_swiglu",
-    "d12_mlp3x_swiglu_matched",
-)
-costs = {(name, t): describe(CONFIGS[name], VOCABULARY, t) for name in NAMES for t in LENGTHS}  # of twelve layers
+costs = {(name, t): describe(CONFIGS[name], VOCABULARY, t) for name in COMPARED for t in LENGTHS}  # of twelve layers
 LONG = LENGTHS[-1]
-totals = {name: costs[name, LONG].total() for name in NAMES}
+totals = {name: costs[name, LONG].total() for name in COMPARED}
 slice_layers = timed.spec["model"]["n_layer"]
 CPU = all(run.manifest["environment"]["device"] == "cpu" for run in timed.runs)
 WHERE = (
@@ -98,7 +89,7 @@ def sliced(arm: str) -> float:
     return slices["d12"].work() / slices[arm].work() - 1
 
 
-compiled = [arm for arm in NAMES if arm in paces]
+compiled = [arm for arm in COMPARED if arm in paces]
 speeds = {arm: pace.faster(paces, arm, "d12") for arm in compiled[1:]}
 PROMISED = {"d12_mlp3x": 0.15, "d12_mlp3x_gqa": 0.30, "d12_mlp3x_swiglu": 0.15}
 ROOM = 2 / 3

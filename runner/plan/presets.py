@@ -29,6 +29,17 @@ CONFIGS = {
     "custom_mlp2x_896": replace(D12_MLP3X, n_head=14, d_model=896, mlp_ratio=2.0),
 }
 
+# The note's models beside its controls, as the 3x post compares them.
+COMPARED = (
+    "d12",
+    "d12_r3",
+    "d12_mlp3x_plain",
+    "d12_mlp3x",
+    "d12_mlp3x_gqa",
+    "d12_mlp3x_swiglu",
+    "d12_mlp3x_swiglu_matched",
+)
+
 
 def named(name: str) -> GPTSpec:
     """The model of that name."""
