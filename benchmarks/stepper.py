@@ -15,13 +15,14 @@ from runner.models.gpt.spec import GPTSpec
 from runner.plan.plan import Plan
 from runner.plan.spec import EvalSpec, RunSpec, TrainSpec
 from runner.training import machine
-from runner.training.batches import Batches
+from runner.training.batches import Batch, Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.loop import train as train_run
 from runner.training.optimizer import learning_rate
 
 VOCAB = 65
+CPU = torch.device("cpu")
 DISTURBED = 0.1  # cores taken by others from which on a round does not count
 PAPER = (GPTSpec(), TrainSpec())
 LAPTOP = (GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64), TrainSpec(steps=1500, batch_size=32))
@@ -36,28 +37,27 @@ def run_of(model: GPTSpec, train: TrainSpec, seed: int = 0) -> RunSpec:
 
 def reference(model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
     """A function of a step's number that trains it in plain PyTorch, on the batches that ours reads."""
-    batches = Batches(spec := run_of(model, train, seed), dataset.load(spec.data), torch.device("cpu"), Group())
     torch.manual_seed(seed)
     step = trainer(Reference(model, VOCAB), train)
-
-    def one(i: int) -> float:
-        batch = batches.train(i)
-        return float(step(batch.inputs_BT, batch.targets_BU, learning_rate(train, i))[0])
-
-    return one
+    return _on_batches(
+        run_of(model, train, seed), lambda batch, i: step(batch.inputs_BT, batch.targets_BU, learning_rate(train, i))[0]
+    )
 
 
 def ours(model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], float]:
     """The same of the engine that a run has on this machine, by itself."""
-    spec, placement = run_of(model, train, seed), machine.resolve({"device": "cpu"})
-    batches = Batches(spec, dataset.load(spec.data), torch.device("cpu"), Group())
-    engine = Engine(model, train, VOCAB, seed, torch.device("cpu"), placement.precision, placement.compile)
+    placement = machine.resolve({"device": "cpu"})
+    engine = Engine(model, train, VOCAB, seed, CPU, placement.precision, placement.compile)
+    return _on_batches(
+        run_of(model, train, seed),
+        lambda batch, i: engine.step(batch.inputs_BT, batch.targets_BU, i, batch.weights_BU)[0],
+    )
 
-    def one(i: int) -> float:
-        batch = batches.train(i)
-        return float(engine.step(batch.inputs_BT, batch.targets_BU, i, batch.weights_BU)[0])
 
-    return one
+def _on_batches(spec: RunSpec, step: Callable[[Batch, int], torch.Tensor]) -> Callable[[int], float]:
+    """A function of a step's number that makes the step on the run's batch of that number, and waits for its loss."""
+    batches = Batches(spec, dataset.load(spec.data), CPU, Group())
+    return lambda i: float(step(batches.train(i), i))
 
 
 def loop(model: GPTSpec, train: TrainSpec, threads: int, turn: Callable[[], bool]) -> None:

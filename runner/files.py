@@ -1,11 +1,12 @@
 """Files that are whole or not there."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -34,3 +35,8 @@ def sha256(path: Path) -> str:
     """The checksum of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum(body: dict[str, Any]) -> str:
+    """The checksum of plain JSON types, in hexadecimal, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

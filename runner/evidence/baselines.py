@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.files import write_atomic
+from runner.files import checksum, write_atomic
 
 NAME = "baselines.json"
 SCHEMA_VERSION = "1"  # another one where n-grams are counted, smoothed or tuned in another way
@@ -93,7 +93,7 @@ def write(folder: Path, counted: dict[str, Counted]) -> Path:
         "profile": profile,
         "counted": {name: asdict(one) for name, one in counted.items()},
     }
-    text = json.dumps(body | {"sha256": _digest(body)}, indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(body | {"sha256": checksum(body)}, indent=1, sort_keys=True, allow_nan=False)
     write_atomic(folder / NAME, text + "\n")
     return folder / NAME
 
@@ -105,14 +105,14 @@ def read(folder: Path) -> dict[str, Counted]:
     again = f"remove it, or make it again with `runner baselines {folder.parent.name} --profile {folder.name}`"
     try:
         body = json.loads(path.read_text())
-        schema, digest = body.get("schema"), body.pop("sha256", None)
+        schema, held = body.get("schema"), body.pop("sha256", None)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path} cannot be read ({error}): {again}") from None
     if schema != SCHEMA_VERSION:
         raise UserError(f"{path} has schema {schema!r}, not {SCHEMA_VERSION!r}: {again}")
-    if digest != _digest(body):
+    if held != checksum(body):
         raise UserError(f"{path} does not match its checksum: {again}")
     try:
         called = body["experiment"], body["profile"]
@@ -138,7 +138,3 @@ def files(root: Path, experiment: str | None = None, profile: str | None = None)
 def _counted(entry: dict[str, Any]) -> Counted:
     read = {tokens: Baseline(**one) for tokens, one in entry["read"].items()}
     return Counted(**entry | {"baselines": [Baseline(**one) for one in entry["baselines"]], "read": read})
-
-
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 
 from runner.errors import UserError
 from runner.evidence import log
-from runner.files import sha256, write_atomic
+from runner.files import checksum, sha256, write_atomic
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _place(folder: Path, commit: Commit, tensors: bytes) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         write_atomic(scratch / "state.safetensors", tensors)
-        write_atomic(scratch / "commit.json", json.dumps({"sha256": _digest(vars(commit)), **vars(commit)}, indent=1))
+        write_atomic(scratch / "commit.json", json.dumps({"sha256": checksum(vars(commit)), **vars(commit)}, indent=1))
         target = folder / commit.folder
         if target.exists():  # a damaged or abandoned commit of the same step
             shutil.rmtree(target)
@@ -186,10 +186,6 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()) if folder.is_dir() else []
 
 
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
 def _read(path: Path) -> Commit | None:
     """The commit that a file describes; None where it cannot be read, or not believed."""
     try:
@@ -202,7 +198,7 @@ def _parse(content: bytes, name: str) -> Commit | None:
     """The commit that the content of a folder's commit.json describes; None where it is not to be believed."""
     try:
         body = json.loads(content)
-        whole = body.pop("sha256") == _digest(body) and f"{body['step']:08d}" == name
+        whole = body.pop("sha256") == checksum(body) and f"{body['step']:08d}" == name
         return Commit(**body) if whole else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -43,13 +43,14 @@ def make(loaded: Experiment, profile: str, root: Path) -> Path | None:
     reason = left_out(loaded, profile)
     if reason:
         raise UserError(f"{loaded.name}: no baselines: {reason}")
-    folder = loaded.plans(profile)[0].folder(root).parent
+    plans = loaded.plans(profile)
+    folder = plans[0].folder(root).parent
     try:
         kept = baselines.read(folder)
     except UserError:
         kept = {}
     asked: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
-    for plan in loaded.plans(profile):
+    for plan in plans:
         spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
         one = plan.spec.data, sha256, baselines.skipped(spec), set[int]()
         asked.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))

@@ -8,6 +8,7 @@ import pytest
 from runner.errors import UserError
 from runner.evidence import archive, baselines, log
 from runner.evidence.baselines import Baseline, Counted
+from runner.files import checksum
 
 DATA = {"corpus": "tiny-shakespeare", "train": [0, 10], "val": [10, 20]}
 CORPUS = {"name": "tiny-shakespeare", "sha256": "ab"}
@@ -47,7 +48,7 @@ def test_a_file_that_does_not_hold_is_refused_in_a_line(folder, tmp_path):
         assert "\n" not in str(error.value)
     body = json.loads(whole) | {"counted": {KEY: {"data": DATA}}}
     del body["sha256"]
-    path.write_text(json.dumps(body | {"sha256": baselines._digest(body)}))
+    path.write_text(json.dumps(body | {"sha256": checksum(body)}))
     with pytest.raises(UserError, match="lacks or holds something unknown"):
         baselines.read(folder)
     path.write_text(whole)

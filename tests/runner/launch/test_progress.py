@@ -35,3 +35,4 @@ def test_what_a_killed_process_left_is_not_believed(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_written_to_stops_no_run(tmp_path: Path):
     progress.File(tmp_path / "nowhere").note(at(10))
+    assert list(tmp_path.iterdir()) == []

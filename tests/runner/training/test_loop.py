@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from runner.errors import UserError
-from runner.evidence import checkpoint, log
+from runner.evidence import log
+from runner.files import checksum
 from runner.plan.plan import Plan
 from runner.training.probes import PROBES
 from runner.training.progress import Progress
@@ -231,7 +232,7 @@ def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
     commit = json.loads(path.read_text())
     commit["manifest"]["environment"]["machine"] = "another machine"
     commit.pop("sha256")
-    path.write_text(json.dumps({"sha256": checkpoint._digest(commit), **commit}))
+    path.write_text(json.dumps({"sha256": checksum(commit), **commit}))
     said = []
     train_here(tiny, tmp_path, say=said.append)
     assert "goes on from step 12 with another environment than it began with" in said[0]
