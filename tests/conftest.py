@@ -1,6 +1,7 @@
 """What tests share: the corpus from the project's cache, small plans, and a way to train them in this process."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
 
     hooks = {"report": lambda progress: None, "say": lambda line: None, "stopping": lambda: False} | more
     return train(plan, root, Placement(log_every=log_every, checkpoint_seconds=0), **hooks)
+
+
+def at_call(number: int) -> Callable[[], bool]:
+    """A `stopping` that says yes when it is asked for the `number`th time, counted from 0: once for each batch of an
+    evaluation, and once before each update."""
+    asked = iter(range(100_000))
+    return lambda: next(asked) == number
 
 
 @pytest.fixture(scope="session")

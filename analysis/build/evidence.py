@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.evidence.baselines import NAME as BASELINES
+from runner.evidence.status import ENDED
 from runner.files import sha256
 
 DOWNLOADS = (
@@ -20,7 +21,6 @@ DOWNLOADS = (
     "probes.parquet",
     "samples.txt",
 )  # as runner.evidence.log.EVIDENCE
-ENDED = ("finished", "diverged")
 DECISIVE = ("manifest.json", "metrics.parquet")  # timing differs between two runs of one spec and decides nothing
 PREFERRED = ("paper", "laptop", "smoke")
 

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from runner.data import openwebtext
+from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import events
 from runner.training.progress import Progress as Running
@@ -42,7 +43,7 @@ class Display:
             case events.Unplanned(folder):
                 self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
             case events.Found(run, state):
-                done = "unchanged" if state.action == "skip" else f"{state.action}s"
+                done = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
                 self._say(escape(f"{run} {done}: {state.reason}"))
             case events.Decided(experiment, reason):
                 self._say(escape(f"{experiment}: {reason}"))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from runner.errors import Damaged, UserError
 from runner.evidence import baselines, log
+from runner.evidence.status import ENDED
 from runner.files import write_atomic
 
 LARGEST = 16 * 2**20  # bytes; what a machine without a network can commonly hand over
@@ -19,7 +20,7 @@ def ended(root: Path, experiment: str | None = None, profile: str | None = None)
     """Every run under `root` that has ended, checked against its manifest."""
     pattern = f"{experiment or '*'}/{profile or '*'}/*/manifest.json"
     runs = [log.read_run(path.parent) for path in sorted(Path(root).glob(pattern))]
-    found = [run for run in runs if run and run.manifest["status"] in log.ENDED]
+    found = [run for run in runs if run and run.manifest["status"] in ENDED]
     for run in found:
         log.check(run)
     return found

@@ -29,12 +29,14 @@ from runner.files import checksum, sha256, write_atomic
 
 @dataclass(frozen=True)
 class Commit:
-    """A checkpoint that is whole: `files` are paths inside the checkpoint folder with their SHA-256."""
+    """A checkpoint that is whole: `files` are paths inside the checkpoint folder with their SHA-256. `due` says that
+    the evaluation of its step is still to be made: the run was stopped in the middle of it."""
 
     step: int
     identity: str
     files: dict[str, str]
     manifest: dict[str, Any]
+    due: bool = False
 
     @property
     def folder(self) -> str:
@@ -55,10 +57,16 @@ def save(
     manifest: dict[str, Any],
     state: dict[str, Any],
     tables: dict[str, pa.Table],
+    due: bool = False,
 ) -> Commit:
-    """Commit `state` together with the log rows since the commit `before`, a table a log."""
-    pieces = {f"log/{kind}-{step:08d}.parquet": rows for kind, rows in tables.items()}
-    for path, rows in pieces.items():
+    """Commit `state` together with the log rows since the commit `before`, a table a log.
+
+    Where `before` is of the same step, whose evaluation was due, this commit takes its place, and its rows.
+    """
+    pieces = {f"log/{kind}-{step:08d}.parquet": (kind, rows) for kind, rows in tables.items()}
+    for path, (kind, rows) in pieces.items():
+        if before and path in before.segments:
+            rows = pa.concat_tables([log.read(folder / path, log.SCHEMAS[kind]), rows])
         log.write(folder / path, rows)
     from safetensors.torch import (
         save as save_tensors,  # late: it imports torch, which `runner status` must not
@@ -67,7 +75,7 @@ def save(
     tensors = save_tensors(state)
     files = {**(before.segments if before else {}), **{path: sha256(folder / path) for path in pieces}}
     files[f"{step:08d}/state.safetensors"] = hashlib.sha256(tensors).hexdigest()
-    commit = Commit(step, identity, files, manifest)
+    commit = Commit(step, identity, files, manifest, due)
     _place(folder, commit, tensors)
     prune(folder, [commit, before] if before else [commit])
     return commit

@@ -44,6 +44,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner.errors import Damaged, UserError
+from runner.evidence.status import ENDED
 from runner.files import sha256, write_atomic
 from runner.plan.spec import identity
 
@@ -75,7 +76,6 @@ PROBES = pa.schema(
 )
 SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}
 NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
-ENDED = ("finished", "diverged")
 EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "probes.parquet", "samples.txt")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.evidence import log
+from runner.evidence.status import ENDED, Status
 from runner.plan import rules
 from runner.plan.experiment import SCRATCH, Experiment
 from runner.plan.plan import Plan
@@ -39,8 +40,8 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
     if split not in splits:
         raise UserError(f"{plan.name} has no {split} loss, by which a rule decides: name one of {', '.join(splits)}")
     run = log.read_run(plan.folder(root))
-    if run is None or run.manifest["status"] not in log.ENDED or run.manifest["spec"] != as_dict(plan.spec):
+    if run is None or run.manifest["status"] not in ENDED or run.manifest["spec"] != as_dict(plan.spec):
         return None
-    if run.manifest["status"] == "diverged":
+    if run.manifest["status"] == Status.DIVERGED:
         return math.inf
     return [row["loss"] for row in run.metrics().to_pylist() if row["split"] == split][-1]

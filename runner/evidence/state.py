@@ -4,12 +4,14 @@ import itertools
 import json
 import shutil
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from runner import lock
 from runner.data import dataset
 from runner.evidence import checkpoint, code, log
+from runner.evidence.status import Status
 from runner.files import write_atomic
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, differences, identity
@@ -17,12 +19,20 @@ from runner.plan.spec import as_dict, differences, identity
 VERIFIED = "verified.json"  # beside a run whose code has changed since, and which was found identical
 
 
+class Action(StrEnum):
+    """What a sweep does with a run."""
+
+    TRAIN = "train"
+    RESUME = "resume"
+    SKIP = "skip"
+
+
 @dataclass(frozen=True)
 class State:
-    """`action` is "train", "resume" or "skip"; `reason` says why, `status` what stands there now."""
+    """What a sweep does with a run, what stands in its folder now, and why. `drift`: other code made it."""
 
-    action: str
-    status: str
+    action: Action
+    status: Status
     reason: str
     drift: bool = False
 
@@ -38,21 +48,21 @@ def inspect(plan: Plan, root: Path) -> State:
     manifest = log.read_manifest(folder)
     step = checkpoint.last_step(folder / "checkpoint")
     if manifest is None and step is None:
-        return State("train", "missing", "it has not been trained")
+        return State(Action.TRAIN, Status.MISSING, "it has not been trained")
     if manifest is None:
-        return State("resume", "stopped", f"its manifest is missing, but not its checkpoint of step {step}")
+        return State(Action.RESUME, Status.STOPPED, f"its manifest is missing, but not its checkpoint of step {step}")
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
-        return State("train", "outdated", f"its specification changed: {', '.join(changed)}")
+        return State(Action.TRAIN, Status.OUTDATED, f"its specification changed: {', '.join(changed)}")
     drift = not _current(folder, manifest, code.fingerprint(plan.spec))
-    if manifest["status"] == "finished":
-        return State("skip", "finished", f"it finished at step {plan.spec.train.steps}", drift)
-    if manifest["status"] == "diverged":
-        return State("skip", "diverged", f"its loss was not finite at step {manifest['diverged_at']}", drift)
-    status = "running" if lock.holder(folder) else "stopped"
+    if manifest["status"] == Status.FINISHED:
+        return State(Action.SKIP, Status.FINISHED, f"it finished at step {plan.spec.train.steps}", drift)
+    if manifest["status"] == Status.DIVERGED:
+        return State(Action.SKIP, Status.DIVERGED, f"its loss was not finite at step {manifest['diverged_at']}", drift)
+    status = Status.RUNNING if lock.holder(folder) else Status.STOPPED
     if step is None:
-        return State("train", status, "it stopped before its first checkpoint", drift)
-    return State("resume", status, f"it stopped after its checkpoint of step {step}", drift)
+        return State(Action.TRAIN, status, "it stopped before its first checkpoint", drift)
+    return State(Action.RESUME, status, f"it stopped after its checkpoint of step {step}", drift)
 
 
 @dataclass(frozen=True)

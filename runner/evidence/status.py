@@ -13,3 +13,6 @@ class Status(StrEnum):
     FINISHED = "finished"
     DIVERGED = "diverged"  # it ended with a loss that is not finite
     FAILED = "failed"  # an error ended it, which was said in a line
+
+
+ENDED = (Status.FINISHED, Status.DIVERGED)  # those that leave evidence

@@ -30,7 +30,8 @@ from runner.data import corpora, openwebtext
 from runner.data.cache import cache_folder
 from runner.errors import Held, UserError
 from runner.evidence import archive, checkpoint, code, log, state
-from runner.evidence.status import Status
+from runner.evidence.state import Action
+from runner.evidence.status import ENDED, Status
 from runner.files import sha256, write_atomic
 from runner.launch import progress
 from runner.launch.events import Ended, Line, Tell
@@ -284,7 +285,7 @@ class _Sweep:
                 self.tell(Line(f"{plan.name}: {error}"))
                 return self._end(plan, Status.FAILED)
             found = state.inspect(plan, self.root)
-            if found.action == "skip":
+            if found.action == Action.SKIP:
                 return self._end(plan, Status(found.status))
             if found.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
@@ -414,7 +415,7 @@ def _work(order: _Order, desk: Any) -> Iterator[list[Message]]:
         status = Status(training.result())
         messages = []
         _newest(folder, identity, sent, messages)
-        names = log.EVIDENCE if status in log.ENDED else ()
+        names = log.EVIDENCE if status in ENDED else ()
         evidence = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
         yield [*messages, Result(status, evidence)]
 

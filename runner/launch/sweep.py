@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from runner.data import corpora, openwebtext
 from runner.errors import UserError
 from runner.evidence import planned, state
+from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import baselines, fetch
 from runner.launch.events import Begun, Decided, Found, Line, Over, Tell, Unplanned
@@ -118,5 +119,5 @@ def inspected(plans: Sequence[Plan], root: Path, tell: Tell) -> Iterator[Plan]:
     for plan in plans:
         found = state.inspect(plan, root)
         tell(Found(plan.name, found))
-        if found.action != "skip" or processes()[1] > 1:  # several processes skip it together
+        if found.action != Action.SKIP or processes()[1] > 1:  # several processes skip it together
             yield plan

@@ -5,7 +5,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -108,15 +108,20 @@ class Engine:
 
     @torch.no_grad()
     def evaluate_all(
-        self, batches: Sequence[tuple[Tensor, Tensor, Tensor | None]], probes: Sequence[Probe] = ()
+        self,
+        batches: Sequence[tuple[Tensor, Tensor, Tensor | None]],
+        probes: Sequence[Probe] = (),
+        before_each: Callable[[], None] = lambda: None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The summed loss of each batch, and what probes found by layer; the processes of a group share the work."""
+        """The summed loss of each batch, and what probes found by layer; the processes of a group share the work.
+        `before_each` is called before each batch, and may raise to leave."""
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
         losses = torch.zeros(len(batches), dtype=dtype, device=self.device)
         found: dict[str, Tensor] = {}
         hear = Listening(probes)
         with listening(hear) if probes else contextlib.nullcontext():
             for i in range(self.group.rank, len(batches), self.group.size):
+                before_each()
                 losses[i] = self.evaluate(*batches[i])
                 for name, value_L in hear.take().items():
                     found.setdefault(name, losses.new_zeros(len(batches), len(value_L)))[i] = value_L

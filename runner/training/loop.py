@@ -17,6 +17,8 @@ from runner import lock
 from runner.data import dataset
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
+from runner.evidence.state import Action
+from runner.evidence.status import Status
 from runner.files import sha256, write_atomic
 from runner.plan import budget
 from runner.plan.placement import Placement
@@ -34,6 +36,10 @@ from runner.training.progress import Progress
 SAMPLE_LENGTH = 500
 
 
+class _Leaving(Exception):
+    """A run was asked to stop in the middle of an evaluation."""
+
+
 def train(
     plan: Plan,
     root: Path,
@@ -41,12 +47,12 @@ def train(
     report: Callable[[Progress], None],
     say: Callable[[str], None],
     stopping: Callable[[], bool],
-) -> str:
-    """Train, resume or skip a planned run; returns "finished", "diverged" or "stopped".
+) -> Status:
+    """Train, resume or skip a planned run; returns whether it finished, diverged or was stopped.
 
-    `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step whether
-    to save and leave. A full disk is a `UserError`; what was committed before it stays whole. Where the leader of a
-    group cannot have the run, it says why, and for the others the run is "failed".
+    `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step and each
+    batch of an evaluation whether to save and leave. A full disk is a `UserError`; what was committed before it stays
+    whole. Where the leader of a group cannot have the run, it says why, and for the others the run has failed.
     """
     folder = plan.folder(root)
     placement = replace(placement, **plan.placement)
@@ -54,8 +60,8 @@ def train(
     placement = replace(placement, device=group.join(placement.device))
     if not group.leads:
         action, status = group.from_leader(None)
-        if action == "skip":
-            return status
+        if action == Action.SKIP:
+            return Status(status)
         return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping)
     try:
         with contextlib.ExitStack() as held:
@@ -63,12 +69,12 @@ def train(
                 held.enter_context(lock.hold(folder))
                 found = state.inspect(plan, root)
             except (UserError, OSError):
-                group.from_leader(("skip", "failed"))
+                group.from_leader((Action.SKIP, Status.FAILED))
                 raise
             group.from_leader((found.action, found.status))
-            if found.action == "skip":
+            if found.action == Action.SKIP:
                 return found.status
-            if found.status == "outdated":
+            if found.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
                 assert old is not None
                 say(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
@@ -113,23 +119,27 @@ class _Run:
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
-        self.status: str = "running"
+        self.status = Status.RUNNING
 
-    def go(self, stopping: Callable[[], bool]) -> str:
-        committed = self._restore()  # the step of the last commit, as every process of a group knows it
+    def go(self, stopping: Callable[[], bool]) -> Status:
+        # The step of the last commit, and whether that holds its evaluation, as every process of a group knows it.
+        committed, due = self._restore()
         step = committed or 0
-        if self.status == "diverged":  # committed so, but killed before its evidence was written
-            return self._end(step)
-        self._write_manifest("running")
+        if self.status == Status.DIVERGED:  # committed so, but killed before its evidence was written
+            return self._end()
+        self._write_manifest(Status.RUNNING)
         steps, every = self.spec.train.steps, self.spec.eval.every
         clock = saved = time.perf_counter()
         trained = step
         while True:
-            # The commit of a step holds its evaluation already.
-            if (step % every == 0 or step == steps) and step != committed:
+            if (step % every == 0 or step == steps) and (step != committed or due):
                 if step > trained:
                     clock = self.rows.time(step, "train", clock)
-                finite = self._evaluate(step)
+                try:
+                    finite = self._evaluate(step, stopping)
+                except _Leaving:
+                    return self._leave(step, committed, due=True)
+                due = False
                 clock = self.rows.time(step, "eval", clock)
                 trained = step
                 if not finite:
@@ -139,16 +149,10 @@ class _Run:
                     committed = step
                     clock = saved = self.rows.time(step, "save", clock)
             if step == steps:
-                self.status = "finished"
-                return self._end(step)
+                self.status = Status.FINISHED
+                return self._end()
             if self._stops(stopping, step):
-                if not self.placement.weights:
-                    self.say(f"{self.plan.name}: stopped; it keeps no weights, so the same command begins it again")
-                    return "stopped"
-                if step != committed:
-                    self._commit(step)
-                self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
-                return "stopped"
+                return self._leave(step, committed)
             batch = self.batches.train(step)
             loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU)
             if step % self.placement.log_every == 0:
@@ -168,23 +172,36 @@ class _Run:
                     return self._diverge(step + 1, at=step)
             step += 1
 
+    def _leave(self, step: int, committed: int | None, due: bool = False) -> Status:
+        """Save what is not committed, and say so; `due` where the step has not been evaluated as it should be."""
+        name, steps = self.plan.name, self.spec.train.steps
+        if not self.placement.weights:
+            self.say(f"{name}: stopped; it keeps no weights, so the same command begins it again")
+        else:
+            if step != committed:
+                self._commit(step, due)
+            self.say(f"{name}: stopped and saved at step {step} of {steps}; the same command goes on")
+        return Status.STOPPED
+
     def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
         """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
         if self.group.size == 1:
             return stopping()
         return step % self.placement.log_every == 0 and self.group.any(stopping(), self.engine.device)
 
-    def _restore(self) -> int | None:
-        """Every process at the newest whole commit; returns its step, None where the run begins."""
-        step, self.status = self.group.from_leader(self._load() if self.group.leads else None)
+    def _restore(self) -> tuple[int | None, bool]:
+        """Every process at the newest whole commit; returns its step, None where the run begins, and whether the
+        evaluation of that step is still due."""
+        step, due, status = self.group.from_leader(self._load() if self.group.leads else None)
+        self.status = Status(status)
         self.engine.share_state(step or 0)
-        return step
+        return step, due
 
-    def _load(self) -> tuple[int | None, str]:
-        """Load the newest whole commit that has weights; its step and status."""
+    def _load(self) -> tuple[int | None, bool, str]:
+        """Load the newest whole commit that has weights; its step, whether its evaluation is due, its status."""
         found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
         checkpoint.sweep_up(self.folder / "checkpoint")
-        if found and not found[1] and found[0].manifest["status"] == "running":
+        if found and not found[1] and found[0].manifest["status"] == Status.RUNNING:
             found = None  # it kept no weights to go on from
         now = {
             "from_step": 0,
@@ -196,7 +213,7 @@ class _Run:
         }
         if found is None:
             self.manifest = self._manifest(now)
-            return None, "running"
+            return None, False, Status.RUNNING
         self.committed, tensors = found
         if tensors:
             self.engine.load(tensors)
@@ -209,7 +226,7 @@ class _Run:
                 f"{' and another '.join(changed)} than it began with; its numbers may differ in their last digits"
             )
         self.manifest["sessions"].append({**now, "from_step": self.committed.step})
-        return self.committed.step, self.manifest["status"]
+        return self.committed.step, self.committed.due, self.manifest["status"]
 
     def _company(self) -> dict[str, int]:
         return {"processes": self.group.size} if self.group.size > 1 else {}
@@ -225,7 +242,7 @@ class _Run:
             "experiment": plan.experiment,
             "profile": plan.profile,
             "identity": self.identity,
-            "status": "running",
+            "status": Status.RUNNING,
             "seed": self.spec.seed,
             "spec": as_dict(self.spec),
             "corpus": {
@@ -246,24 +263,29 @@ class _Run:
             "sessions": [session],
         }
 
-    def _write_manifest(self, status: str, **more: Any) -> None:
+    def _write_manifest(self, status: Status, **more: Any) -> None:
         """Publish the manifest as it stands, with this status."""
         if self.group.leads:
             self.manifest.update(status=status, **more)
             write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
 
-    def _evaluate(self, step: int) -> bool:
-        """Measure every split; False where a loss is not finite."""
-        losses = {}
-        for name, batches in self.splits.items():
-            found, seen = self.engine.evaluate_all(batches, self.probes)
-            losses[name] = float(found.sum())
+    def _evaluate(self, step: int, stopping: Callable[[], bool]) -> bool:
+        """Measure every split; False where a loss is not finite. `_Leaving` where it is asked to stop meanwhile: then
+        nothing is noted. Processes of a group do not ask, as each has other batches."""
+
+        def ask() -> None:
+            if self.group.size == 1 and stopping():
+                raise _Leaving
+
+        found = {name: self.engine.evaluate_all(batches, self.probes, ask) for name, batches in self.splits.items()}
+        losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
+        for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])
             for probe, value_L in seen.items():
                 self.rows.observe(step, name, probe, value_L.tolist())
         return all(math.isfinite(loss) for loss in losses.values())
 
-    def _commit(self, step: int) -> None:
+    def _commit(self, step: int, due: bool = False) -> None:
         tables = self.rows.tables()
         if self.group.leads:
             self.committed = checkpoint.save(
@@ -274,17 +296,18 @@ class _Run:
                 self.manifest,
                 self.engine.state() if self.placement.weights else {},
                 tables,
+                due,
             )
 
-    def _diverge(self, step: int, at: int) -> str:
+    def _diverge(self, step: int, at: int) -> Status:
         """End a run whose loss is not finite any more; `step` updates were made, `at` is where it was seen."""
-        self.status = "diverged"
+        self.status = Status.DIVERGED
         if self.group.leads:
             self.manifest.update(status=self.status, diverged_at=at)
         self._commit(step)
-        return self._end(step)
+        return self._end()
 
-    def _end(self, step: int) -> str:
+    def _end(self) -> Status:
         """Turn the committed pieces of the log into the run's evidence; safe to do twice."""
         if not self.group.leads:
             return self.status
@@ -292,7 +315,7 @@ class _Run:
         folder = self.folder / "checkpoint"
         for kind, rows in checkpoint.logs(folder, self.committed).items():
             log.write(self.folder / f"{kind}.parquet", rows)
-        if self.status == "diverged":
+        if self.status == Status.DIVERGED:
             self.say(
                 f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "
                 "its log is kept"

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.errors import NoDevice, UserError
 from runner.evidence import checkpoint, code, log, state
+from runner.evidence.status import ENDED
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
@@ -32,7 +33,7 @@ class Verdict:
 def verify(folder: Path, steps: int) -> Verdict:
     """Train the run's first `steps` steps again where its manifest says it ran, as far as this machine allows."""
     run = log.read_run(folder)
-    if run is None or run.manifest["status"] not in log.ENDED:
+    if run is None or run.manifest["status"] not in ENDED:
         raise UserError(f"{folder} holds no ended run: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0")
     log.check(run)
     manifest = run.manifest

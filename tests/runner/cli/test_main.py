@@ -11,7 +11,7 @@ from runner.launch import progress
 from runner.lock import hold
 from runner.plan import experiment
 from runner.training.progress import Progress
-from tests.conftest import train_here
+from tests.conftest import at_call, train_here
 
 
 def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
@@ -110,16 +110,14 @@ def test_runs_that_are_not_planned_are_named(tmp_path: Path):
 
 
 def test_status_shows_where_another_process_is(tiny, tmp_path: Path):
-    asked = iter(range(1000))
-    train_here(tiny, tmp_path, stopping=lambda: next(asked) == 12)
+    train_here(tiny, tmp_path, stopping=at_call(150))
     folder = tiny.folder(tmp_path)
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 30, 2.5, 1000.0))
         done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r1-s0  outdated" in done.stdout  # it has other steps than the planned one
     (loaded,) = [plan for plan in experiment.load("mlp-ratio").plans("smoke") if plan.name == tiny.name]
-    asked = iter(range(1000))
-    train_here(loaded, tmp_path, stopping=lambda: next(asked) == 12)
+    train_here(loaded, tmp_path, stopping=at_call(150))
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 60, 2.5, 1000.0))
         done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.evidence import state
+from runner.evidence import checkpoint, state
 from runner.plan.plan import Plan
-from tests.conftest import train_here
+from tests.conftest import at_call, train_here
 
 
 def look(plan: Plan, root: Path) -> tuple[str, str, str]:
@@ -16,9 +16,10 @@ def look(plan: Plan, root: Path) -> tuple[str, str, str]:
 
 def test_every_state_has_its_reason(tiny, tmp_path):
     assert look(tiny, tmp_path) == ("train", "missing", "it has not been trained")
-    asked = iter(range(1000))
-    train_here(tiny, tmp_path, stopping=lambda: next(asked) == 7)
-    assert look(tiny, tmp_path) == ("resume", "stopped", "it stopped after its checkpoint of step 7")
+    train_here(tiny, tmp_path, stopping=at_call(150))
+    step = checkpoint.last_step(tiny.folder(tmp_path) / "checkpoint")
+    assert 0 < step < 30
+    assert look(tiny, tmp_path) == ("resume", "stopped", f"it stopped after its checkpoint of step {step}")
     train_here(tiny, tmp_path)
     assert look(tiny, tmp_path) == ("skip", "finished", "it finished at step 30")
     other = replace(tiny, spec=replace(tiny.spec, model=replace(tiny.spec.model, dropout=0.5)))

@@ -16,7 +16,7 @@ from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, from_dict
 from runner.training import sample
 from runner.training.verify import verify
-from tests.conftest import train_here
+from tests.conftest import at_call, train_here
 from tests.toy import Toy, ToySpec
 
 
@@ -54,8 +54,7 @@ def test_its_settings_are_its_own(toy):
 
 def test_it_learns_and_a_resume_restores_its_buffers(toy, tmp_path: Path):
     assert train_here(toy, tmp_path / "whole") == "finished"
-    asked = iter(range(1000))
-    assert train_here(toy, tmp_path / "parted", stopping=lambda: next(asked) == 12) == "stopped"
+    assert train_here(toy, tmp_path / "parted", stopping=at_call(150)) == "stopped"
     assert train_here(toy, tmp_path / "parted") == "finished"
     whole, parted = (toy.folder(tmp_path / name) for name in ("whole", "parted"))
     assert (whole / "metrics.parquet").read_bytes() == (parted / "metrics.parquet").read_bytes()

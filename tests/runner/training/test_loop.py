@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from runner.errors import UserError
-from runner.evidence import log
+from runner.evidence import checkpoint, log, state
 from runner.files import checksum
 from runner.plan.plan import Plan
 from runner.training.probes import PROBES
 from runner.training.progress import Progress
-from tests.conftest import train_here
+from tests.conftest import at_call, train_here
 
 
 def metrics(plan: Plan, root: Path) -> bytes:
@@ -83,8 +83,7 @@ def test_a_probe_that_does_not_exist_is_named(tiny, tmp_path):
 
 def test_probes_are_the_same_after_a_resume(tiny, tmp_path):
     plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True)))
-    asked = iter(range(1000))
-    assert train_here(plan, tmp_path / "parted", stopping=lambda: next(asked) == 12) == "stopped"
+    assert train_here(plan, tmp_path / "parted", stopping=at_call(150)) == "stopped"
     for root in ("parted", "whole"):
         assert train_here(plan, tmp_path / root) == "finished"
     parted, whole = ((plan.folder(tmp_path / r) / "probes.parquet").read_bytes() for r in ("parted", "whole"))
@@ -102,12 +101,31 @@ def test_another_seed_gives_other_numbers(tiny, tmp_path, through):
     assert metrics(other, tmp_path) != through
 
 
+@pytest.fixture(scope="module")
+def batches(smoke: Plan, tmp_path_factory) -> int:
+    """How many batches an evaluation of a tiny run has: as often it is asked to stop, and once before each update."""
+    asked = []
+    train_here(tiny_of(smoke), tmp_path_factory.mktemp("asked"), stopping=lambda: bool(asked.append(1)))
+    return (len(asked) - 30) // 7
+
+
 @pytest.mark.parametrize("at", [0, 1, 5, 12, 29])
-def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(tiny, tmp_path, through, at):
-    asked = iter(range(1000))
-    said = []
-    assert train_here(tiny, tmp_path, stopping=lambda: next(asked) == at, say=said.append) == "stopped"
+def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(tiny, tmp_path, through, batches, at):
+    said, before = [], (at // 5 + 1) * batches + at
+    assert train_here(tiny, tmp_path, stopping=at_call(before), say=said.append) == "stopped"
     assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command goes on"]
+    assert train_here(tiny, tmp_path) == "finished"
+    assert metrics(tiny, tmp_path) == through
+
+
+@pytest.mark.parametrize("at", [0, 5, 30])
+def test_stopped_within_an_evaluation_it_makes_it_again(tiny, tmp_path, through, batches, at):
+    said, before = [], at // 5 * batches + at + batches // 2
+    assert train_here(tiny, tmp_path, stopping=at_call(before), say=said.append) == "stopped"
+    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command goes on"]
+    found = checkpoint.latest(tiny.folder(tmp_path) / "checkpoint", state.plan_identity(tiny), said.append)
+    assert (found[0].step, found[0].due) == (at, True)
+    assert train_here(tiny, tmp_path, stopping=at_call(1)) == "stopped", "again within it: nothing is committed anew"
     assert train_here(tiny, tmp_path) == "finished"
     assert metrics(tiny, tmp_path) == through
 
@@ -226,14 +244,14 @@ def test_progress_is_told(tiny, tmp_path):
 
 
 def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
-    asked = iter(range(1000))
-    train_here(tiny, tmp_path, stopping=lambda: next(asked) == 12)
-    path = next((tiny.folder(tmp_path) / "checkpoint").glob("00000012/commit.json"))
+    train_here(tiny, tmp_path, stopping=at_call(150))
+    path = max((tiny.folder(tmp_path) / "checkpoint").glob("*/commit.json"))
     commit = json.loads(path.read_text())
+    step = commit["step"]
     commit["manifest"]["environment"]["machine"] = "another machine"
     commit.pop("sha256")
     path.write_text(json.dumps({"sha256": checksum(commit), **commit}))
     said = []
     train_here(tiny, tmp_path, say=said.append)
-    assert "goes on from step 12 with another environment than it began with" in said[0]
-    assert [s["from_step"] for s in log.read_run(tiny.folder(tmp_path)).manifest["sessions"]] == [0, 12]
+    assert f"goes on from step {step} with another environment than it began with" in said[0]
+    assert [s["from_step"] for s in log.read_run(tiny.folder(tmp_path)).manifest["sessions"]] == [0, step]
