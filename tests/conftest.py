@@ -18,7 +18,7 @@ from runner.plan.plan import Plan  # noqa: E402
 
 LONG = (
     "tests/site",
-    "tests/runner/launch/test_cluster.py",
+    "tests/runner/launch/cluster",
     "tests/runner/training/test_group.py",
     "tests/runner/training/test_loop.py",
     "tests/runner/launch/test_local.py",

@@ -46,7 +46,7 @@ def workers(engine: str = "local", address: str | None = None) -> Iterator[Worke
     if address and engine != "ray":
         raise UserError(f"--address {address} is for --engine ray: name that engine too")
     if engine == "ray":
-        from runner.launch import cluster
+        from runner.launch.cluster import workers as cluster
 
         with cluster.Workers(address) as found:
             yield found
@@ -64,9 +64,10 @@ def experiment(
     of each run that was to be trained. Where one was stopped or failed, the rule is not asked, and nothing is counted;
     else the baselines of its texts are."""
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
-    for folder in planned.unplanned(planned.plans(loaded, profile, root), root):
+    plans = loaded.plans(profile)
+    for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
         tell(Unplanned(folder))
-    statuses = runs(title, loaded.plans(profile), root, wishes, workers, tell)
+    statuses = runs(title, plans, root, wishes, workers, tell)
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses
     decision = workers.agree(planned.decide(loaded, profile, root))
@@ -74,15 +75,15 @@ def experiment(
         tell(Decided(loaded.name, decision.reason))
         statuses |= runs(title, decision.more or [], root, wishes, workers, tell)
     if not {Status.STOPPED, Status.FAILED} & set(statuses.values()) and processes()[0] == 0:
-        _count(loaded, profile, root, tell)
+        _count(loaded, plans, root, tell)
     return statuses
 
 
-def _count(loaded: Experiment, profile: str, root: Path, tell: Tell) -> None:
+def _count(loaded: Experiment, plans: Sequence[Plan], root: Path, tell: Tell) -> None:
     """Count the baselines of an experiment where they are missing. Its runs stand without them: what is in the way is
     said in a line."""
     try:
-        made = baselines.make(loaded, profile, root)
+        made = baselines.make(loaded, plans, root)
         if made:
             tell(Line(baselines.told(made)))
     except UserError as error:

@@ -21,7 +21,8 @@ from runner.data import openwebtext
 from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
-from runner.launch import cluster
+from runner.launch.cluster import client, workers
+from runner.launch.cluster import machines as cluster
 from runner.launch.events import Line
 from runner.lock import hold, holder
 from runner.plan import experiment
@@ -89,8 +90,8 @@ def machines(address: str):
     )
     wait_for(lambda: listens(address))
     two = [Machine(ip, f"--address={address}", "--num-cpus=1") for ip in ("127.0.0.3", "127.0.0.4")]
-    with cluster.connect(address):
-        wait_for(lambda: len(cluster._machines()) == 2)
+    with client.connect(address):
+        wait_for(lambda: len(cluster.offered()) == 2)
     yield two
     for machine in (*two, caller):
         machine.process.terminate()
@@ -100,7 +101,7 @@ def machines(address: str):
 
 @pytest.fixture
 def joined(machines: list[Machine], address: str):
-    with cluster.connect(address):
+    with client.connect(address):
         yield machines
 
 
@@ -156,14 +157,14 @@ def test_a_run_that_loses_every_worker_is_given_up(joined, long, tmp_path: Path)
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        statuses = cluster.train([long], tmp_path, PLACEMENT, keep(lines))
+        statuses = workers.train([long], tmp_path, PLACEMENT, keep(lines))
     finally:
         over.set()
         killer.join()
     assert statuses == {long.name: "failed"}
-    assert len(killed) == cluster.LOSSES
-    assert sum("begins again, for it had sent no checkpoint" in line for line in lines) == cluster.LOSSES - 1
-    assert sum(f"{cluster.LOSSES} times without a new checkpoint" in line for line in lines) == 1
+    assert len(killed) == workers.LOSSES
+    assert sum("begins again, for it had sent no checkpoint" in line for line in lines) == workers.LOSSES - 1
+    assert sum(f"{workers.LOSSES} times without a new checkpoint" in line for line in lines) == 1
 
 
 def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: Path):
@@ -172,7 +173,7 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: P
     plans = [replace(plans[0], spec=wild), *plans[1:]]
     lines = []
     with hold(plans[1].folder(tmp_path)):
-        statuses = cluster.train(plans, tmp_path, PLACEMENT, keep(lines))
+        statuses = workers.train(plans, tmp_path, PLACEMENT, keep(lines))
     assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert any("diverged, its loss was not finite" in line for line in lines)
@@ -202,7 +203,7 @@ def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: P
 def test_machines_with_other_code_are_refused(joined, long, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(code, "overall", lambda: "f" * 12)
     with pytest.raises(UserError, match=r"127\.0\.0\.[34] has other code \(.{12}, the caller has f{12}\)"):
-        cluster.train([long], tmp_path, PLACEMENT, print)
+        workers.train([long], tmp_path, PLACEMENT, print)
 
 
 def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch):
@@ -220,18 +221,18 @@ def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch)
     openwebtext.load(12_000)
     plan, lines = replace(plan, spec=replace(plan.spec, data=data)), []
     tell = keep(lines)
-    assert cluster.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
+    assert workers.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
     assert re.match(rf"{plan.name} on 127\.0\.0\.[34]: .*load more with `runner data openwebtext", lines[0])
     for machine in joined:
         shutil.copytree(cache, machine.cache, symlinks=True, dirs_exist_ok=True)
-    assert cluster.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
+    assert workers.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
 
 
 def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
     with pytest.raises(UserError, match="no machine of the cluster has 3 CPUs for a run"):
-        cluster.train([long], tmp_path, replace(PLACEMENT, threads=3), print)
+        workers.train([long], tmp_path, replace(PLACEMENT, threads=3), print)
     with pytest.raises(UserError, match=r"no machine of the cluster has 1 CPUs and 0\.5 of a GPU for a run"):
-        cluster.train([long], tmp_path, replace(PLACEMENT, device="cuda"), print)
+        workers.train([long], tmp_path, replace(PLACEMENT, device="cuda"), print)
     with pytest.raises(UserError, match="device 'tpu' is not there"):
         cluster.resolve({"device": "tpu"})
     assert cluster.resolve({"device": "cpu", "jobs": 1}).threads == 1
@@ -248,7 +249,7 @@ def test_a_run_whose_worker_is_lost_goes_on_elsewhere(joined, long, alone, tmp_p
             for machine in lost:
                 machine.lose() if what == "machine" else os.kill(machine.workers()[0], signal.SIGKILL)
 
-    assert cluster.train([long], tmp_path, PLACEMENT, tell) == {long.name: "finished"}
+    assert workers.train([long], tmp_path, PLACEMENT, tell) == {long.name: "finished"}
     (line,) = [line for line in lines if "was lost" in line]
     assert f"its worker on {lost[0].ip} was lost" in line
     step = int(re.findall(r"goes on from step (\d+) with another", line)[0])
@@ -276,7 +277,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
 
 def test_without_ray_a_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"not installed: pip install 'magic-number\[ray\]'"), cluster.connect(None):
+    with pytest.raises(UserError, match=r"not installed: pip install 'magic-number\[ray\]'"), client.connect(None):
         pass
 
 
