@@ -124,8 +124,11 @@ class _Reproduction:
         self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
         for name in sorted(asked - set(self.experiments)):
             raise UserError(f"no post that is made here stands on {name!r}; known: {', '.join(self.experiments)}")
+        without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
+        for name in without:
+            show.line(f"{name} has no {profile} profile: what is published of it stays")
         # Expanded and inspected before anything is done, so that a name that is wrong is said at once.
-        self.todo = {name: self._missing(loaded) for name, loaded in self.experiments.items()}
+        self.todo = {n: [] if n in without else self._missing(loaded) for n, loaded in self.experiments.items()}
         self.complete: set[str] = set()  # experiments all of whose runs have ended
         self.outcome = Outcome()
         self.waiting: list[Part] = []  # their results are made, their pages are not
@@ -155,10 +158,12 @@ class _Reproduction:
             self.outcome.code = 1
         finally:
             signal.signal(signal.SIGTERM, before)
+        if self.outcome.code == 1:
+            self.show.line("stopped, and the runs are saved; the site is completed with what there is now")
         self._pages()
         self.show.end()
         if self.outcome.code == 1:
-            self.show.line("stopped and saved; the same command goes on. The site is whole:")
+            self.show.line("the same command goes on where it stopped. The site is whole:")
         self.outcome.lines = [str(self._page(part)) for part in self.parts]
         if self.outcome.code == 0:
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
@@ -173,12 +178,12 @@ class _Reproduction:
         plans = loaded.plans(self.profile)
         if not fetch.here(fetch.wanted(plans)):
             return plans  # what their data are cannot be told
-        plans = planned.plans(loaded, self.profile, self.root)
+        plans += planned.added(loaded, self.profile, self.root)
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
 
     def _say_unchanged(self) -> None:
         for name, missing in self.todo.items():
-            if not missing:
+            if not missing and self.profile in self.experiments[name].profiles:
                 count = len(evidence.runs(self.root, name, self.profile))
                 self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged")
 

@@ -21,10 +21,11 @@ def count_baselines(
     """Count the n-grams of an experiment's training text, and keep what they score beside its runs. A sweep does so at
     its end; `--runs logs` counts for runs that are published already."""
     for loaded in map(experiment.load, [name] if name else experiment.names()):
-        reason = counting.left_out(loaded, profile)
+        plans = loaded.plans(profile)
+        reason = counting.left_out(loaded, plans)
         if reason and name is None:
             say(f"{loaded.name}: no baselines: {reason}")
             continue
-        made = counting.make(loaded, profile, runs)
+        made = counting.make(loaded, plans, runs)
         path = made or runs / loaded.name / profile / baselines.NAME
         say(f"{counting.told(path)}{'' if made else ' (unchanged)'}")

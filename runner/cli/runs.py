@@ -94,9 +94,11 @@ def show_status(
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)
-        drifted = []
-        for plan in plans:
-            found = state.inspect(plan, runs)
+        states = [state.inspect(plan, runs) for plan in plans]
+        drifted, none = [], len(plans) > 1 and all(found.status == Status.MISSING for found in states)
+        if none:
+            say(f"{loaded.name}  missing   none of the {len(plans)} runs of the {profile} profile has been trained")
+        for plan, found in () if none else zip(plans, states, strict=True):
             now = progress.read(plan.folder(runs)) if found.status == Status.RUNNING else None
             say(f"{loaded.name}/{plan.name}  {found.status:9} {_standing(now) if now else found.reason}")
             drifted += [plan.name] if found.drift else []

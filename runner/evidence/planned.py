@@ -15,8 +15,13 @@ from runner.plan.spec import as_dict
 
 def plans(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
     """The experiment's runs, with those that its rule has added by now."""
+    return experiment.plans(profile) + added(experiment, profile, root)
+
+
+def added(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
+    """Those that its rule has added by now."""
     decision = decide(experiment, profile, root)
-    return experiment.plans(profile) + (decision.more or [] if decision else [])
+    return decision.more or [] if decision else []
 
 
 def decide(experiment: Experiment, profile: str, root: Path) -> rules.Decision | None:

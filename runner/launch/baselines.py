@@ -1,6 +1,6 @@
 """Counts the baselines of an experiment on text, once for each data spec of its runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from runner.evidence import baselines
 from runner.evidence.baselines import Baseline, Counted
 from runner.evidence.code import ROOT
 from runner.plan.experiment import Experiment
+from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.settings import plain
 from runner.training.machine import commit
@@ -24,26 +25,26 @@ TUNED_ON = "val"
 LARGEST = 20_000_000  # tokens: sorting them takes about a gigabyte and half a minute
 
 
-def left_out(loaded: Experiment, profile: str) -> str:
-    """Why nothing is counted for a profile of an experiment; empty where it is."""
+def left_out(loaded: Experiment, plans: Sequence[Plan]) -> str:
+    """Why nothing is counted for these runs of an experiment; empty where it is."""
     if not loaded.baselines:
         return "its file says baselines = false"
-    specs = [plan.spec.data for plan in loaded.plans(profile)]
+    specs = [plan.spec.data for plan in plans]
     if any(TASKS[spec.task].generated for spec in specs):
         return "it reads no text"
     return next(filter(None, (_too_large(spec.train) for spec in specs if spec.unit == "tokens")), "")
 
 
-def make(loaded: Experiment, profile: str, root: Path) -> Path | None:
-    """Count what is missing under `root`; returns the file, None where what stands there is what would be counted.
+def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
+    """Count what is missing for a profile's runs under `root`; returns the file, None where what stands there is what
+    would be counted.
 
     A file that cannot be read, or is of another schema, is made anew; counts that no run asks for are left out. What
     `left_out` says is a `UserError`, and so is a training split that turns out too large.
     """
-    reason = left_out(loaded, profile)
+    reason = left_out(loaded, plans)
     if reason:
         raise UserError(f"{loaded.name}: no baselines: {reason}")
-    plans = loaded.plans(profile)
     folder = plans[0].folder(root).parent
     try:
         kept = baselines.read(folder)

@@ -70,11 +70,12 @@ class Experiment:
             )
         return plans
 
-    def plan(self, profile: str, point: dict[str, Any], seed: int) -> Plan:
+    def plan(self, profile: str, point: dict[str, Any], seed: int, given: str = "") -> Plan:
         """One run: the profile with the settings of `point` on top. A point is a value for each axis: of an axis that
-        is a setting (a dotted path), its value; of any other, an arm: a table of settings and the `name` they have."""
+        is a setting (a dotted path), its value; of any other, an arm: a table of settings and the `name` they have.
+        Errors name what a person has `given`."""
         tables = {k: v for k, v in self._profile(profile).items() if k not in ("seeds", "placement", "axes")}
-        where = f"{self.where} [profiles.{profile}]"
+        where = f"{self.where} [profiles.{profile}]{given}"
         placement = {}
         for axis, arm in point.items():
             for path, value in _leaves(arm) if isinstance(arm, dict) else [(axis, arm)]:
@@ -113,7 +114,8 @@ class Experiment:
             elif axis == "model.config":
                 point[axis] = settings.get(axis, arms[0])
         extra = {path: value for path, value in settings.items() if path not in point}
-        plan = self.plan(profile, point | extra, seed)
+        given = f" with {', '.join(f'{path} = {value!r}' for path, value in settings.items())}" if settings else ""
+        plan = self.plan(profile, point | extra, seed, given)
         for known_plan in self.plans(profile):
             if known_plan.spec == plan.spec and known_plan.placement == plan.placement:
                 return known_plan

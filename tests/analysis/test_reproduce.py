@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from analysis.site import generator, weave
 from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import events, sweep
+from runner.plan import experiment
 from tests.conftest import ROOT
 
 
@@ -73,7 +75,7 @@ def test_stopped_it_leaves_a_whole_site_from_the_published_logs(house, swept, sh
     assert swept == ["mlp-ratio"]
     assert "mlp-ratio: 10 runs to train, about 10 s here" in said
     assert "site: built" in said
-    assert any(line.startswith("stopped and saved") for line in said)
+    assert any(line.startswith("the same command goes on where it stopped") for line in said)
     assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
     assert not (house.root / "build" / reproduce.STAMP).exists()
 
@@ -88,6 +90,20 @@ def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, 
     assert swept == ["mlp-ratio"]
     with pytest.raises(UserError, match="no post that is made here stands on 'nosuch'"):
         reproduce.reproduce(house, "paper", None, ["nosuch"], again)
+
+
+def test_an_experiment_without_the_profile_keeps_what_is_published(house, swept, show, said, monkeypatch):
+    load = experiment.load
+
+    def without(name):
+        loaded = load(name)
+        return replace(loaded, profiles={k: v for k, v in loaded.profiles.items() if k != "smoke"})
+
+    monkeypatch.setattr(experiment, "load", without)
+    assert reproduce.reproduce(house, "smoke", None, [], show).code == 0
+    assert swept == []
+    assert said[0] == "mlp-ratio has no smoke profile: what is published of it stays"
+    assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
 
 
 def test_with_nothing_changed_nothing_is_looked_into(house, swept, show, said, monkeypatch):

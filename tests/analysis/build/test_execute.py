@@ -30,6 +30,18 @@ def test_nothing_changed_is_not_executed(house, monkeypatch):
     assert execute.execute(plan(house, NAME, house.logs), house).reason == ""
 
 
+def test_results_that_were_kept_to_compare_with_are_taken_back(house, monkeypatch):
+    shutil.copytree(house.results / NAME / "laptop", house.published / NAME / "laptop")
+    shutil.rmtree(house.results / NAME / "laptop")
+    monkeypatch.setattr(execute, "_run", lambda *a: pytest.fail("executed"))
+    assert execute.execute(plan(house, NAME, house.logs), house).reason == ""
+    assert record(house.results / NAME / "laptop")["logs"] == "logs"
+    assert why(house) == ""
+    fake.write_run(house.logs, 4, 0, shift=0.01)  # other inputs are executed
+    with pytest.raises(pytest.fail.Exception, match="executed"):
+        execute.execute(plan(house, NAME, house.logs), house)
+
+
 def test_each_input_is_a_reason(house):
     assert why(house) == ""
     fake.write_run(house.logs, 4, 0, shift=0.01)

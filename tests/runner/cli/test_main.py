@@ -106,7 +106,9 @@ def test_runs_that_are_not_planned_are_named(tmp_path: Path):
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
-    assert "mlp-ratio/r9-s0  unplanned" in done.stdout
+    none, unplanned = done.stdout.splitlines()
+    assert none == "mlp-ratio  missing   none of the 10 runs of the smoke profile has been trained"
+    assert unplanned.startswith("mlp-ratio/r9-s0  unplanned")
 
 
 def test_status_shows_where_another_process_is(tiny, tmp_path: Path):

@@ -29,9 +29,18 @@ def load(tmp_path: Path, more: str = "", first: str = "") -> experiment.Experime
     return experiment.load(str(path))
 
 
+def make(loaded: experiment.Experiment, root: Path) -> Path | None:
+    return counting.make(loaded, loaded.plans("smoke"), root)
+
+
+def left_out(name: str, profile: str) -> str:
+    loaded = experiment.load(name)
+    return counting.left_out(loaded, loaded.plans(profile))
+
+
 def test_an_experiment_is_counted_once(tmp_path):
     loaded = load(tmp_path)
-    path = counting.make(loaded, "smoke", tmp_path)
+    path = make(loaded, tmp_path)
     assert path == tmp_path / "text" / "smoke" / "baselines.json"
     ((key, one),) = baselines.read(path.parent).items()
     plan = loaded.plans("smoke")[0]
@@ -50,32 +59,32 @@ def test_an_experiment_is_counted_once(tmp_path):
         f"text: 6-gram counts, {best.parameters:,} that are not zero: {best.loss['test']:.3f} nats a token on test"
     )
     before = path.stat().st_mtime_ns
-    assert counting.make(loaded, "smoke", tmp_path) is None
+    assert make(loaded, tmp_path) is None
     assert path.stat().st_mtime_ns == before
 
 
 def test_what_is_stale_or_damaged_is_counted_again(tmp_path):
-    path = counting.make(load(tmp_path), "smoke", tmp_path)
+    path = make(load(tmp_path), tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    assert counting.make(load(tmp_path), "smoke", tmp_path) == path
+    assert make(load(tmp_path), tmp_path) == path
     assert path.read_bytes() == whole
     baselines.write(path.parent, {baselines.key(o.data, "ab", 1): replace(o, corpus={"name": "x", "sha256": "ab"})
                                   for o in baselines.read(path.parent).values()})  # fmt: skip
-    assert counting.make(load(tmp_path), "smoke", tmp_path) == path
+    assert make(load(tmp_path), tmp_path) == path
     assert path.read_bytes() == whole
 
 
 def test_runs_that_read_less_than_the_split_are_compared_with_as_much(tmp_path):
     loaded = load(tmp_path, "train = { steps = 5, batch_size = 8 }")
-    (one,) = baselines.read(counting.make(loaded, "smoke", tmp_path).parent).values()
+    (one,) = baselines.read(make(loaded, tmp_path).parent).values()
     assert set(one.read) == {"160"}
     ids = dataset.load(loaded.plans("smoke")[0].spec.data).ids
     assert one.read["160"].parameters == Counts(ids[:160], 65, 6).parameters(6)
     assert one.read["160"].loss["val"] > one.baselines[-1].loss["val"]
-    assert counting.make(loaded, "smoke", tmp_path) is None
+    assert make(loaded, tmp_path) is None
     longer = load(tmp_path, "train = { steps = 6, batch_size = 8 }")
-    (one,) = baselines.read(counting.make(longer, "smoke", tmp_path).parent).values()
+    (one,) = baselines.read(make(longer, tmp_path).parent).values()
     assert set(one.read) == {"192"}
 
 
@@ -96,16 +105,16 @@ def test_byte_pairs_in_splits_of_characters_are_counted(tmp_path):
 
 def test_what_is_not_counted_says_why_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^text: no baselines: its file says baselines = false$"):
-        counting.make(load(tmp_path, first="baselines = false"), "smoke", tmp_path)
+        make(load(tmp_path, first="baselines = false"), tmp_path)
     with pytest.raises(UserError, match="baselines must be true or false, not 1"):
         load(tmp_path, first="baselines = 1")
-    assert "4,608,000,000 tokens" in counting.left_out(experiment.load("web-ratio"), "paper")
+    assert "4,608,000,000 tokens" in left_out("web-ratio", "paper")
     monkeypatch.setattr(counting, "LARGEST", 1999)
     with pytest.raises(UserError, match="its training split has 2,000 tokens, and more than 1,999 are not counted"):
-        counting.make(load(tmp_path), "smoke", tmp_path)
+        make(load(tmp_path), tmp_path)
 
 
 def test_experiments_that_are_left_out():
     """Whose losses mean nothing; of all others the laptop profile is counted."""
-    left = {n: counting.left_out(experiment.load(n), "laptop") for n in experiment.names()}
+    left = {n: left_out(n, "laptop") for n in experiment.names()}
     assert {name for name, why in left.items() if why} == {"step-time"}
