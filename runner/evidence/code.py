@@ -22,25 +22,23 @@ COMPUTING = ("runner.models.", "runner.data.", "runner.plan.", "runner.training.
 
 def fingerprint(spec: RunSpec) -> str:
     """12 hexadecimal digits that name the code behind a run's numbers."""
-    return _digest(_roots(spec.model.kind, spec.data.task, spec.data.tokenizer))
+    return _digest(modules(spec))
 
 
 def overall() -> str:
     """The same of all kinds, tasks and tokenizers together, for machines that must agree before they share work."""
-    return _digest(frozenset().union(*map(_kind, registry.KINDS), map(_home, [*TASKS.values(), *TOKENIZERS.values()])))
+    homes = map(_home, [*TASKS.values(), *TOKENIZERS.values()])
+    return _digest(_closure(set().union(*map(_kind, registry.KINDS), homes)))
 
 
-def modules(spec: RunSpec) -> list[str]:
+def modules(spec: RunSpec) -> tuple[str, ...]:
     """The names of the modules that a run's numbers depend on."""
-    return _closure(_roots(spec.model.kind, spec.data.task, spec.data.tokenizer))
+    data = spec.data
+    return _closure(_kind(spec.model.kind) | {_home(TASKS[data.task]), _home(TOKENIZERS[data.tokenizer])})
 
 
-def _roots(kind: str, task: str, tokenizer: str) -> frozenset[str]:
-    return _kind(kind) | {_home(TASKS[task]), _home(TOKENIZERS[tokenizer])}
-
-
-def _kind(kind: str) -> frozenset[str]:
-    return frozenset(place.partition(":")[0] for place in registry.KINDS[kind])
+def _kind(kind: str) -> set[str]:
+    return {place.partition(":")[0] for place in registry.KINDS[kind]}
 
 
 def _home(cls: type) -> str:
@@ -48,14 +46,14 @@ def _home(cls: type) -> str:
 
 
 @cache
-def _digest(roots: frozenset[str]) -> str:
+def _digest(modules: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for module in _closure(roots):
+    for module in modules:
         digest.update(f"{module}\n{_read(module)[0]}\n".encode())
     return digest.hexdigest()[:12]
 
 
-def _closure(roots: frozenset[str]) -> list[str]:
+def _closure(roots: set[str]) -> tuple[str, ...]:
     """The loop and the roots, and all that they import of what computes, by name."""
     found: set[str] = set()
     waiting = {LOOP, *roots}
@@ -63,7 +61,7 @@ def _closure(roots: frozenset[str]) -> list[str]:
         module = waiting.pop()
         found.add(module)
         waiting |= _read(module)[1] - found
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 @cache

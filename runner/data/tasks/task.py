@@ -1,5 +1,6 @@
 """What a task is."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -34,7 +35,7 @@ class Reading:
     stride: int | None = None
 
 
-class Task:
+class Task(ABC):
     """Gives batches as functions of (seed, step): the same in every arm of a sweep, in any order of asking.
 
     Every task reads sequences of one length out of tokens. A kind says which sequences there are (`every`), how one is
@@ -47,27 +48,27 @@ class Task:
     def __init__(self, tokens: Tokens, reading: Reading, settings: Any = None) -> None:
         self.tokens, self.reading, self.settings = tokens, reading, settings
 
-    @staticmethod
+    @staticmethod  # noqa: B027 - most tasks have nothing to check
     def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:
         """Raise a `UserError` for splits, a block or settings that cannot be."""
 
     @staticmethod
     def generate(spans: dict[str, Span], settings: Any) -> Tokens:
         """The data of a task that makes its own; `spans` are the splits as the spec has them."""
-        raise NotImplementedError
+        raise TypeError("a task that reads a corpus makes no data of its own")
 
+    @abstractmethod
     def read(self, starts_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets, int64 [B, …], of the sequences that begin at these tokens."""
-        raise NotImplementedError
 
     def draw(self, step: int, span: Span, stream: int) -> np.ndarray:
         """int64 [batch]: where the sequences of a batch begin."""
         return order.starts(self.reading.seed, step, self.reading.batch, span, self.reading.block, stream)
 
+    @abstractmethod
     def every(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
         """Where the sequences begin that predict all of a split once, int64 [W], and which of their predictions
         count, bool [W, U]."""
-        raise NotImplementedError
 
     def train(self, step: int, rows: slice) -> Batch:
         """These rows of the training batch of a step."""
