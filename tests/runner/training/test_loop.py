@@ -135,16 +135,16 @@ def _child(plan: Plan, root: Path) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, through):
-    """20 moments over training, evaluation, log and checkpoint: each child is killed, the next goes on."""
+    """Moments over training, evaluation, log and checkpoint: each child is killed, the next goes on."""
     context, moments = multiprocessing.get_context("fork"), random.Random(0)
     killed = 0
-    for attempt in range(20):
+    for attempt in range(10):
         root = tmp_path / str(attempt)
         alive = True
         while alive:
             child = context.Process(target=_child, args=(tiny, root))
             child.start()
-            child.join(moments.uniform(0.02, 0.5))
+            child.join(moments.uniform(0.02, 0.4))
             alive = child.is_alive()
             if alive:
                 os.kill(child.pid, signal.SIGKILL)
