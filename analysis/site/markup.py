@@ -81,6 +81,43 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
     return f'{badge}{words} <span class="effect">{numbers}</span>' if numbers else f"{badge}{words}"
 
 
+POINTS = {"supported": 1, "one run agrees": 1, "refuted": -1, "one run disagrees": -1, "inconclusive": 0}
+
+
+def agreement(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]], profiles: tuple[str, str]) -> str:
+    """A table of claims (id, words, link, verdict in the first profile, verdict in the second) and of whether the two
+    verdicts point the same way."""
+    heads = [
+        f"{profile} profile{f' ({scope})' if scope else ''}"
+        for profile, scope in zip(profiles, _scopes(rows), strict=True)
+    ]
+    lines = [f"| Claim | {' | '.join(heads)} | Do they agree? |", "| :-- | :-- | :-- | :-- |"]
+    for id, words, link, *verdicts in rows:
+        cells = [f"[{id}]({link}) {text.escape(words)}"]
+        cells += [
+            f"[{MARKS[v['verdict']]}{text.NBSP}{v['verdict'].replace(' ', text.NBSP)}]({link})"
+            f"{{ .verdict .verdict--{v['verdict'].replace(' ', '-')} }}"
+            for v in verdicts
+        ]
+        lines.append(f"| {' | '.join([*cells, _agree(*verdicts)])} |")
+    return '<div class="data-table data-table--prose" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
+
+
+def _scopes(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]]) -> list[str]:
+    """The scope that all verdicts of each column share; empty where they differ."""
+    found = [{row[column].get("scope", "") for row in rows} - {"", "arithmetic", "literature"} for column in (3, 4)]
+    return [scopes.pop() if len(scopes) == 1 else "" for scopes in found]
+
+
+def _agree(first: dict[str, Any], second: dict[str, Any]) -> str:
+    points = [POINTS.get(entry["verdict"]) for entry in (first, second)]
+    if None in points:
+        return "not tested in both"
+    if 0 in points:
+        return "undecided in both" if points[0] == points[1] else "one of them does not decide it"
+    return "yes" if points[0] == points[1] else "**no**"
+
+
 def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) -> str:
     folder, profile, runs = f"{up}evidence/{experiment}/{entry['profile']}", entry["profile"], entry["runs"]
     diverged = sum(run["status"] == "diverged" for run in runs)

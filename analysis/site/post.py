@@ -6,6 +6,7 @@ What a post may call, beside plain Jinja2:
     {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}
     {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
     {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
+    {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
 
 A notebook has results for each published profile of its experiments. A post is written for one of them, `profile`: the
 most telling one of its first notebook. A name means that profile, or the most telling one of a notebook that lacks it,
@@ -171,6 +172,7 @@ class _Names:
             self.figure,
             self.claim,
             self.verdict,
+            self.agreement,
             self.has,
             self.published,
             self.profile_of,
@@ -236,6 +238,21 @@ class _Names:
     def verdict(self, id: str, profile: str = "") -> str:
         """The verdict's word, for conditions."""
         return self._verdict(id, profile)["verdict"]
+
+    def agreement(self, first: str, second: str) -> str:
+        """The claims of the post's notebooks that have a verdict in both profiles: each verdict, and whether they
+        point the same way."""
+        rows = []
+        for by_profile in (self.sources.results[name] for name in self.post.notebooks):
+            both = [by_profile.get(profile, {}).get("claims", {}) for profile in (first, second)]
+            rows += [
+                (id, self.sources.claims.get(id, ""), f"{self.up}claims.md#{id.lower()}", both[0][id], both[1][id])
+                for id in both[0]
+                if id in both[1]
+            ]
+        if not rows:
+            raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")
+        return markup.agreement(rows, (first, second))
 
     def _verdict(self, id: str, profile: str) -> dict[str, Any]:
         if id not in self.sources.verdicts:

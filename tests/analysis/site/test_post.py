@@ -79,6 +79,30 @@ def test_results_come_in_by_name(tmp_path):
     assert made.claims == ["S0-4"]
 
 
+def test_two_profiles_are_compared_claim_by_claim(tmp_path):
+    def told(verdict, scope):
+        return {"verdict": verdict, "effect": 1, "n": 3, "scope": scope}
+
+    words = ["supported", "one run disagrees", "refuted", "inconclusive", "not tested"]
+    large = {f"S0-{i}": told(word, "source's size") for i, word in enumerate(words)}
+    small = {f"S0-{i}": told("supported", "small scale") for i in range(len(words))} | {"S0-9": told("refuted", "")}
+    both = {"paper": RESULTS | {"claims": large}, "laptop": RESULTS | {"claims": small}}
+    sources = post.Sources({"mlp-ratio": both}, {}, {"S0-0": "Wider | faster."})
+    table = post.render(load(tmp_path, '{{ agreement("paper", "laptop") }}'), sources).markdown
+    head, _, *rows = [line.split(" | ") for line in table.splitlines() if line.startswith("|")]
+    assert head[1:3] == ["paper profile (source's size)", "laptop profile (small scale)"]
+    assert [row[-1].removesuffix(" |") for row in rows] == [
+        "yes",
+        "**no**",
+        "**no**",
+        "one of them does not decide it",
+        "not tested in both",
+    ]
+    assert r"[S0-0](../../claims.md#s0-0) Wider \| faster." in rows[0][0]
+    with pytest.raises(UserError, match="no claim has a verdict both in profile 'paper' and in profile 'smoke'"):
+        post.render(load(tmp_path, '{{ agreement("paper", "smoke") }}'), sources)
+
+
 def test_conditions_see_values(tmp_path):
     body = '{% if value("best-r") < 4 and verdict("S0-4") == "supported" and not has("gap") %}yes{% endif %}'
     assert render(tmp_path, body).markdown == "yes"
