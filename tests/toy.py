@@ -27,6 +27,11 @@ class ToySpec:
     kind: str = "toy"
 
     @property
+    def contexts(self) -> bool:
+        """It predicts a token after each position."""
+        return False
+
+    @property
     def shape(self) -> str:
         """Its sizes in words."""
         return f"{self.width} units, block {self.block_size}"

@@ -15,9 +15,9 @@ from runner.models.registry import ModelSpec
 class Description:
     """Costs of a model at a context of `context` tokens, matrix products in `dtype`.
 
-    parameters      by part: "token" (also the output layer), "position", "attention", "mlp", "norm"
-    flops           of a training step (backward counted twice forward), a token: "attention" (its projections),
-                    "scores" (queries, keys, values; causal), "mlp", "output"
+    parameters      by part: of a GPT "token" (also the output layer), "position", "attention", "mlp", "norm"
+    flops           of a training step (backward counted twice forward), for each token that is read: of a GPT
+                    "attention" (its projections), "scores" (queries, keys, values; causal), "mlp", "output"
     activation      bytes that backward needs, a sequence, as this code keeps them on a CPU
     scores          the part of `activation` that grows with the square of the context: attention's weights
     kv_cache        bytes of keys and values, a token
@@ -56,7 +56,7 @@ def kept(model: Any, batch: int, context: int) -> int:
     x_BT = torch.zeros(batch, context, dtype=torch.long, device="meta")
     keys = site_keys(0, 0, model.sites).to("meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        loss = model.loss(x_BT, x_BT, keys)
+        loss = model.loss(x_BT, x_BT[:, -1:] if model.spec.contexts else x_BT, keys)
     own = {p.untyped_storage()._cdata for p in model.parameters()}
     total = sum(t.untyped_storage().nbytes() for address, t in storages.items() if address not in own)
     del loss

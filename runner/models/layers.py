@@ -80,6 +80,11 @@ class Operations:
         return Derived.apply(self.run, name, *args) if training else getattr(kernels(False), name)(*args)
 
 
+def padded(x_BT: Tensor, block: int) -> Tensor:
+    """Contexts of `block` tokens: shorter ones begin with token 0, as often as is missing."""
+    return F.pad(x_BT, (block - x_BT.shape[1], 0))
+
+
 def by_heads(qkv_BTE: Tensor, n_head: int) -> Tensor:
     """Queries, keys and values apart and by heads, [3, B, H, T, K]."""
     B, T, _ = qkv_BTE.shape

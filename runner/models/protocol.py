@@ -22,6 +22,7 @@ class Model(nn.Module, ABC):
     """
 
     sites: int = 0  # how many dropout keys a step needs
+    calibration: int = 0  # how many training batches `calibrate` takes before each evaluation
 
     def __init__(self, spec: Any, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False) -> None:
         super().__init__()
@@ -46,6 +47,10 @@ class Model(nn.Module, ABC):
         logits_NV = wide(self(x_BT).flatten(0, 1))
         loss_N = F.cross_entropy(logits_NV, y_BS.flatten(), reduction="none")
         return (loss_N * weight_BS.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
+
+    def calibrate(self, batches: list[Tensor]) -> None:
+        """Take from the inputs [B, T] of training batches what evaluation needs and training does not give, such as
+        a population's statistics, into buffers. Only asked for where `calibration` is above 0."""
 
     @classmethod
     @abstractmethod

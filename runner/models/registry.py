@@ -9,6 +9,8 @@ from runner.settings import Need
 # kind → its settings and its network, as module:class. To add one is a line here and its two modules.
 KINDS = {
     "gpt": ("runner.models.gpt.spec:GPTSpec", "runner.models.gpt.network:GPT"),
+    "mlp": ("runner.models.mlp.spec:MLPSpec", "runner.models.mlp.network:MLP"),
+    "wavenet": ("runner.models.wavenet.spec:WaveNetSpec", "runner.models.wavenet.network:WaveNet"),
 }
 
 
@@ -22,6 +24,10 @@ class ModelSpec(Protocol):
     @property
     def block_size(self) -> int:
         """The longest sequence that it reads, in tokens."""
+
+    @property
+    def contexts(self) -> bool:
+        """Whether it predicts one token, after a whole context, and not one after each position."""
 
     @property
     def shape(self) -> str:

@@ -24,7 +24,10 @@ class TrainSpec:
     """AdamW with linear warm-up and cosine decay. One step sees `batch_size` windows of `block_size` tokens.
 
     grad_accumulation  equal micro-batches whose gradients are summed before an update; batch_size is all of them
+    warmup_from        the learning rate at step 0, from which the warm-up rises in a line; None: one step's share of it
     warmdown_steps     instead of the cosine: the learning rate stays, and falls in a line over these last steps
+    drop_at            instead of the cosine: the learning rate stays, and is min_learning_rate from this step on
+    optimizer          "adamw", or "sgd": plain gradient descent, without momentum, with weight decay on matrices
     """
 
     steps: int = 5000
@@ -38,6 +41,9 @@ class TrainSpec:
     grad_clip: float = 1.0
     grad_accumulation: int = later(1)
     warmdown_steps: int | None = later(None)
+    warmup_from: float | None = later(None)
+    drop_at: int | None = later(None)
+    optimizer: str = later("adamw")
 
     def check(self, need: Need) -> None:
         """Name the first setting that cannot be."""
@@ -52,6 +58,16 @@ class TrainSpec:
             self.warmdown_steps is None or 0 <= self.warmdown_steps <= self.steps,
             f"warmdown_steps = {self.warmdown_steps} must lie between 0 and steps = {self.steps}",
         )
+        need(
+            self.warmup_from is None or 0 <= self.warmup_from <= self.learning_rate,
+            f"warmup_from = {self.warmup_from} must lie between 0 and learning_rate = {self.learning_rate:g}",
+        )
+        need(
+            self.drop_at is None or (self.warmdown_steps is None and self.warmup_steps <= self.drop_at <= self.steps),
+            f"drop_at = {self.drop_at} must lie between warmup_steps = {self.warmup_steps} and steps = {self.steps}, "
+            "and takes the place of warmdown_steps: leave that out",
+        )
+        need(self.optimizer in ("adamw", "sgd"), f'optimizer = "{self.optimizer}" is unknown; known: adamw, sgd')
         need(self.warmup_steps >= 0, f"warmup_steps = {self.warmup_steps} must not be negative")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
             value = getattr(self, name)
@@ -163,4 +179,10 @@ def check(spec: RunSpec, where: str) -> RunSpec:
     need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")
     data.check(where, model.block_size)
+    tells = "one token, after a whole context" if model.contexts else "a token after each position"
+    need(
+        model.contexts == (data.task == "context"),
+        f'a model of kind "{model.kind}" predicts {tells}: task = "{data.task}" does not fit; set data.task = '
+        f'"{"context" if model.contexts else "windows"}"',
+    )
     return spec

@@ -115,6 +115,9 @@ class _Run:
         self.batches = Batches(self.spec, self.tokens, device, group)
         names = self.spec.eval.splits or tuple(self.spec.data.splits())
         self.splits = {name: self.batches.split(name) for name in names}
+        kept = self.engine.model.state_dict().keys() - dict(self.engine.model.named_parameters()).keys()
+        if group.size > 1 and kept:  # each process would have those of its own share
+            raise UserError(f"{plan.name}: its model keeps statistics of batches: train it with one process")
         self.probes = named(self.spec.eval)
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
@@ -277,6 +280,10 @@ class _Run:
             if self.group.size == 1 and stopping():
                 raise _Leaving
 
+        model = self.engine.model
+        if model.calibration:
+            last = range(max(0, step - model.calibration), max(step, model.calibration))
+            model.calibrate([self.batches.train(number).inputs_BT for number in last])
         found = {name: self.engine.evaluate_all(batches, self.probes, ask) for name, batches in self.splits.items()}
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
         for name, (_, seen) in found.items():

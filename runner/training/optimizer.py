@@ -1,4 +1,4 @@
-"""AdamW with clipping, and its learning rate schedule."""
+"""AdamW or SGD with clipping, and the learning rate schedule."""
 
 import math
 
@@ -9,11 +9,16 @@ from runner.plan.spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Linear warm-up, then half a cosine, or a level and a line, down to `min_learning_rate` at step `steps`."""
+    """Linear warm-up, then half a cosine down to `min_learning_rate` at step `steps`; or instead of the cosine a level
+    and a line, or a level and a drop."""
     if step < spec.warmup_steps:
+        if spec.warmup_from is not None:
+            return spec.warmup_from + (spec.learning_rate - spec.warmup_from) * step / spec.warmup_steps
         return spec.learning_rate * (step + 1) / (spec.warmup_steps + 1)
     if step >= spec.steps:
         return spec.min_learning_rate
+    if spec.drop_at is not None:
+        return spec.learning_rate if step < spec.drop_at else spec.min_learning_rate
     if spec.warmdown_steps is not None:
         share = min(1.0, (spec.steps - step) / max(1, spec.warmdown_steps))
     else:
@@ -22,52 +27,53 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 
 class Optimizer:
-    """Clip by the global norm, then AdamW with decay on matrices only (every parameter of two or more dimensions)."""
+    """Clip by the global norm, then AdamW or SGD, with decay on matrices only (every parameter of two or more
+    dimensions)."""
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
         self.parameters = dict(model.named_parameters())
         matrices = [p for p in self.parameters.values() if p.ndim >= 2]
         vectors = [p for p in self.parameters.values() if p.ndim < 2]
-        self.adamw = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": spec.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=spec.learning_rate,
-            betas=(spec.beta1, spec.beta2),
-            fused=True,
-        )
+        groups = [
+            {"params": matrices, "weight_decay": spec.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self.rule: torch.optim.Optimizer
+        if spec.optimizer == "sgd":
+            self.rule = torch.optim.SGD(groups, lr=spec.learning_rate, fused=True)
+        else:
+            self.rule = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=True)
 
     def step(self, step: int) -> Tensor:
         """Update from the gradients at `step`, drop them, and give their norm before clipping (no host sync)."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
-        for group in self.adamw.param_groups:
+        for group in self.rule.param_groups:
             group["lr"] = learning_rate(self.spec, step)
-        self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        self.rule.step()
+        self.rule.zero_grad(set_to_none=True)
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """exp_avg, exp_avg_sq and step of each parameter, by name; empty before the first step."""
+        """exp_avg, exp_avg_sq and step of each parameter, by name; empty before the first step, and for SGD."""
         return {
             f"{part}.{name}": tensor
             for name, parameter in self.parameters.items()
-            for part, tensor in self.adamw.state.get(parameter, {}).items()
+            for part, tensor in self.rule.state.get(parameter, {}).items()
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        self.adamw.state.clear()
+        self.rule.state.clear()
         for label, tensor in state.items():
             part, name = label.split(".", 1)
             parameter = self.parameters[name]
-            self.adamw.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
+            self.rule.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
 
     def allocate(self) -> None:
         """Make room for the state that the first step makes, to be filled."""
-        for parameter in self.parameters.values():
-            self.adamw.state[parameter] = {
+        for parameter in self.parameters.values() if self.spec.optimizer == "adamw" else ():
+            self.rule.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),

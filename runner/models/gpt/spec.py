@@ -70,6 +70,11 @@ class GPTSpec:
         return self.n_head if self.n_kv_head is None else self.n_kv_head
 
     @property
+    def contexts(self) -> bool:
+        """Whether it predicts one token, after a whole context: it predicts one after each position."""
+        return False
+
+    @property
     def shape(self) -> str:
         """Its sizes in a few words."""
         return f"{self.n_layer} layers, width {self.d_model}, block {self.block_size}"

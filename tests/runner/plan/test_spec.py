@@ -72,7 +72,13 @@ LATER = {
         "positions": "rotary",
         "init": "zero",
     },
-    "train": {"grad_accumulation": 2, "warmdown_steps": 10},
+    "train": {
+        "grad_accumulation": 2,
+        "warmdown_steps": 10,
+        "warmup_from": 1e-5,
+        "drop_at": 1000,
+        "optimizer": "sgd",
+    },
     "eval": {
         "splits": ["val"],
         "attention_logits": True,
@@ -82,6 +88,7 @@ LATER = {
     },
 }  # those that came later, away from their defaults
 ADDED = {
+    "task": {"model": {"kind": "mlp"}},
     "match_params": {"model": {"activation": "swiglu"}},
     "arithmetic": {"data": {"task": "arithmetic", "corpus": "none", "train": [0, 9], "val": [9, 19]}}
     | {"model": {"block_size": 4}},

@@ -1,6 +1,7 @@
 """The learning rate at its corners, and AdamW with clipping, decay and a state that can be saved."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -38,6 +39,27 @@ def test_learning_rate_rises_then_falls():
     rates = [learning_rate(SPEC, step) for step in range(1001)]
     assert rates[:101] == sorted(rates[:101])
     assert rates[100:] == sorted(rates[100:], reverse=True)
+
+
+def test_a_warm_up_can_begin_above_nothing_and_a_level_can_drop():
+    rates = [learning_rate(replace(SPEC, warmup_from=1e-5), step) for step in range(1000)]
+    assert rates[0] == 1e-5
+    assert rates[50] == pytest.approx((1e-5 + 1e-3) / 2)
+    assert rates[100:] == [learning_rate(SPEC, step) for step in range(100, 1000)]
+    dropped = [learning_rate(replace(SPEC, drop_at=700), step) for step in (100, 699, 700, 999)]
+    assert dropped == [1e-3, 1e-3, 1e-4, 1e-4]
+
+
+def test_sgd_goes_down_the_gradient_and_keeps_nothing():
+    model, spec = Tiny(), replace(SPEC, optimizer="sgd", weight_decay=0.5, grad_clip=0.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    model.fill(1.0)
+    grads = {name: p.grad.clone() for name, p in model.named_parameters()}
+    optimizer = Optimizer(model, spec)
+    optimizer.step(100)
+    assert torch.allclose(model.vector, before["vector"] - 1e-3 * grads["vector"])
+    assert torch.allclose(model.matrix, before["matrix"] - 1e-3 * (grads["matrix"] + 0.5 * before["matrix"]))
+    assert optimizer.state() == {}
 
 
 @pytest.mark.parametrize("warmup", [0, 10, 20])

@@ -1,0 +1,59 @@
+"""BatchNorm with the statistics that a model is evaluated with chosen by name."""
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+EPSILON, MOMENTUM = 1e-5, 0.1
+
+
+class BatchNorm(nn.Module):
+    """Normalises each unit by the mean and variance of its batch in training, and by the population's at evaluation.
+
+    The population's statistics are buffers, and so part of every checkpoint. `how` says where they come from, see
+    `runner.models.mlp.spec`: a moving average ("batch"), or `calibrate` ("precise", "frozen").
+    """
+
+    def __init__(self, width: int, how: str, freeze_at: int) -> None:
+        super().__init__()
+        self.how, self.freeze_at = how, freeze_at
+        self.gain, self.shift = nn.Parameter(torch.empty(width)), nn.Parameter(torch.empty(width))
+        self.mean: Tensor
+        self.variance: Tensor
+        self.seen: Tensor
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("variance", torch.ones(width))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # training batches so far
+        self.sums: list[tuple[Tensor, Tensor]] | None = None  # while it is calibrated: statistics of the batches
+
+    def forward(self, h_NH: Tensor, training: bool) -> Tensor:
+        """The normalised units, float32."""
+        h_NH = h_NH.float()
+        variance_H, mean_H = torch.var_mean(h_NH, 0, unbiased=False)
+        if self.sums is not None:
+            self.sums.append((mean_H, variance_H))
+        elif not training:
+            variance_H, mean_H = self.variance, self.mean
+        else:
+            with torch.no_grad():
+                if self.how == "batch":
+                    self.mean.lerp_(mean_H, MOMENTUM)
+                    self.variance.lerp_(variance_H, MOMENTUM)
+                self.seen += 1
+            if self.how == "frozen":
+                frozen = self.seen > self.freeze_at
+                mean_H = torch.where(frozen, self.mean, mean_H)
+                variance_H = torch.where(frozen, self.variance, variance_H)
+        return (h_NH - mean_H) * torch.rsqrt(variance_H + EPSILON) * self.gain + self.shift
+
+    @torch.no_grad()
+    def calibrated(self) -> None:
+        """Take the statistics of the batches that were seen since `sums` became a list: the mean of their means, and
+        the variance around it. A frozen norm keeps those that it was frozen with."""
+        assert self.sums
+        means, variances = (torch.stack(part) for part in zip(*self.sums, strict=True))
+        self.sums = None
+        if self.how == "frozen" and int(self.seen) > self.freeze_at:
+            return
+        self.mean.copy_(means.mean(0))
+        self.variance.copy_(variances.mean(0) + means.var(0, unbiased=False))
