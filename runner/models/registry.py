@@ -9,6 +9,7 @@ from runner.settings import Need
 # kind → its settings and its network, as module:class. To add one is a line here and its two modules.
 KINDS = {
     "gpt": ("runner.models.gpt.spec:GPTSpec", "runner.models.gpt.network:GPT"),
+    "megabyte": ("runner.models.megabyte.spec:MegabyteSpec", "runner.models.megabyte.network:Megabyte"),
     "mlp": ("runner.models.mlp.spec:MLPSpec", "runner.models.mlp.network:MLP"),
     "wavenet": ("runner.models.wavenet.spec:WaveNetSpec", "runner.models.wavenet.network:WaveNet"),
 }
