@@ -1,0 +1,217 @@
+# %% [markdown]
+# # An MLP over a context: what it reads, how it begins, when its learning rate falls
+#
+# Three notes of the study on models before the Transformer, each made into an experiment on the same small MLP over
+# the last characters of tiny Shakespeare. Seeds are paired: every arm sees the same batches in the same order. All
+# intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["mlp-reading", "initial-weights", "late-decay"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/mlp-notes"
+
+# %%
+from itertools import product
+
+import pandas as pd
+
+from analysis.study import arms, baselines, stats, verdicts
+from analysis.study.figures import Curves, Dots, Heat
+from analysis.study.results import Results
+from analysis.study.verdicts import BELOW, Measure
+
+WORTH = 0.01  # nats per character: the smallest difference of interest
+results = Results(output)
+
+# %% [markdown]
+# ## What the MLP reads
+# The same MLP with its context *flattened*, all embeddings side by side; with the *last* token's embedding alone; and
+# with the *mean* of the embeddings. The hidden layer of the other two is widened until all have as many parameters.
+#
+# S4-15: flattening *understands sequences* best if its lowest validation loss is below that of each other by more than
+# the smallest difference of interest, 0.01 nats per character. A verdict needs an interval that decides.
+
+# %%
+reading = arms.read(logs, "mlp-reading", profile, order=["flatten", "last", "mean"], all_planned=True)
+results.provenance(reading.runs)
+counts = baselines.read(logs, reading)
+curves = reading.curves()
+best = {arm: losses.min() for arm, losses in curves.items()}
+verdict = verdicts.every(
+    *(
+        Measure(f"lowest loss, flattened minus {other}", arms.difference(best, "flatten", other), BELOW, -WORTH)
+        for other in ("last", "mean")
+    )
+)
+results.claim(
+    "S4-15",
+    verdict,
+    **verdict.leading(),
+    unit="nats per character, flattened minus the last token alone",
+    reason=verdict.told(),
+    seeds=reading.seeds,
+)
+results.table(
+    "readings",
+    counts.below(
+        pd.DataFrame(
+            [
+                {
+                    "reading": arm,
+                    "parameters": f"{reading.parameters[arm]:,}",
+                    "lowest loss": f"{best[arm].mean():.4f}",
+                    "flattened minus it": "–" if arm == "flatten" else arms.difference(best, "flatten", arm).signed(),
+                }
+                for arm in reading
+            ]
+        ),
+        "lowest loss",
+        digits=4,
+    ),
+    caption=f"Validation, nats per character, paired by seed, with 95% intervals. {reading.count}, profile {profile}."
+    f"{counts.note}",
+)
+results.figure(
+    "readings",
+    [Curves("Validation loss", "step", "loss (nats per character)", lines=curves, levels=counts.levels())],
+    alt=["Validation loss against step of an MLP that reads its context flattened, its last token, or a mean."],
+    caption=f"Mean over {reading.count}, with the 95% interval of that mean. Profile {profile}.{reading.omitted}"
+    f"{counts.note}",
+)
+
+# %% [markdown]
+# ## How the weights begin
+# A factorial: three ways to draw the first weights, with and without residual connections, BatchNorm, and Adam in
+# place of SGD. The *spread* of a configuration is the final validation loss of its worst initialisation above that of
+# its best, by seed; a loss counts for no more than the untrained model's.
+#
+# S4-19: residual connections, norms and Adam make the initialisation *matter less* if with each of them the spread is
+# smaller, on average over the others.
+
+# %%
+factorial = arms.read(logs, "initial-weights", profile, diverged=True, all_planned=True)
+results.provenance(factorial.runs)
+LEVELS = {"residual": ("plain", "residual"), "norm": ("none", "batch"), "optimizer": ("sgd", "adamw")}
+parts = [arm.split("-") for arm in factorial]
+inits = sorted({part[0] for part in parts})
+helpers = [name for k, name in enumerate(LEVELS, 1) if len({part[k] for part in parts}) == 2]
+settings = sorted({tuple(part[1:]) for part in parts})
+
+
+def capped(arm: str, seed: int) -> float:
+    """The final loss of a run, or its first where that is lower."""
+    path = factorial.losses(arm, seed)
+    return float(min(path.iloc[-1], path.iloc[0]))
+
+
+final = {
+    (init, *rest): [capped("-".join((init, *rest)), seed) for seed in factorial.seeds]
+    for init, rest in product(inits, settings)
+}
+losses = pd.DataFrame(final, index=factorial.seeds)
+by_setting = {s: losses[[(init, *s) for init in inits]] for s in settings}
+spread = {s: values.max(axis=1) - values.min(axis=1) for s, values in by_setting.items()}
+
+
+def change(name: str) -> stats.Estimate:
+    """The spread with a helper minus the spread without it, averaged over the other settings, by seed."""
+    place, (off, on) = list(LEVELS).index(name), LEVELS[name]
+    means = [sum(spread[s] for s in settings if s[place] == level) for level in (on, off)]
+    return stats.estimate(((means[0] - means[1]) * 2 / len(settings)).to_numpy())
+
+
+NAMES = {"residual": "residual connections", "norm": "BatchNorm", "optimizer": "Adam"}
+verdict = verdicts.every(*(Measure(f"spread with {NAMES[h]} minus without", change(h), BELOW) for h in helpers))
+results.claim(
+    "S4-19",
+    verdict,
+    **verdict.leading(),
+    unit=f"nats of spread over initialisations, with {NAMES[helpers[0]]} minus without",
+    reason=verdict.told(),
+    seeds=factorial.seeds,
+)
+HEADS = {"plain": "", "none": "", "batch": "BatchNorm", "residual": "residual", "sgd": "SGD", "adamw": "Adam"}
+cells = pd.DataFrame(
+    {
+        init: {" + ".join(filter(None, map(HEADS.get, s))): float(losses[(init, *s)].mean()) for s in settings}
+        for init in inits
+    }
+)
+results.figure(
+    "initial-weights",
+    [Heat("Validation loss at the end", "first weights", "nats per character", cells=cells)],
+    alt=["Final validation loss for each initialisation (columns) and each set of helpers (rows)."],
+    caption=f"Final validation loss in nats per character, or the untrained model's where that is lower; mean over "
+    f"{factorial.count}. Profile {profile}.",
+)
+results.table(
+    "spreads",
+    pd.DataFrame(
+        [
+            {
+                "with": NAMES[h],
+                "spread over initialisations changes by": change(h).signed(3),
+                "seeds": len(factorial.seeds),
+            }
+            for h in helpers
+        ]
+    ),
+    caption=f"Spread: the worst initialisation's final validation loss above the best one's, nats per character; with "
+    f"the helper minus without, averaged over the others, with 95% intervals. Profile {profile}.",
+)
+
+# %% [markdown]
+# ## When the learning rate falls
+# SGD at 0.1, a tenth of that from some step on. The study's MLP takes it down after five sevenths of its steps; its
+# notes say that it *can be reduced much later*.
+#
+# S4-13: supported if the loss at the end is lower with the next later drop by more than 0.01 nats per character.
+
+# %%
+decay = arms.read(logs, "late-decay", profile, arms.setting("train.drop_at"), all_planned=True)
+results.provenance(decay.runs)
+steps = decay.spec["train"]["steps"]
+source = min(decay, key=lambda drop: abs(drop - 5 / 7 * steps))
+late = min(drop for drop in decay if drop > source)
+ends = decay.ends()
+verdict = verdicts.every(
+    Measure(
+        f"loss at the end, drop at step {late} minus at {source}", arms.difference(ends, late, source), BELOW, -WORTH
+    )
+)
+results.claim(
+    "S4-13",
+    verdict,
+    **verdict.leading(),
+    unit=f"nats per character at the end, dropped at step {late} minus at step {source} of {steps}",
+    reason=verdict.told(),
+    seeds=decay.seeds,
+)
+results.figure(
+    "late-decay",
+    [
+        Dots(
+            "Validation loss at the end",
+            "step of the drop",
+            "loss (nats per character)",
+            dots={drop: stats.estimate(ends[drop].to_numpy()) for drop in decay},
+            seeds="joined",
+            named=decay.seeds,
+        )
+    ],
+    alt=["Validation loss at the end against the step at which the learning rate was divided by ten."],
+    caption=f"{steps:,} steps of SGD; the last dot never drops. Mean over {decay.count} with its 95% interval, faint "
+    f"lines join a seed. Profile {profile}.",
+)
+for name, value, unit in (
+    ("mlp-parameters", reading.parameters["flatten"], "parameters"),
+    ("mlp-block", reading.spec["model"]["block_size"], "characters"),
+    ("mlp-seeds", len(reading.seeds), "seeds"),
+    ("mlp-runs", len(reading.runs) + len(factorial.runs) + len(decay.runs), "runs"),
+    ("drop-source", source, ""),
+    ("drop-late", late, ""),
+    ("drop-steps", steps, "steps"),
+):
+    results.number(name, value, unit)
+results.save()

@@ -1,0 +1,176 @@
+# %% [markdown]
+# # Statistics of BatchNorm, and a WaveNet that is hard to train
+#
+# Two notes of the study on what makes training steady: where BatchNorm's statistics come from, and what a warm-up and
+# larger batches do for a WaveNet. Seeds are paired: every arm sees the same batches in the same order. All intervals
+# are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["batch-norms", "steadying"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/steadying"
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.study import arms, stats, verdicts
+from analysis.study.figures import Curves, Sweep
+from analysis.study.results import Results
+from analysis.study.verdicts import ABOVE, BELOW, Measure
+
+WORTH = 0.01  # nats per character: the smallest difference of interest
+results = Results(output)
+
+# %% [markdown]
+# ## Where BatchNorm's statistics come from
+# An MLP is normalised by the statistics of its batch while it trains. At evaluation it takes a *moving average* of
+# them ("batch"), or those of training batches under the weights that are evaluated ("precise"); "frozen" trains with
+# the latter, too, over the last fifth of the steps. "Batch" and "precise" have the same weights at every step, so their
+# difference is the statistics' alone.
+#
+# S4-20 asks three things: that the moving average is *unstable early*, which means that over the first tenth of the
+# steps its loss lies above the precise one's by more than 0.01 nats on average, at every batch size; that frozen
+# statistics *cure* it without a price, which means that their loss at the end is not above the precise one's by more
+# than 0.01 nats; and that small batches make the statistics *unreliable*, which means that the norm gains less over no
+# norm at the smallest batch size than at the largest. Supported if all hold; each needs an interval that decides.
+
+# %%
+norms = arms.read(logs, "batch-norms", profile, all_planned=True, diverged=True)
+results.provenance(norms.runs)
+sizes = sorted({int(arm.rpartition("-b")[2]) for arm in norms})
+steps = norms.spec["train"]["steps"]
+curves = norms.curves()
+early = {arm: losses[(losses.index > 0) & (losses.index <= steps / 10)].mean() for arm, losses in curves.items()}
+ends = norms.ends()
+
+
+def gain(size: int) -> np.ndarray:
+    """What the norm with precise statistics gains over none at the end, by seed."""
+    return np.asarray(ends[f"none-b{size}"]) - np.asarray(ends[f"precise-b{size}"])
+
+
+unstable = [
+    Measure(
+        f"early loss, moving average minus precise, batches of {size}",
+        arms.difference(early, f"batch-b{size}", f"precise-b{size}"),
+        ABOVE,
+        WORTH,
+    )
+    for size in sizes
+]
+cured = [
+    Measure(
+        f"loss at the end, frozen minus precise, batches of {size}",
+        arms.difference(ends, f"frozen-b{size}", f"precise-b{size}"),
+        BELOW,
+        WORTH,
+    )
+    for size in sizes
+]
+limits = []
+if len(sizes) > 1:
+    more = stats.estimate(gain(sizes[-1]) - gain(sizes[0]))
+    limits.append(Measure(f"gain over no norm, batches of {sizes[-1]} minus {sizes[0]}", more, ABOVE))
+verdict = verdicts.every(*unstable, *cured, *limits)
+results.claim(
+    "S4-20",
+    verdict,
+    **verdict.leading(),
+    unit=f"nats per character early on, moving average minus precise, batches of {sizes[0]}",
+    reason=verdict.told(),
+    seeds=norms.seeds,
+)
+results.table(
+    "batch-norms",
+    pd.DataFrame(
+        [
+            {
+                "batch": size,
+                **{f"{how}, early": f"{early[f'{how}-b{size}'].mean():.3f}" for how in ("batch", "precise")},
+                **{
+                    f"{how}, end": f"{ends[f'{how}-b{size}'].mean():.3f}"
+                    for how in ("none", "batch", "precise", "frozen")
+                },
+            }
+            for size in sizes
+        ]
+    ),
+    caption=f"Validation loss in nats per character, mean over {norms.count}: over the first tenth of {steps:,} steps, "
+    f"and after the last. Profile {profile}.",
+)
+HOW = ("none", "batch", "precise", "frozen")
+ends_of = dict.fromkeys((sizes[0], sizes[-1]))
+results.figure(
+    "batch-norms",
+    [
+        Curves(
+            f"Batches of {size}",
+            "step (log scale)",
+            "loss (nats per character, log scale)",
+            lines={how: (losses := curves[f"{how}-b{size}"])[losses.index > 0] for how in HOW},
+            log=True,
+        )
+        for size in ends_of
+    ],
+    alt=[f"Validation loss against step with four kinds of statistics, batches of {size}." for size in ends_of],
+    caption=f"Mean over {norms.count}, with the 95% interval of that mean. Profile {profile}.{norms.omitted}",
+)
+
+# %% [markdown]
+# ## A WaveNet with and without a warm-up
+# *Sensitivity* of a way to train, by seed: how far the final losses over the grid of learning rates lie above its own
+# best on average, where no loss counts for more than the untrained model's.
+#
+# S4-12: the WaveNet *calls for* a warm-up and for accumulation if its sensitivity is lower with both than with neither.
+
+# %%
+wave = arms.read(logs, "steadying", profile, all_planned=True, diverged=True)
+results.provenance(wave.runs)
+grid = sorted({run.manifest["spec"]["train"]["learning_rate"] for run in wave.runs})
+cures = [cure for cure in ("neither", "warm-up", "accumulation", "both") if f"{cure}-lr{grid[0]:g}" in wave]
+
+
+def capped(cure: str, rate: float, seed: int) -> float:
+    """The final loss of a run, or its first where that is lower."""
+    path = wave.losses(f"{cure}-lr{rate:g}", seed)
+    return float(min(path.iloc[-1], path.iloc[0]))
+
+
+final = {cure: np.array([[capped(cure, lr, s) for lr in grid] for s in wave.seeds]) for cure in cures}  # [seed, rate]
+sensitivity = {cure: (values - values.min(axis=1)[:, None]).mean(axis=1) for cure, values in final.items()}
+verdict = verdicts.every(
+    Measure(
+        f"sensitivity to the learning rate, {cures[-1]} minus neither",
+        arms.difference(sensitivity, cures[-1], "neither"),
+        BELOW,
+    )
+)
+results.claim(
+    "S4-12",
+    verdict,
+    **verdict.leading(),
+    unit=f"nats of sensitivity to the learning rate, {cures[-1]} minus neither",
+    reason=f"{len(grid)} learning rates from {grid[0]:g} to {grid[-1]:g}. {verdict.told()}",
+    seeds=wave.seeds,
+)
+results.figure(
+    "steadying",
+    [
+        Sweep(
+            "Validation loss at the end",
+            "learning rate (log scale)",
+            "loss (nats per character)",
+            at=grid,
+            lines={cure: [stats.estimate(final[cure][:, k]) for k in range(len(grid))] for cure in cures},
+        )
+    ],
+    alt=["Final validation loss of a WaveNet against the learning rate, a line for each way to train."],
+    caption=f"Accumulation has batches of four times the size, and reads four times as much text. Mean over "
+    f"{wave.count}, with 95% intervals. Profile {profile}.{wave.omitted}",
+)
+results.number("norm-runs", len(norms.runs), "runs")
+results.number("wave-runs", len(wave.runs), "runs")
+results.number("wave-parameters", next(iter(wave.parameters.values())), "parameters")
+results.save()
