@@ -1,10 +1,12 @@
-"""What the benchmarks train, and how busy everyone else keeps this machine meanwhile."""
+"""What the benchmarks train, how they take turns, and how busy everyone else keeps this machine meanwhile."""
 
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -105,3 +107,27 @@ class Others:
         except (OSError, ValueError):
             return 0
         return user + nice + system + irq + softirq + steal - ours
+
+
+def alternate(
+    actions: dict[str, Callable[[], object]],
+    rounds: int,
+    spare: int,
+    ours: Callable[[], Iterable[BaseProcess]] = tuple,
+) -> tuple[dict[str, list[float]], float]:
+    """Seconds of each action in each of `rounds`, after one that warms up, and the cores that others took in the mean
+    of these rounds. Who goes first changes from round to round; rounds that others disturbed are measured again, up to
+    `spare` times, and the least disturbed count. `ours` are processes that work for the actions."""
+    measured: list[tuple[float, dict[str, float]]] = []
+    for number in range(rounds + spare + 1):
+        taken: dict[str, float] = {}
+        with Others(process.pid for process in ours()) as others:
+            for name in list(actions) if number % 2 else reversed(actions):
+                began = time.perf_counter()
+                actions[name]()
+                taken[name] = time.perf_counter() - began
+        measured += [(others.cores, taken)] if number else []
+        if sum(cores < DISTURBED for cores, _ in measured) == rounds:
+            break
+    measured = sorted(measured, key=lambda pair: pair[0])[:rounds]
+    return {name: [taken[name] for _, taken in measured] for name in actions}, statistics.mean(c for c, _ in measured)

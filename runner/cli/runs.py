@@ -122,17 +122,44 @@ def sample_text(
     prompt: Annotated[
         str | None, typer.Option(help="The text that the model goes on from; a line break, mostly, unless given.")
     ] = None,
-    length: Annotated[int, typer.Option(min=1, help="Characters to add.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another text.")] = 0,
-    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest.")] = 1.0,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest only.")] = None,
+    length: Annotated[int, typer.Option(help="Tokens to add.")] = 500,
+    samples: Annotated[int, typer.Option(help="Texts, each with its own stream of the seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed, other texts.")] = 0,
+    temperature: Annotated[float, typer.Option(help="Below 1 likely tokens get likelier.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest only; 1 takes the likeliest.")] = None,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that have this probability together.")] = 1.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1 tokens that the text has already get less likely.")
+    ] = 1.0,
+    stride: Annotated[
+        int, typer.Option(help="Tokens by which the window moves on when the block is full; more is faster.")
+    ] = 1,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep what was computed of the tokens before: the same text.")
+    ] = True,
+    threads: Annotated[int, typer.Option(help="Processor threads; for a token at a time one is enough.")] = 1,
 ) -> None:
-    """Text from a trained model."""
-    from runner.training import sample
+    """Text from a trained model, shown as it comes. The same seed gives the same text, with and without the cache."""
+    import torch
 
-    model, tokens = sample.load(run)
-    begin = tokens.codec.prompt if prompt is None else prompt
-    print(sample.generate(model, tokens, begin, length, seed, temperature, top_k))
+    from runner.training import sample
+    from runner.training.draw import Draw
+
+    for name, value in (("samples", samples), ("threads", threads)):
+        if value < 1:
+            raise UserError(f"{name} {value} must be at least 1")
+    torch.set_num_threads(threads)
+    draw = Draw(temperature, top_k, top_p, repetition_penalty)
+    draw.check()
+    model, codec = sample.load(run)
+    begin = codec.prompt if prompt is None else prompt
+    for number in range(samples):
+        pieces = sample.stream(model, codec, begin, length, seed, number, draw, stride, cache)
+        if samples > 1:
+            print(f"--- sample {number + 1} of {samples}")
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
 
 
 def verify_run(

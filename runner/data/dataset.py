@@ -81,6 +81,13 @@ def tokenizer(spec: DataSpec) -> Tokenizer:
     return kind.of(Source(text, train, spec.settings(spec.tokenizer)))
 
 
+def codec(spec: DataSpec) -> Tokenizer:
+    """The tokenizer of a run, without reading its tokens."""
+    if TASKS[spec.task].generated:
+        return load(spec).codec
+    return GPT2() if spec.corpus == openwebtext.NAME else tokenizer(spec)
+
+
 def task(spec: DataSpec, tokens: Tokens, reading: Reading) -> Task:
     """What a run is to learn of its tokens. A `UserError` where a split turns out shorter than the block."""
     if spec.unit != "tokens":

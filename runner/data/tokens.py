@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from runner.data import shards
 from runner.data.tokenizers.tokenizer import Tokenizer
-from runner.errors import UserError
 
 Span = tuple[int, int]
 
@@ -43,13 +41,3 @@ class Tokens:
         if not sizes.any():
             return {}
         return {name: float(sizes[self.windows(np.array([a]), b - a)[0]].mean()) for name, (a, b) in spans.items()}
-
-    def check(self, known: dict[str, Any], where: str) -> None:
-        """Raise a `UserError` where these are not the tokens that a manifest's "corpus" describes: a model that was
-        trained on others would read nonsense."""
-        for key, now in (("vocabulary", self.vocabulary), ("tokenizer_sha256", self.codec.fingerprint)):
-            if known.get(key) != now:
-                raise UserError(
-                    f"{where} was trained on tokens with {key} {known.get(key)}, and here they have {now}: use the "
-                    "versions of packages that it was trained with, or train it anew"
-                )

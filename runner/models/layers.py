@@ -3,7 +3,7 @@
 Names carry shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP, V vocabulary, K head width.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,25 @@ from torch import Tensor
 
 from runner.models.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Linear
 from runner.models.kernels import EPSILON, kernels
+
+
+@dataclass
+class Past:
+    """What a decoder keeps of the `length` tokens that it has read: their keys and values, [2, B, G, room, K] a layer,
+    of G heads and at most `room` tokens."""
+
+    room: int
+    length: int = 0
+    kept: dict[int, Tensor] = field(default_factory=dict)
+
+    def put(self, layer: int, new_2BGTK: Tensor) -> Tensor:
+        """Keep those of the tokens after `length`; returns all of the layer, [2, B, G, S, K]."""
+        if layer not in self.kept:
+            *heads, _, size = new_2BGTK.shape
+            self.kept[layer] = new_2BGTK.new_empty(*heads, self.room, size)
+        end = self.length + new_2BGTK.shape[3]
+        self.kept[layer][..., self.length : end, :] = new_2BGTK
+        return self.kept[layer][..., :end, :]
 
 
 @dataclass(frozen=True)
@@ -28,9 +47,12 @@ class Operations:
         """Operations with products in `dtype`; `compiled` says whether what lies between them is compiled."""
         return cls(dtype, kernels(compiled))
 
-    def linear(self, x_NI: Tensor, weight_OI: Tensor, norm_I: Tensor | None = None) -> Tensor:
-        """x @ (weight * norm).T: the weight of a LayerNorm is cheaper to apply to the matrix that comes after it."""
-        if norm_I is not None:
+    def linear(self, x_NI: Tensor, weight_OI: Tensor, norm_I: Tensor | None = None, few: bool = False) -> Tensor:
+        """x @ (weight * norm).T: the weight of a LayerNorm is cheaper to apply to the matrix that comes after it, but
+        where x has `few` rows."""
+        if norm_I is not None and few:
+            x_NI = (x_NI * norm_I).to(self.dtype)
+        elif norm_I is not None:
             weight_OI = weight_OI * norm_I
         return Linear.apply(x_NI, weight_OI.to(self.dtype))
 
@@ -71,6 +93,16 @@ class Operations:
         # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
         q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
         return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True).transpose(1, 2).flatten(2)
+
+    def recall(self, qkv_BTE: Tensor, past: Past, layer: int, n_head: int, n_kv_head: int) -> Tensor:
+        """The same of tokens that follow those in `past`, without dropout. They are put into it, the shared keys and
+        values once."""
+        q_BHTK, *both = by_heads(qkv_BTE, n_head)
+        k_BGSK, v_BGSK = past.put(layer, torch.stack(both)[:, :, :: n_head // n_kv_head])
+        T, S = q_BHTK.shape[2], k_BGSK.shape[2]
+        seen_TS = None if T == 1 else torch.ones(T, S, dtype=torch.bool, device=qkv_BTE.device).tril(S - T)
+        y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, seen_TS, enable_gqa=n_kv_head < n_head)
+        return y_BHTK.transpose(1, 2).flatten(2)
 
     def cross_entropy(self, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> Tensor:
         """The mean loss in nats, weighted where there are weights."""

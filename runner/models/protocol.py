@@ -34,8 +34,19 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
-        """Logits [B, S, V] of the S targets of each sequence. `keys` are those of the dropout sites, int32 [sites], in
-        training; None means evaluation."""
+        """Logits [B, S, V] of the S targets of each sequence, of which the last one is the token after it. `keys` are
+        those of the dropout sites, int32 [sites], in training; None means evaluation, which takes any length up to
+        `block_size`."""
+
+    def decode(self, x_BT: Tensor, past: Any = None) -> tuple[Tensor, Any]:
+        """Logits [B, V] of the token after these, which follow those that `past` stands for, without dropout; and what
+        stands for them all. `past` is used up. All together are at most `block_size` tokens.
+
+        A kind that keeps something of the tokens before says so here: its logits then are those of `forward` but for
+        roundings. This one keeps the tokens and reads them again.
+        """
+        seen_BT = x_BT if past is None else torch.cat((past, x_BT), dim=1)
+        return self(seen_BT)[:, -1], seen_BT
 
     def loss(self, x_BT: Tensor, y_BS: Tensor, keys: Tensor, weight_BS: Tensor | None = None) -> Tensor:
         """Mean cross-entropy in nats over all targets, weighted where there are weights, for training."""

@@ -15,6 +15,7 @@ import torch
 
 from runner import lock
 from runner.data import dataset
+from runner.data.tasks.registry import TASKS
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
 from runner.evidence.state import Action
@@ -221,7 +222,7 @@ class _Run:
         if tensors:
             self.engine.load(tensors)
         self.manifest = self.committed.manifest
-        self.tokens.check(self.manifest["corpus"], str(self.folder))
+        self.tokens.codec.check(self.manifest["corpus"], str(self.folder))
         changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
         if changed:
             self.say(
@@ -327,10 +328,9 @@ class _Run:
                 f"{self.plan.name}: diverged, its loss was not finite at step {self.manifest['diverged_at']}; "
                 "its log is kept"
             )
-        elif self.placement.weights:
-            text = sample.generate(
-                self.engine.model, self.tokens, self.tokens.codec.prompt, SAMPLE_LENGTH, self.spec.seed
-            )
+        elif self.placement.weights and TASKS[self.spec.data.task].continues:
+            codec = self.tokens.codec
+            text = sample.generate(self.engine.model, codec, codec.prompt, SAMPLE_LENGTH, self.spec.seed)
             write_atomic(self.folder / "samples.txt", text + "\n")
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())

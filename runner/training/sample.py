@@ -1,74 +1,157 @@
-"""Text from a trained model."""
+"""Text from a trained model.
 
+A text is a function of the weights and the seed. The model reads the window before each token: all of the text while
+it fits into the block; after that the window moves on, `stride` tokens at a time. The token is drawn from the logits
+that `Model.forward` gives for the window. `Model.decode` gives the same in less time, but for roundings, from what it
+has kept of the tokens before. So its logits decide where all logits within `TOLERANCE` of them would give the same
+token, and `forward` is asked where they would not: with and without the cache, the text is the same.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from runner.data import dataset
-from runner.data.tokens import Tokens
+from runner.data.tasks.registry import TASKS
+from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.errors import UserError
 from runner.evidence import checkpoint, log
 from runner.models import registry
 from runner.models.protocol import Model
 from runner.plan.spec import from_dict
+from runner.training.draw import Draw
 
 STREAM = 2**32  # apart from those of runner.data.dataset, so that a sample never shares words with a batch
+TOLERANCE = 3e-4  # of a logit; float32 strays by about 1e-5 in trained models, bfloat16 by too much to be of use
+CUT = 3  # bytes of a character at most that can be there without its last one
 
 
-def load(folder: Path) -> tuple[Model, Tokens]:
-    """The model that a run trained, as far as it came, and the tokens it knows."""
+def load(folder: Path) -> tuple[Model, Tokenizer]:
+    """The model that a run trained, as far as it came, and its tokenizer. A `UserError` where there is none, or where
+    what it predicts is no next token."""
     manifest = log.read_manifest(folder)
     if manifest is None:
         raise UserError(f"{folder} holds no run: name a run's folder, such as runs/mlp-ratio/laptop/r4-s0")
     spec = from_dict(manifest["spec"], f"{folder / 'manifest.json'}")
-    tokens = dataset.load(spec.data)
-    tokens.check(manifest["corpus"], str(folder))
-    model: Model = registry.network(spec.model.kind)(spec.model, tokens.vocabulary)
+    if not TASKS[spec.data.task].continues:
+        known = ", ".join(name for name, task in TASKS.items() if task.continues)
+        raise UserError(
+            f'{folder} was trained on task = "{spec.data.task}", whose models predict an answer and no next token: '
+            f"name a run of another task ({known})"
+        )
     state = checkpoint.weights(folder / "checkpoint", manifest["identity"])
+    codec = dataset.codec(spec.data)
+    codec.check(manifest["corpus"], str(folder))
+    model: Model = registry.network(spec.model.kind)(spec.model, codec.vocabulary)
     model.load_state_dict({name: state[f"model.{name}"] for name in model.state_dict()})
-    return model.eval(), tokens
+    return model.eval(), codec
 
 
-@torch.no_grad()
-def generate(
+def generate(model: Model, codec: Tokenizer, prompt: str, length: int, seed: int, **more: Any) -> str:
+    """`prompt` and `length` tokens that the model adds to it, as one text; see `stream`."""
+    return "".join(stream(model, codec, prompt, length, seed, **more))
+
+
+def stream(
     model: Model,
-    tokens: Tokens,
+    codec: Tokenizer,
     prompt: str,
     length: int,
     seed: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-) -> str:
-    """`prompt` and `length` characters that the model adds to it, a function of the weights and the seed.
+    number: int = 0,
+    draw: Draw | None = None,
+    stride: int = 1,
+    cache: bool = True,
+) -> Iterator[str]:
+    """`prompt` and `length` tokens that the model adds to it, in pieces that are there as soon as they are text.
 
-    A temperature of 0 always takes the likeliest character. Raises `UserError` for a character that the model
-    does not know, a negative temperature or an empty prompt.
+    number  of the sample: each has its own stream of the seed
+    draw    how a token is drawn; from all of them, by their odds, unless given
+    stride  tokens by which the window moves on when it is full: with 1 the model always reads all that it can, and a
+            cache is of no use any more; with half of the block it reads at least half of what it can
+    cache   ask `decode` where its products are float32; no text depends on it
+
+    Raises `UserError` for settings that cannot be, and for a prompt without a token, with characters that the model
+    does not know, or longer than the block.
     """
-    if temperature < 0 or not np.isfinite(temperature):
-        raise UserError(f"temperature {temperature:g} must not be negative; 0.8 to 1 reads best")
-    if top_k is not None and top_k < 1:
-        raise UserError(f"top_k {top_k} must be at least 1")
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed {seed} must be at least 0 and below 2**32")
-    if not prompt:
-        raise UserError("the prompt is empty: give at least one character")
+    draw, block = draw or Draw(), model.spec.block_size
+    draw.check()
+    for name, value, most in (("length", length, None), ("stride", stride, block), ("seed", seed, 2**32 - 1)):
+        least = 0 if name == "seed" else 1
+        if value < least or (most is not None and value > most):
+            above = f" and at most {most}" if most is not None else ""
+            raise UserError(f"{name} {value} must be at least {least}{above}")
+    ids = _encoded(prompt, codec, block)
+    words = np.random.Philox(key=seed, counter=[0, number, STREAM, 0]).random_raw(length)
+    return _pieces(codec, ids, _tokens(model, ids, (words >> np.uint64(11)) * 2.0**-53, draw, stride, cache))
+
+
+def _encoded(prompt: str, codec: Tokenizer, block: int) -> list[int]:
+    """The tokens of a prompt that a model can go on from."""
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"the prompt {prompt!r} is no text: give it in UTF-8") from None
+    ids = codec.encode(prompt)
+    if not len(ids):
+        raise UserError(f"the prompt {prompt!r} has no token: give at least one character that is one")
+    mute_V = codec.sizes() == 0
+    if mute_V[ids].any():
+        words = [word for word in prompt.split() if mute_V[codec.encode(word)].any()]
+        raise UserError(f"the model's vocabulary cannot spell {' '.join(map(repr, words))}: leave it out of the prompt")
+    if len(ids) > block:
+        raise UserError(f"the prompt has {len(ids)} tokens, and the model reads {block} at most: shorten it")
+    return ids.astype(np.int64).tolist()
+
+
+@torch.no_grad()
+def _tokens(model: Model, ids: list[int], uniform: np.ndarray, draw: Draw, stride: int, cache: bool) -> Iterator[int]:
+    """The tokens that follow `ids`, one for each uniform number."""
     device, block = next(model.parameters()).device, model.spec.block_size
-    words = np.random.Philox(key=seed, counter=[0, 0, STREAM, 0]).random_raw(length)
-    uniform = (words >> np.uint64(11)) * 2.0**-53
-    ids = tokens.codec.encode(prompt).astype(np.int64).tolist()
+    ids, begin = [*ids], 0
+    past, held = None, 0  # what is kept of the window, and of how many of its tokens
+    cache = cache and model.ops.dtype in (torch.float32, torch.float64)
     for u in uniform:
-        x_BT = torch.tensor([ids[-block:]], device=device)
-        logits_V = model(x_BT)[0, -1].double().cpu().numpy()
-        ids.append(_draw(logits_V, float(u), temperature, top_k))
-    return tokens.codec.decode(np.array(ids))
+        if len(ids) - begin > block:
+            past, held, begin = None, 0, len(ids) - block + stride - 1
+        token = near_V = None
+        if cache and (held or len(ids) - begin < block):  # what is kept of a full window would not be used again
+            logits_BV, past = model.decode(torch.tensor([ids[begin + held :]], device=device), past)
+            near_V, held = _plain(logits_BV), len(ids) - begin
+            token = draw.choose(near_V, ids, float(u), TOLERANCE)
+        if token is None:
+            logits_V = _plain(model(torch.tensor([ids[begin:]], device=device))[:, -1])
+            if not np.isfinite(logits_V).all():
+                raise UserError("the model gives no finite logits, so no token can be drawn: take a run that learnt")
+            # A model whose roundings grow beyond measure is heard without a cache from there on.
+            cache = cache and (near_V is None or float(abs(near_V - logits_V).max()) < TOLERANCE / 4)
+            token = draw.choose(logits_V, ids, float(u))
+            assert token is not None
+        ids.append(token)
+        yield token
 
 
-def _draw(logits_V: np.ndarray, u: float, temperature: float, top_k: int | None) -> int:
-    if temperature == 0:
-        return int(logits_V.argmax())
-    if top_k is not None and top_k < len(logits_V):
-        logits_V = np.where(logits_V < np.partition(logits_V, -top_k)[-top_k], -np.inf, logits_V)
-    odds = np.exp((logits_V - logits_V.max()) / temperature)
-    edges = np.cumsum(odds)
-    return int(np.searchsorted(edges, u * edges[-1], side="right").clip(0, len(edges) - 1))
+def _plain(logits_BV: Tensor) -> np.ndarray:
+    return logits_BV[0].double().cpu().numpy()
+
+
+def _pieces(codec: Tokenizer, ids: list[int], more: Iterator[int]) -> Iterator[str]:
+    """The text of `ids`, then what each token adds to it. A character waits for its last byte."""
+    ids, before, now, shown = [*ids], 0, 0, 0  # where the tokens of the last piece begin, and those of the next
+    for new in chain([()], ((token,) for token in more)):
+        ids += new
+        text = codec.decode(np.array(ids[before:]))  # a tokenizer may need the last piece to know of a space
+        whole = len(text) - min(CUT, len(text) - len(text.rstrip("\ufffd")))
+        if whole > shown:
+            yield text[shown:whole]
+            shown = whole
+        if shown == len(text):
+            before, now = now, len(ids)
+            shown = len(codec.decode(np.array(ids[before:])))
+    if rest := codec.decode(np.array(ids[before:]))[shown:]:
+        yield rest

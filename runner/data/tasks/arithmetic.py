@@ -94,6 +94,7 @@ class Arithmetic(Task):
     """
 
     generated = True
+    continues = False
     weights_U = np.array([0, 0, 0, LENGTH - 1], dtype=np.float32)
 
     @staticmethod

@@ -43,6 +43,7 @@ class Task(ABC):
     """
 
     generated: ClassVar[bool] = False  # whether it makes its own data instead of reading a corpus
+    continues: ClassVar[bool] = True  # whether what is predicted is the next token, so that a sample can go on with it
     weights_U: np.ndarray | None = None  # float32, of a training row
 
     def __init__(self, tokens: Tokens, reading: Reading, settings: Any = None) -> None:

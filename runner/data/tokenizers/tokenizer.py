@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from runner.errors import UserError
+
 
 @dataclass(frozen=True)
 class Source:
@@ -54,3 +56,13 @@ class Tokenizer(ABC):
         """bool [vocabulary]: the tokens that spell what has no token of its own, by parts of a character or by a mark
         of the unknown. None, unless a kind says otherwise."""
         return np.zeros(self.vocabulary, dtype=bool)
+
+    def check(self, known: dict[str, Any], where: str) -> None:
+        """Raise a `UserError` where this is not the tokenizer that a manifest's "corpus" describes: a model that was
+        trained on other tokens would read nonsense."""
+        for key, now in (("vocabulary", self.vocabulary), ("tokenizer_sha256", self.fingerprint)):
+            if known.get(key) != now:
+                raise UserError(
+                    f"{where} was trained on tokens with {key} {known.get(key)}, and here they have {now}: use the "
+                    "versions of packages that it was trained with, or train it anew"
+                )

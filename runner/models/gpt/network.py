@@ -14,7 +14,7 @@ from torch import Tensor
 from runner.models.cost import Description, kept
 from runner.models.gpt.spec import GPTSpec
 from runner.models.gradients import Embedding, query_blocks
-from runner.models.layers import Operations
+from runner.models.layers import Operations, Past
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
 
@@ -42,15 +42,17 @@ class Attention(nn.Module):
         if spec.post_norm:
             self.post_norm = nn.Parameter(torch.empty(spec.d_model))
 
-    def forward(self, n_BTD: Tensor, turn_2TK: Tensor | None, key: Tensor | None) -> Tensor:
+    def forward(self, n_BTD: Tensor, turn_2TK: Tensor | None, key: Tensor | None, past: Past | None) -> Tensor:
         spec, (B, T, _), training = self.spec, n_BTD.shape, key is not None
-        qkv_BTE = self.ops.linear(n_BTD.flatten(0, 1), self.qkv, self.norm).view(B, T, -1)
+        qkv_BTE = self.ops.linear(n_BTD.flatten(0, 1), self.qkv, self.norm, few=past is not None).view(B, T, -1)
         if spec.qk_norm or turn_2TK is not None or spec.kv_heads < spec.n_head:
             norm_2K = torch.stack((self.q_norm, self.k_norm)) if spec.qk_norm else None
-            turn_2TK = None if turn_2TK is None else turn_2TK[:, :T]
             qkv_BTE = self.ops.heads(qkv_BTE, norm_2K, turn_2TK, spec.n_head, spec.kv_heads, training)
         tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
-        y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.dropout)
+        if past is None:
+            y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.dropout)
+        else:
+            y_BTD = self.ops.recall(qkv_BTE, past, self.layer, spec.n_head, spec.kv_heads)
         branch_ND = self.ops.linear(y_BTD.flatten(0, 1), self.out)
         if spec.post_norm:
             branch_ND = self.ops.norm(branch_ND, self.post_norm, (2 * spec.n_layer) ** -0.5, training)
@@ -69,8 +71,8 @@ class MLP(nn.Module):
         if spec.post_norm:
             self.post_norm = nn.Parameter(torch.empty(spec.d_model))
 
-    def forward(self, n_ND: Tensor, training: bool) -> Tensor:
-        h_NF = self.ops.linear(n_ND, self.up, self.norm)
+    def forward(self, n_ND: Tensor, training: bool, few: bool) -> Tensor:
+        h_NF = self.ops.linear(n_ND, self.up, self.norm, few)
         h_NF = self.ops.activation(h_NF, self.spec.activation, training)
         tap("mlp.hidden", self.layer, h_NF)
         branch_ND = self.ops.linear(h_NF, self.down)
@@ -86,13 +88,13 @@ class Block(nn.Module):
         self.attention, self.mlp = Attention(spec, layer, ops), MLP(spec, layer, ops)
 
     def forward(
-        self, x_ND: Tensor, n_ND: Tensor, size: int, turn_2TK: Tensor | None, keys: Keys
+        self, x_ND: Tensor, n_ND: Tensor, size: int, turn_2TK: Tensor | None, keys: Keys, past: Past | None
     ) -> tuple[Tensor, Tensor]:
         """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
         weights, first, second = keys
-        branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights)
+        branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights, past)
         x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, first, self.p)
-        branch_ND = self.mlp(n_ND, second is not None)
+        branch_ND = self.mlp(n_ND, second is not None, few=past is not None)
         x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, second, self.p)
         tap("residual", self.layer, x_ND)
         return x_ND, n_ND
@@ -111,6 +113,7 @@ class GPT(Model):
         self.token = nn.Parameter(torch.empty(vocabulary, spec.d_model))  # also the output layer
         rotary, wide = spec.positions == "rotary", torch.promote_types(dtype, torch.float32)
         self.position = None if rotary else nn.Parameter(torch.empty(spec.block_size, spec.d_model))
+        self.turn_2TK: Tensor | None
         self.register_buffer("turn_2TK", turns(spec, wide) if rotary else None, persistent=False)
         self.blocks = nn.ModuleList(Block(spec, layer, self.ops) for layer in range(spec.n_layer))
         self.norm = nn.Parameter(torch.empty(spec.d_model))
@@ -131,17 +134,29 @@ class GPT(Model):
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * std)
 
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
+        return self.ops.linear(self._stream(x_BT, keys), self.token, self.norm).view(*x_BT.shape, -1)
+
+    def decode(self, x_BT: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+        past = Past(self.spec.block_size) if past is None else past
+        n_BTD = self._stream(x_BT, None, past).view(*x_BT.shape, -1)
+        past.length += x_BT.shape[1]
+        return self.ops.linear(n_BTD[:, -1], self.token, self.norm, few=True), past
+
+    def _stream(self, x_BT: Tensor, keys: Tensor | None, past: Past | None = None) -> Tensor:
+        """The normed residual stream after the last block, [N, D], of tokens that follow those in `past`."""
         B, T = x_BT.shape
+        place = slice(0, T) if past is None else slice(past.length, past.length + T)
         first, *rest = (None,) * self.sites if keys is None else keys.unbind()
         embedding_BTD = Embedding.apply(x_BT, self.token)
         if self.position is not None:
-            embedding_BTD = embedding_BTD + self.position[:T]
+            embedding_BTD = embedding_BTD + self.position[place]
+        turn_2TK = None if self.turn_2TK is None else self.turn_2TK[:, place]
         embedding_ND = embedding_BTD.flatten(0, 1)
         # The residual stream starts empty, and the embedding is its first branch.
         x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
         for i, block in enumerate(self.blocks):
-            x_ND, n_ND = block(x_ND, n_ND, B, self.turn_2TK, rest[3 * i : 3 * i + 3])
-        return self.ops.linear(n_ND, self.token, self.norm).view(B, T, -1)
+            x_ND, n_ND = block(x_ND, n_ND, B, turn_2TK, rest[3 * i : 3 * i + 3], past)
+        return n_ND
 
     @classmethod
     def cost(cls, spec: GPTSpec, vocabulary: int, context: int, dtype: torch.dtype) -> Description:

@@ -45,6 +45,8 @@ def test_the_experiments_are_listed():
         (["train", "mlp-ratio", "--set", "data.corpus='bible'"], "unknown corpus 'bible'"),
         (["train", "mlp-ratio", "--profile", "smoke", "--device", "tpu"], "device 'tpu' is not there"),
         (["sample", "nowhere"], "nowhere holds no run"),
+        (["sample", "nowhere", "--temperature", "0"], "temperature 0 must be above 0"),
+        (["sample", "nowhere", "--samples", "0"], "samples 0 must be at least 1"),
         (["train", "d12_mlp"], "unknown experiment or model 'd12_mlp'; did you mean d12_mlp3x"),
         (["train", "mlp-rati"], "unknown experiment or model 'mlp-rati'; did you mean mlp-ratio"),
         (["train", "nosuch"], "unknown experiment or model 'nosuch'; experiments: activations"),
@@ -85,9 +87,16 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
     assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
-    text = call("sample", str(folder), "--prompt", "ROMEO:", "--length", "20").stdout
+    words = ("sample", str(folder), "--prompt", "ROMEO:", "--length", "90")  # beyond the block
+    text = call(*words).stdout
     assert text.startswith("ROMEO:")
-    assert len(text) == 27
+    assert len(text) == 97
+    first, second = call(*words, "--no-cache", "--samples", "2").stdout.split("--- sample 2 of 2\n")
+    assert first == f"--- sample 1 of 2\n{text}"
+    assert second.startswith("ROMEO:")
+    assert second != text
+    strange = call("sample", str(folder), "--prompt", "naïve")
+    assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
 
 
 def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):

@@ -5,7 +5,6 @@ import pytest
 
 from runner.data.tokenizers.characters import Characters
 from runner.data.tokens import Tokens
-from runner.errors import UserError
 
 TOKENS = Tokens(np.array([0, 1, 2, 2], dtype=np.uint8), Characters("aé."), {"train": (0, 2), "val": (1, 4)})
 
@@ -17,11 +16,3 @@ def test_windows_begin_where_they_are_told():
 def test_bytes_are_counted_by_token_or_known_of_a_split():
     assert TOKENS.bytes_per_token(["train", "val"]) == {"train": 1, "val": pytest.approx(5 / 3)}
     assert replace(TOKENS, bytes={"train": 6, "val": 6}).bytes_per_token(["val"]) == {"val": 2}
-
-
-def test_tokens_of_another_vocabulary_or_tokenizer_are_named():
-    TOKENS.check({"vocabulary": 3}, "runs/a")
-    with pytest.raises(UserError, match="runs/a was trained on tokens with vocabulary 4, and here they have 3: use"):
-        TOKENS.check({"vocabulary": 4}, "runs/a")
-    with pytest.raises(UserError, match="runs/a was trained on tokens with tokenizer_sha256 0f, and here they have No"):
-        TOKENS.check({"vocabulary": 3, "tokenizer_sha256": "0f"}, "runs/a")

@@ -210,6 +210,22 @@ def test_evaluation_takes_any_length_and_looks_at_no_later_token():
     assert float(summed) == pytest.approx(260 * float(mean))
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_decoding_gives_what_the_whole_window_gives(variant):
+    """In parts of one token and of several, for a batch; and it keeps the keys and values that the costs count."""
+    spec = check(RunSpec(model=replace(SPEC, **VARIANTS[variant])), "here").model
+    model, (x_BT, _) = model_of(spec), batch(130)
+    whole_BTV, past, done = model(x_BT), None, 0
+    for length in (7, 1, 1, 40, 1, 79, 1):
+        logits_BV, past = model.decode(x_BT[:, done : done + length], past)
+        done += length
+        assert torch.allclose(logits_BV, whole_BTV[:, done - 1], rtol=1e-9, atol=1e-12)
+    assert done == past.length == 130
+    kept = sum(tensor.untyped_storage().nbytes() for tensor in past.kept.values())
+    assert kept == 2 * 130 * GPT.cost(spec, VOCAB, 130, torch.float64).kv_cache
+
+
 def test_evaluation_is_training_without_dropout():
     spec = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.0)
     model, (x_BT, y_BT) = model_of(spec), batch(130)

@@ -66,10 +66,11 @@ def test_it_learns_and_a_resume_restores_its_buffers(toy, tmp_path: Path):
 def test_it_is_verified_and_sampled(toy, tmp_path: Path):
     train_here(toy, tmp_path)
     assert verify(toy.folder(tmp_path), 10).kind == "identical"
-    model, tokens = sample.load(toy.folder(tmp_path))
+    model, codec = sample.load(toy.folder(tmp_path))
     assert isinstance(model, Toy)
     assert model.mean.abs().sum() > 0, "buffers come back too"
-    assert len(sample.generate(model, tokens, "ROMEO", 20, seed=1)) == 25
+    assert "decode" not in vars(Toy), "it has no cache, and reads its window again for each token"
+    assert len(sample.generate(model, codec, "ROMEO", 20, seed=1)) == 25
 
 
 def test_it_is_described(toy):

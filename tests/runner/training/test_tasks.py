@@ -13,7 +13,7 @@ from runner.plan.spec import check
 from tests.conftest import train_here
 
 
-def test_modular_arithmetic_is_trained_evaluated_and_sampled(tiny: Plan, tmp_path: Path):
+def test_modular_arithmetic_is_trained_and_evaluated(tiny: Plan, tmp_path: Path):
     data = DataSpec("none", (0, 100), (100, 169), task="arithmetic", arithmetic=ArithmeticSpec(2, 13))
     spec = replace(tiny.spec, data=data, model=replace(tiny.spec.model, block_size=4))
     plan = replace(tiny, spec=check(spec, "here"))
@@ -25,4 +25,4 @@ def test_modular_arithmetic_is_trained_evaluated_and_sampled(tiny: Plan, tmp_pat
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["corpus"]["vocabulary"] == 16
     assert manifest["corpus"]["bytes_per_token"] == {}, "it is no text"
-    assert (folder / "samples.txt").read_text().startswith("f0 1 2 = ")
+    assert not (folder / "samples.txt").exists(), "its answers are no next tokens"
