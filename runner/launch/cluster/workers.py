@@ -91,7 +91,7 @@ class _Job:
     held: contextlib.ExitStack
     file: progress.File
     where: str = ""  # the machine, once it has begun
-    commit: checkpoint.Commit | None = None  # the newest that has arrived
+    commit: checkpoint.Checkpoint | None = None  # the newest that has arrived
 
 
 class _Desk:
