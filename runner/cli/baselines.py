@@ -22,10 +22,10 @@ def count_baselines(
     its end; `--runs logs` counts for runs that are published already."""
     for loaded in map(experiment.load, [name] if name else experiment.names()):
         plans = loaded.plans(profile)
-        reason = counting.left_out(loaded, plans)
+        reason = counting.why_not(loaded, plans)
         if reason and name is None:
             say(f"{loaded.name}: no baselines: {reason}")
             continue
         made = counting.make(loaded, plans, runs)
         path = made or runs / loaded.name / profile / baselines.NAME
-        say(f"{counting.told(path)}{'' if made else ' (unchanged)'}")
+        say(f"{counting.summary(path)}{'' if made else ' (unchanged)'}")

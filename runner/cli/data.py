@@ -25,7 +25,7 @@ def load_data(
     """Get the corpora, and check them. RUNNER_DATA names a folder that has them, RUNNER_HUB another dataset hub."""
     if name == openwebtext.NAME:
         with Display(console) as display:
-            fetch.load(budget.tokens(tokens or "webtext/64"), display.tell)
+            fetch.load(budget.tokens(tokens or "webtext/64"), display.handle)
         return
     if tokens:
         raise UserError("--tokens goes with openwebtext only: the other corpora are loaded whole")

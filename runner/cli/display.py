@@ -35,14 +35,14 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self._stop()
 
-    def tell(self, event: events.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         """Show an event."""
         match event:
             case events.Line(text):
                 self._say(escape(text))
             case events.Unplanned(folder):
                 self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
-            case events.Found(run, state):
+            case events.Inspected(run, state):
                 done = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
                 self._say(escape(f"{run} {done}: {state.reason}"))
             case events.Decided(experiment, reason):
@@ -54,16 +54,16 @@ class Display:
             case events.Loaded(corpus):
                 if corpus in self.loading:
                     self.loading.pop(corpus).bars.stop()
-            case events.Begun(title, count):
+            case events.Started(title, count):
                 self.runs = _Runs(title, count, self.console)
             case Running():
                 if self.runs:
                     self.runs.show(event)
-            case events.Ended(run, status):
+            case events.RunEnded(run, status):
                 if self.runs:
                     self.runs.end(run)
                 self._say(f"{MARKS[status]} {escape(run)} {status}")
-            case events.Over(statuses, seconds):
+            case events.AllEnded(statuses, seconds):
                 self._stop()
                 counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
                 if statuses:

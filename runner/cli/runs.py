@@ -67,7 +67,7 @@ def train_one(
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text
             plan = experiment.single(name, corpus, wanted, seed)
-        statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.tell)
+        statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.handle)
     leave_unless_ended(statuses)
 
 
