@@ -1,4 +1,4 @@
-"""What a person sees while runs go and corpora load: bars on a terminal, lines elsewhere."""
+"""Shows training and loading: progress bars on a terminal, lines elsewhere."""
 
 from collections import Counter
 from typing import Self
@@ -22,7 +22,7 @@ MARKS = {
 
 
 class Display:
-    """Shows the events of `runner.launch`."""
+    """A context in which the events of `runner.launch` are shown; `handle` is their callback."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -41,10 +41,10 @@ class Display:
             case events.Line(text):
                 self._say(escape(text))
             case events.Unplanned(folder):
-                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
+                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan: figures leave it out"))
             case events.Inspected(run, state):
-                done = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
-                self._say(escape(f"{run} {done}: {state.reason}"))
+                action = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
+                self._say(escape(f"{run} {action}: {state.reason}"))
             case events.Decided(experiment, reason):
                 self._say(escape(f"{experiment}: {reason}"))
             case events.Loading(corpus, wanted, progress):
@@ -81,7 +81,7 @@ class Display:
 
 
 class _Runs:
-    """A bar for the whole and one for each run that goes."""
+    """A progress bar for all runs together, and one for each run in training."""
 
     def __init__(self, title: str, count: int, console: Console) -> None:
         self.bars = Progress(
@@ -111,7 +111,7 @@ class _Runs:
 
 
 class _Loading:
-    """A bar for a corpus' tokens, one for the shard that comes."""
+    """A progress bar for the tokens of a corpus, and one for the shard that is being loaded."""
 
     def __init__(self, title: str, wanted: int, console: Console) -> None:
         self.bars = Progress(
