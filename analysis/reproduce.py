@@ -176,7 +176,7 @@ class _Reproduction:
         from runner.launch import fetch
 
         plans = loaded.plans(self.profile)
-        if not fetch.here(fetch.wanted(plans)):
+        if not fetch.loaded(fetch.wanted(plans)):
             return plans  # what their data are cannot be told
         plans += planned.added(loaded, self.profile, self.root)
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
@@ -202,7 +202,7 @@ class _Reproduction:
         for jobs in sorted({wishes[name].get("jobs", 1) for name in names}):  # as many side by side as there will be
             alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
             asked = [(self.todo[name], wishes[name]) for name in alike]
-            found |= zip(alike, workers.ask_each(estimate.measure, asked, jobs), strict=True)
+            found |= zip(alike, workers.call_each(estimate.measure, asked, jobs), strict=True)
         for name in names:
             seconds, runs = found[name].seconds, len(self.todo[name])
             told = f"{name}: {runs} run{'s' * (runs > 1)} to train, about {durations.words(seconds)} here"
@@ -220,7 +220,7 @@ class _Reproduction:
 
         self.show.begin(loaded.name)
         try:
-            statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, self.show.tell)
+            statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, self.show.handle)
         except UserError as error:  # what others can do without it, they do
             self.show.line(f"{loaded.name}: {error}")
             self.outcome.code = 2
@@ -348,7 +348,7 @@ class Show:
         stretch = spent / done if done > 0.05 * total and spent > 5.0 else 1.0
         return (total - done) * stretch
 
-    def tell(self, event: "Event") -> None:
+    def handle(self, event: "Event") -> None:
         """Hear what a sweep tells."""
         from runner.launch import events
 
@@ -357,17 +357,17 @@ class Show:
                 self.line(text)
             case events.Unplanned(folder):
                 self.line(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out")
-            case events.Found(run, state):
+            case events.Inspected(run, state):
                 if state.action != "skip":
                     self.line(f"{self.now}/{run} {state.action}s: {state.reason}")
             case events.Decided(experiment, reason):
                 self.line(f"{experiment}: {reason}")
             case events.Progress():
                 self._advance(event.run, event.step / event.steps)
-            case events.Ended(run, status):
+            case events.RunEnded(run, status):
                 self.line(f"{'✓' if status == 'finished' else '·'} {self.now}/{run} {status}")
                 self._advance(run, 1.0)
-            case events.Over(statuses, seconds) if statuses:
+            case events.AllEnded(statuses, seconds) if statuses:
                 words = sorted(set(statuses.values()))
                 counts = ", ".join(f"{sum(s == word for s in statuses.values())} {word}" for word in words)
                 self.line(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")

@@ -1,17 +1,17 @@
-"""Errors that a user can mend."""
+"""Errors that a user can correct."""
 
 
 class UserError(Exception):
-    """Bad input: one line that names the input and the remedy. Commands print it and exit with status 2."""
+    """Bad input. Its message is one line that names the input and the remedy; a command prints it and exits with 2."""
 
 
 class Held(UserError):
-    """Another process holds a run's folder."""
+    """Another process holds the lock of a run's folder."""
 
 
 class NoDevice(UserError):
-    """This machine, or no machine of a cluster, has the device that was named."""
+    """The named device is missing on this machine, or on all machines of a cluster."""
 
 
 class Damaged(UserError):
-    """Evidence that is there cannot be read, or does not match its checksum."""
+    """Evidence is missing, cannot be read, or does not match its checksum."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files atomically, and computes checksums."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes `path`'s place when the block ends; after an error nothing of it is left."""
+    """A binary file to write to, which replaces `path` when the block ends; after an error `path` is as before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -26,17 +26,17 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one and nothing between."""
+    """Replace `path` by a file of this content; readers, also after a crash, see the old file or the new one."""
     with atomic(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checksum(body: dict[str, Any]) -> str:
-    """The checksum of plain JSON types, in hexadecimal, whatever the order of their keys."""
+    """The SHA-256 of plain JSON types, in hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

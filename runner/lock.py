@@ -1,4 +1,4 @@
-"""One process a run. The kernel lets a dead process' lock go, so none is ever stale."""
+"""Locks a run's folder, so that only one process trains it. The kernel releases a dead process' lock: none is stale."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ from runner.errors import Held
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that holds a run's folder, as far as it can be told."""
+    """The process that holds a run's lock; the defaults mean that the lock file does not name it."""
 
     pid: int | None = None
     host: str = ""
@@ -28,10 +28,11 @@ class Holder:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold the run's folder, or raise `Held`, which says who does and since when."""
+    """Hold the lock of a run's folder for the length of the block. Raises `Held`, which names the holder, where another
+    process has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
-        for wait in (0.05, 0.1, 0.2, 0.4, None):  # one that only looks (`holder`) is gone in a moment
+        for wait in (0.05, 0.1, 0.2, 0.4, None):  # `holder` takes the lock too, for a moment
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -51,7 +52,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Who holds the run's folder; None where nobody does."""
+    """The process that holds the lock of a run's folder; None where no process does."""
     try:
         file = (folder / "lock").open("r+")
     except FileNotFoundError:

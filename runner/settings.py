@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses to and from the plain tables that TOML and JSON give. Importable without torch."""
+"""Converts settings (frozen dataclasses) to and from nested tables of TOML and JSON. Importable without torch."""
 
 import dataclasses
 import json
@@ -10,25 +10,25 @@ from typing import Any
 
 from runner.errors import UserError
 
-OTHER_NAMES = {"mlp_expansion_factor": "mlp_ratio"}  # what a source calls it, and what it is called here
-Need = Callable[[bool, str], None]  # `need` of one origin
-Choice = Callable[[dict[str, Any], str], type]  # the dataclass that a table means; the text names its origin in errors
+OTHER_NAMES = {"mlp_expansion_factor": "mlp_ratio"}  # the name in a source → the name in this project
+Need = Callable[[bool, str], None]  # `need` with its origin filled in
+Choice = Callable[[dict[str, Any], str], type]  # (table, its origin for errors) → the dataclass to build from it
 
 
 def later(default: Any) -> Any:
-    """A setting that came after runs were published. At its default it is left out of a spec's plain form, so that
-    those runs keep their identity."""
+    """A dataclass field for a setting that was added after runs were published. At its default it is left out of a
+    spec's plain form, so that those runs keep their identity."""
     return field(default=default, metadata={"later": True})
 
 
 def need(where: str, holds: bool, message: str) -> None:
-    """Raise a `UserError` that starts with `where`, the origin of a setting, unless `holds`."""
+    """Raise a `UserError` with `message` unless `holds`; `where` names the origin of the setting."""
     if not holds:
         raise UserError(f"{where}: {message}")
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """The settings as plain JSON types, without what came later and stands at its default."""
+    """The settings as plain JSON types; fields declared with `later` are left out at their defaults."""
 
     def of(part: Any) -> Any:
         if not dataclasses.is_dataclass(part):
@@ -40,8 +40,12 @@ def plain(settings: Any) -> dict[str, Any]:
 
 
 def build(cls: type, data: Any, where: str, path: str = "", choices: Mapping[str, Choice] | None = None) -> Any:
-    """A dataclass from nested tables, each value checked against its field's type; `choices` names the tables, by
-    field, whose class depends on what they say. The first setting that cannot be is a `UserError`."""
+    """Build a dataclass from nested tables, checking each value against the type of its field.
+
+    `choices` has, by field, the functions that choose the class of a table from its content. Raises a `UserError`,
+    which starts with `where`, for the first unknown setting or value of a wrong type; `path` is the dotted path of the
+    table.
+    """
     if not isinstance(data, dict):
         raise UserError(f"{where}: [{path.rstrip('.')}] must be a table, not {data!r}")
     fields = {f.name: f for f in dataclasses.fields(cls)}

@@ -1,4 +1,4 @@
-"""`runner baselines`: what counting is worth on an experiment's text."""
+"""`runner baselines`: n-gram counts to compare an experiment's models with."""
 
 from typing import Annotated
 
@@ -13,19 +13,19 @@ from runner.plan import experiment
 
 def count_baselines(
     name: Annotated[
-        str | None, typer.Argument(metavar="[EXPERIMENT]", help="All that there are on text, unless named.")
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="One experiment; all that read text if left out.")
     ] = None,
     profile: options.Profile = "laptop",
     runs: options.Root = options.RUNS,
 ) -> None:
-    """Count the n-grams of an experiment's training text, and keep what they score beside its runs. A sweep does so at
-    its end; `--runs logs` counts for runs that are published already."""
+    """Compute the losses of n-gram counts on an experiment's text, and store them beside its runs. A sweep does this at
+    its end; `--runs logs` does it for published runs."""
     for loaded in map(experiment.load, [name] if name else experiment.names()):
         plans = loaded.plans(profile)
-        reason = counting.left_out(loaded, plans)
+        reason = counting.why_not(loaded, plans)
         if reason and name is None:
             say(f"{loaded.name}: no baselines: {reason}")
             continue
-        made = counting.make(loaded, plans, runs)
-        path = made or runs / loaded.name / profile / baselines.NAME
-        say(f"{counting.told(path)}{'' if made else ' (unchanged)'}")
+        written = counting.make(loaded, plans, runs)
+        path = written or runs / loaded.name / profile / baselines.NAME
+        say(f"{counting.summary(path)}{'' if written else ' (unchanged)'}")

@@ -1,4 +1,4 @@
-"""`runner data`: corpora."""
+"""`runner data`: loads corpora."""
 
 from typing import Annotated
 
@@ -15,23 +15,25 @@ from runner.plan import budget
 
 def load_data(
     name: Annotated[
-        str | None, typer.Argument(help="A corpus; the small ones unless named. openwebtext comes from a hub.")
+        str | None,
+        typer.Argument(help="One corpus; all but openwebtext if left out. openwebtext is loaded from a dataset hub."),
     ] = None,
     tokens: Annotated[
         str | None,
-        typer.Option(help="How much of openwebtext: webtext/64 (unless named), gpt2/64, or a number such as 10M."),
+        typer.Option(help="Of openwebtext: webtext/64 (the default), gpt2/64, or a number such as 10M."),
     ] = None,
 ) -> None:
-    """Get the corpora, and check them. RUNNER_DATA names a folder that has them, RUNNER_HUB another dataset hub."""
+    """Load corpora into the cache and check their checksums. RUNNER_DATA names a folder to take them from, RUNNER_HUB
+    another dataset hub."""
     if name == openwebtext.NAME:
         with Display(console) as display:
-            fetch.load(budget.tokens(tokens or "webtext/64"), display.tell)
+            fetch.load(budget.tokens(tokens or "webtext/64"), display.handle)
         return
     if tokens:
-        raise UserError("--tokens goes with openwebtext only: the other corpora are loaded whole")
+        raise UserError("--tokens is for openwebtext only: leave it out, as other corpora are loaded whole")
     for corpus_name in [name] if name else corpora.CORPORA:
         text = corpora.load(corpus_name, say)
         say(
-            f"{corpus_name}: {len(text):,} bytes, sha256 {corpora.named(corpus_name).sha256[:12]}… holds, "
+            f"{corpus_name}: {len(text):,} bytes, sha256 {corpora.named(corpus_name).sha256[:12]}… verified, "
             f"in {cache_folder() / corpora.named(corpus_name).filename}"
         )

@@ -1,4 +1,4 @@
-"""What a person sees while runs go and corpora load: bars on a terminal, lines elsewhere."""
+"""Shows training and loading: progress bars on a terminal, lines elsewhere."""
 
 from collections import Counter
 from typing import Self
@@ -22,7 +22,7 @@ MARKS = {
 
 
 class Display:
-    """Shows the events of `runner.launch`."""
+    """A context in which the events of `runner.launch` are shown; `handle` is their callback."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -35,16 +35,16 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self._stop()
 
-    def tell(self, event: events.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         """Show an event."""
         match event:
             case events.Line(text):
                 self._say(escape(text))
             case events.Unplanned(folder):
-                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out"))
-            case events.Found(run, state):
-                done = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
-                self._say(escape(f"{run} {done}: {state.reason}"))
+                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan: figures leave it out"))
+            case events.Inspected(run, state):
+                action = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
+                self._say(escape(f"{run} {action}: {state.reason}"))
             case events.Decided(experiment, reason):
                 self._say(escape(f"{experiment}: {reason}"))
             case events.Loading(corpus, wanted, progress):
@@ -54,16 +54,16 @@ class Display:
             case events.Loaded(corpus):
                 if corpus in self.loading:
                     self.loading.pop(corpus).bars.stop()
-            case events.Begun(title, count):
+            case events.Started(title, count):
                 self.runs = _Runs(title, count, self.console)
             case Running():
                 if self.runs:
                     self.runs.show(event)
-            case events.Ended(run, status):
+            case events.RunEnded(run, status):
                 if self.runs:
                     self.runs.end(run)
                 self._say(f"{MARKS[status]} {escape(run)} {status}")
-            case events.Over(statuses, seconds):
+            case events.AllEnded(statuses, seconds):
                 self._stop()
                 counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
                 if statuses:
@@ -81,7 +81,7 @@ class Display:
 
 
 class _Runs:
-    """A bar for the whole and one for each run that goes."""
+    """A progress bar for all runs together, and one for each run in training."""
 
     def __init__(self, title: str, count: int, console: Console) -> None:
         self.bars = Progress(
@@ -111,7 +111,7 @@ class _Runs:
 
 
 class _Loading:
-    """A bar for a corpus' tokens, one for the shard that comes."""
+    """A progress bar for the tokens of a corpus, and one for the shard that is being loaded."""
 
     def __init__(self, title: str, wanted: int, console: Console) -> None:
         self.bars = Progress(

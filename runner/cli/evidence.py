@@ -1,4 +1,4 @@
-"""`runner publish`, `pack` and `unpack`: the evidence of ended runs, and the baselines beside them."""
+"""`runner publish`, `pack` and `unpack`: copy the evidence of ended runs, and the baselines beside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,20 +14,20 @@ from runner.plan.experiment import SCRATCH
 
 
 def publish_runs(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Whose runs to publish.")],
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment whose runs to publish.")],
     profile: options.Profile = "laptop",
     runs: options.Root = options.RUNS,
-    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = options.LOGS,
+    folder: Annotated[Path, typer.Option("--logs", help="The folder of published logs.")] = options.LOGS,
 ) -> None:
-    """Copy the evidence of ended runs, without their checkpoints, into logs/, for git and the site."""
+    """Copy the evidence of an experiment's ended runs, without checkpoints, into logs/, for Git and the site."""
     loaded = experiment.load(name)
     names = {plan.name for plan in planned.plans(loaded, profile, runs)}
-    found = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
-    if not found:
+    ended = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
+    if not ended:
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
     counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
-    changed = archive.publish(found, folder)
-    say(f"{len(found)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
+    changed = archive.publish(ended, folder)
+    say(f"{len(ended)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
     for path in counted:
         say(f"{path} is new or changed")
 
@@ -36,18 +36,19 @@ def pack_runs(
     target: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="The archive to write.")],
     runs: options.Root = options.RUNS,
 ) -> None:
-    """Put the evidence of all experiments' ended runs into one archive of at most 16 MiB, to carry it elsewhere."""
-    found = [run for run in archive.ended(runs) if run.manifest["experiment"] != SCRATCH]
-    if not found:
+    """Write the evidence of all ended runs into one archive of at most 16 MiB, to copy it to another machine. Runs in
+    runs/scratch are left out."""
+    ended = [run for run in archive.ended(runs) if run.manifest["experiment"] != SCRATCH]
+    if not ended:
         raise UserError(f"{runs} holds no run of an experiment that has ended: train one first")
-    size = archive.pack(found, target, baselines.files(runs))
-    say(f"{len(found)} runs in {target}, {size / 2**20:.1f} MiB")
+    size = archive.pack(ended, target, baselines.files(runs))
+    say(f"{len(ended)} runs in {target}, {size / 2**20:.1f} MiB")
 
 
 def unpack_runs(
-    source: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="What `runner pack` made.")],
-    folder: Annotated[Path, typer.Option("--logs", help="Where published logs go.")] = options.LOGS,
+    source: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="An archive of `runner pack`.")],
+    folder: Annotated[Path, typer.Option("--logs", help="The folder of published logs.")] = options.LOGS,
 ) -> None:
-    """Take an archive's evidence into logs/, after checking all of it."""
+    """Extract the evidence of an archive into logs/, after checking all of it."""
     for path in archive.unpack(source, folder):
         say(f"{path}")

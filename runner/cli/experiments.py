@@ -1,4 +1,4 @@
-"""`runner list` and `runner sweep`: experiments."""
+"""`runner list` and `runner sweep`: list experiments and train them."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from runner.plan import experiment
 
 
 def list_all() -> None:
-    """The experiments, and what each profile of them trains."""
+    """List the experiments, and the runs of each profile."""
     table = Table("experiment", "title", "profile", "runs", "steps", "model", box=None, pad_edge=False)
     for name in experiment.names():
         loaded = experiment.load(name)
@@ -26,7 +26,9 @@ def list_all() -> None:
 
 
 def sweep_all(
-    name: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All of them, unless named.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[EXPERIMENT]", help="One experiment; all of them if left out.")
+    ] = None,
     profile: options.Profile = "laptop",
     runs: options.Root = options.RUNS,
     device: options.Device = None,
@@ -36,21 +38,22 @@ def sweep_all(
     compile: options.Compile = None,
     engine: Annotated[str, typer.Option(help="local (this machine), or ray (a Ray cluster).")] = "local",
     address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; this machine's unless named.")
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster; the one of this machine if left out.")
     ] = None,
 ) -> None:
-    """Train every run of an experiment that is not finished; stopped at any moment, it goes on when called again."""
+    """Train all runs of an experiment that are not finished. A sweep can be stopped at any moment; called again, it
+    continues."""
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
     with sweep.workers(engine, address) as workers, Display(console) as display:
         for loaded in chosen:
-            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.tell))
+            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle))
 
 
 def leave_unless_ended(statuses: dict[str, Status]) -> None:
-    """Exit with 2 where a run failed, with 1 where one was stopped."""
+    """Exit with status 2 where a run failed, else with status 1 where one was stopped."""
     if Status.FAILED in statuses.values():
         raise typer.Exit(2)
     if Status.STOPPED in statuses.values():
-        say("saved; the same command goes on where it stopped")
+        say("saved: run the same command again to continue")
         raise typer.Exit(1)

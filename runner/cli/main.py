@@ -1,4 +1,4 @@
-"""The `runner` command: a module a noun, and a function a command."""
+"""The `runner` command: one module of this package for each group of subcommands, one function for each of them."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train small language models and keep logs that can be trusted.",
+    help="Train small language models, and keep logs that can be verified.",
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": experiments.list_all,
@@ -35,17 +35,17 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command; bad input is one line on standard error and exit status 2."""
-    console.quiet = processes()[0] > 0  # of several processes one speaks
+    """Run the command. A `UserError` is printed as one line on standard error, with exit status 2."""
+    console.quiet = processes()[0] > 0  # of the processes under torchrun only the first one prints
     try:
         app()
     except UserError as error:
         _fail(str(error))
-    except OSError as error:  # a folder that cannot be written to, or is no folder
-        _fail(f"{error.filename}: {error.strerror}: name another folder, or make room there")
+    except OSError as error:  # such as a folder that is read-only, or is a file
+        _fail(f"{error.filename}: {error.strerror}: name another folder, or make this one writable")
 
 
 def _fail(line: str) -> None:
-    if here()[0] == 0:  # of several processes one complains on each machine, as only the others' may lack something
+    if here()[0] == 0:  # one process of each machine under torchrun: machines may fail for different reasons
         print(f"runner: {line}", file=sys.stderr)
     sys.exit(2)

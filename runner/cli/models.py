@@ -1,4 +1,4 @@
-"""`runner describe`: models."""
+"""`runner describe`: the sizes and costs of models."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 def describe_model(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="Such as d12_mlp3x.")],
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A named model, such as d12_mlp3x.")],
     context: Annotated[
-        int | None, typer.Option(help="Tokens of a sequence; the model's whole block unless named.")
+        int | None, typer.Option(help="Tokens of a sequence; the model's block size if left out.")
     ] = None,
     settings: options.Settings = None,
 ) -> None:
-    """What a model costs before it is trained: parameters by part, FLOPs a token, bytes of activations and cache."""
+    """Show what a model costs, without training it: parameters by part, FLOPs per token, bytes of activations and KV
+    cache."""
     from runner.models import cost
 
     spec = experiment.model(name, options.settings(settings or []))
@@ -33,7 +34,7 @@ def describe_model(
 
 
 def table(name: str, spec: ModelSpec, costs: "Description") -> Table:
-    """A model's sizes and costs, for a terminal."""
+    """The sizes and costs of a model as a table for the terminal."""
     lines = [*spec.details(), f"sequences of {costs.context} tokens, products in {costs.dtype}"]
     shape = f"{name}: " + "\n".join(lines)
     grid = Table(title=shape, box=None, pad_edge=False, title_justify="left", title_style="", show_header=False)
@@ -44,10 +45,10 @@ def table(name: str, spec: ModelSpec, costs: "Description") -> Table:
         grid.add_row(f"parameters: {part}", f"{count:,}", f"{count / costs.total():.1%}")
     grid.add_row("parameters", f"{costs.total():,}", "")
     for part, flops in costs.flops.items():
-        grid.add_row(f"training FLOPs a token: {part}", f"{flops / 1e6:,.1f} M", f"{flops / costs.work():.1%}")
-    grid.add_row("training FLOPs a token", f"{costs.work() / 1e6:,.1f} M", "")
+        grid.add_row(f"training FLOPs per token: {part}", f"{flops / 1e6:,.1f} M", f"{flops / costs.work():.1%}")
+    grid.add_row("training FLOPs per token", f"{costs.work() / 1e6:,.1f} M", "")
     grid.add_row("… without the output layer", f"{costs.work(output=False) / 1e6:,.1f} M", "")
-    grid.add_row("activations kept a sequence", f"{costs.activation / 1e6:,.1f} MB", "")
-    grid.add_row("… attention's weights", f"{costs.scores / 1e6:,.1f} MB", "")
-    grid.add_row("KV cache a token", f"{costs.kv_cache:,} bytes", "")
+    grid.add_row("activations kept per sequence", f"{costs.activation / 1e6:,.1f} MB", "")
+    grid.add_row("… of these attention weights", f"{costs.scores / 1e6:,.1f} MB", "")
+    grid.add_row("KV cache per token", f"{costs.kv_cache:,} bytes", "")
     return grid

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they amount to."""
+"""Options that several commands share, and functions that evaluate them."""
 
 import tomllib
 from collections.abc import Iterable
@@ -11,39 +11,49 @@ from runner.errors import UserError
 from runner.plan.spec import tables
 from runner.settings import OTHER_NAMES
 
-Root = Annotated[Path, typer.Option("--runs", help="Folder in which runs leave their evidence.")]
-Profile = Annotated[str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (an accelerator, or patience).")]
-Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best one there is unless named.")]
-Jobs = Annotated[int | None, typer.Option(help="Runs side by side.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads of one run.")]
-Precision = Annotated[str | None, typer.Option(help="bf16 or float32.")]
+Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.")]
+Profile = Annotated[
+    str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (hours; best on an accelerator).")
+]
+Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best one of this machine if left out.")]
+Jobs = Annotated[int | None, typer.Option(help="Number of runs to train side by side.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of each run.")]
+Precision = Annotated[str | None, typer.Option(help="Of matrix products: bf16 or float32.")]
 Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Whether to use torch.compile.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Such as mlp_ratio=2.5 or train.steps=300; may be repeated."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting, such as mlp_ratio=2.5 or train.steps=300; may be repeated."
+    ),
 ]
 RUNS, LOGS = Path("runs"), Path("logs")
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """Those of the options that a person gave."""
+    """The options that were given on the command line: those that are not None."""
     return {key: value for key, value in options.items() if value is not None}
 
 
 def settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
-    """`name=value` options as dotted paths: a bare name is one of the axes, or looked for in the spec's tables."""
-    spaces, found = tables(), {}
+    """Settings by dotted path, from texts `name=value` whose values are TOML.
+
+    A name without a dot is one of `axes`, or a field of exactly one table of the spec. Raises a `UserError` for any
+    other name, and for a text without a value.
+    """
+    spec_tables, values = tables(), {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text!r} must be NAME=VALUE, such as mlp_ratio=2.5")
         name = OTHER_NAMES.get(name, name)
-        homes = [name] if name in axes else [f"{table}.{name}" for table, fields in spaces.items() if name in fields]
+        homes = (
+            [name] if name in axes else [f"{table}.{name}" for table, fields in spec_tables.items() if name in fields]
+        )
         if "." not in name and len(homes) != 1:
-            known = ", ".join([*axes, *sorted(field for fields in spaces.values() for field in fields)])
+            known = ", ".join([*axes, *sorted(field for fields in spec_tables.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:
-            found[name if "." in name else homes[0]] = tomllib.loads(f"v = {value}")["v"]
+            values[name if "." in name else homes[0]] = tomllib.loads(f"v = {value}")["v"]
         except tomllib.TOMLDecodeError:
-            found[name if "." in name else homes[0]] = value
-    return found
+            values[name if "." in name else homes[0]] = value
+    return values

@@ -1,4 +1,4 @@
-"""`runner train`, `status`, `sample` and `verify`: single runs."""
+"""`runner train`, `status`, `sample` and `verify`: train and examine single runs."""
 
 import difflib
 from pathlib import Path
@@ -19,21 +19,25 @@ from runner.plan import experiment, presets
 
 def train_one(
     name: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT|MODEL", help="Such as mlp-ratio, a TOML file, or d12_mlp3x.")
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT|MODEL", help="An experiment (mlp-ratio), a TOML file, or a named model (d12_mlp3x)."
+        ),
     ],
     profile: options.Profile = "laptop",
-    seed: Annotated[int, typer.Option(help="Of weights, batches, dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     settings: options.Settings = None,
-    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of updates.")] = None,
     tokens: Annotated[
-        str | None, typer.Option(help="Instead of steps: webtext/64, gpt2/64, or a number such as 10M.")
+        str | None,
+        typer.Option(help="Tokens to train on, instead of --steps: webtext/64, gpt2/64, or a number such as 10M."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Sequences a step.")] = None,
-    sequence_length: Annotated[int | None, typer.Option(help="Tokens a sequence.")] = None,
-    grad_accumulation: Annotated[int | None, typer.Option(help="Micro-batches a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sequences per step.")] = None,
+    sequence_length: Annotated[int | None, typer.Option(help="Tokens per sequence.")] = None,
+    grad_accumulation: Annotated[int | None, typer.Option(help="Micro-batches per step.")] = None,
     val_every: Annotated[int | None, typer.Option(help="Steps between evaluations.")] = None,
     text: Annotated[
-        str | None, typer.Option("--corpus", help="Of a MODEL: openwebtext (unless named) or shakespeare-plays.")
+        str | None, typer.Option("--corpus", help="For a named model: openwebtext (the default) or shakespeare-plays.")
     ] = None,
     runs: options.Root = options.RUNS,
     device: options.Device = None,
@@ -41,8 +45,8 @@ def train_one(
     precision: options.Precision = None,
     compile: options.Compile = None,
 ) -> None:
-    """Train one run: of an experiment, or of a named model by itself. One that no experiment plans goes to runs/scratch
-    and stays out of all figures."""
+    """Train one run, of an experiment or of a named model. A run that no experiment plans is stored in runs/scratch,
+    and no figure includes it."""
     shorthands = {
         "train.steps": steps,
         "train.tokens": tokens,
@@ -54,25 +58,26 @@ def train_one(
     loaded = None if name in presets.CONFIGS else _experiment(name)
     wanted = options.settings(settings or [], loaded.axes_of(profile) if loaded else ()) | options.given(**shorthands)
     if "train.steps" in wanted and "train.tokens" in wanted:
-        raise UserError("the tokens and the steps of a run say the same twice; give one of them")
+        raise UserError("--tokens and --steps both set the length of the run: give one of them")
     if loaded is not None and text is not None:
-        raise UserError(f"--corpus {text} is for a named model; give an experiment --set corpus={text}")
+        raise UserError(f"--corpus {text} is for named models: with an experiment, use --set corpus={text}")
     wishes = loaded.placement(profile) if loaded else {}
     wishes |= {"jobs": 1} | options.given(device=device, threads=threads, precision=precision, compile=compile)
     with sweep.workers() as workers, Display(console) as display:
         if device:
-            workers.resolve(wishes)  # a device that is not there is said before data are looked for
+            workers.resolve(wishes)  # a missing device is reported before data are loaded
         if loaded:
             plan = loaded.variant(profile, wanted, seed)
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text
             plan = experiment.single(name, corpus, wanted, seed)
-        statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.tell)
+        statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.handle)
     leave_unless_ended(statuses)
 
 
 def _experiment(name: str) -> experiment.Experiment:
-    """The experiment of that name; where there is none, a `UserError` names experiments and models that are near."""
+    """Load an experiment by its name or file; a `UserError` for an unknown name suggests similar experiments and
+    models."""
     known = [*experiment.names(), *presets.CONFIGS]
     if name.endswith(".toml") or name in known:
         return experiment.load(name)
@@ -86,33 +91,35 @@ def _experiment(name: str) -> experiment.Experiment:
 
 
 def show_status(
-    name: Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="All unless named.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="EXPERIMENT", help="One experiment; all of them if left out.")
+    ] = None,
     profile: options.Profile = "laptop",
     runs: options.Root = options.RUNS,
 ) -> None:
-    """What is finished, what is not and why, and which evidence is older than the code."""
+    """Show the status of each run with its reason, and which runs are older than the code."""
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)
         states = [state.inspect(plan, runs) for plan in plans]
-        drifted, none = [], len(plans) > 1 and all(found.status == Status.MISSING for found in states)
+        drifted, none = [], len(plans) > 1 and all(each.status == Status.MISSING for each in states)
         if none:
             say(f"{loaded.name}  missing   none of the {len(plans)} runs of the {profile} profile has been trained")
-        for plan, found in () if none else zip(plans, states, strict=True):
-            now = progress.read(plan.folder(runs)) if found.status == Status.RUNNING else None
-            say(f"{loaded.name}/{plan.name}  {found.status:9} {_standing(now) if now else found.reason}")
-            drifted += [plan.name] if found.drift else []
+        for plan, current in () if none else zip(plans, states, strict=True):
+            standing = progress.read(plan.folder(runs)) if current.status == Status.RUNNING else None
+            say(f"{loaded.name}/{plan.name}  {current.status:9} {_words(standing) if standing else current.reason}")
+            drifted += [plan.name] if current.drift else []
         for path in planned.unplanned(plans, runs):
-            say(f"{loaded.name}/{path.name}  unplanned it is in {path}, but not in the plan; figures leave it out")
+            say(f"{loaded.name}/{path.name}  unplanned it is in {path}, but not in the plan: figures leave it out")
         if drifted:
             say(
-                f"drift: the code that decides numbers has changed since {', '.join(drifted)} began; their numbers "
-                "stand, but may not come out again to the last digit"
+                f"drift: the code that decides numbers has changed since {', '.join(drifted)} started; their numbers "
+                "remain valid, but a new run may differ in the last digits"
             )
 
 
-def _standing(now: progress.Standing) -> str:
-    """Where a run is that another process trains."""
+def _words(now: progress.Standing) -> str:
+    """The progress of a run that another process trains, as text."""
     left = f", about {durations.words(now.left)} left" if now.left is not None else ""
     return f"at step {now.step:,} of {now.steps:,}, loss {now.loss:.3f}{left}"
 
@@ -166,12 +173,16 @@ def verify_run(
     run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="An ended run's folder.")] = None,
     steps: Annotated[int, typer.Option(help="How many of its first steps to train again.")] = 50,
     logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
-    folder: Annotated[Path, typer.Option("--folder", help="Where the published logs are.")] = options.LOGS,
+    folder: Annotated[Path, typer.Option("--folder", help="The folder of published logs.")] = options.LOGS,
     mark: Annotated[
-        bool, typer.Option("--mark", help="Where it is identical, note that today's code gives its numbers again.")
+        bool,
+        typer.Option(
+            "--mark", help="If the numbers are identical, note beside the run that the present code reproduces them."
+        ),
     ] = False,
 ) -> None:
-    """Train the first steps of a run again and compare, or check the published logs; status 1 where numbers differ."""
+    """Train the first steps of a run again and compare their numbers, or check the published logs. Exits with status 1
+    where numbers differ."""
     if logs:
         checked = archive.ended(folder)
         if not checked:
@@ -185,13 +196,13 @@ def verify_run(
         return
     from runner.training import verify
 
-    found = verify.verify(run, steps)
-    machine = "this kind of machine" if found.same_kind else "another kind of machine"
-    apart = "" if found.kind == "identical" else f", by {found.largest:.2g} nats at most"
-    say(f"{run}: {found.kind} in {found.rows} rows over {steps} steps, first made on {machine}{apart}")
-    if found.kind == "different":
+    verdict = verify.verify(run, steps)
+    machine = "this kind of machine" if verdict.same_kind else "another kind of machine"
+    apart = "" if verdict.kind == "identical" else f", by {verdict.largest:.2g} nats at most"
+    say(f"{run}: {verdict.kind} in {verdict.rows} rows over {steps} steps, first trained on {machine}{apart}")
+    if verdict.kind == "different":
         raise typer.Exit(1)
-    if mark and found.kind == "identical":
+    if mark and verdict.kind == "identical":
         say(f"{run}: marked, no drift: {verify.mark(run, steps)}")
     elif mark:
-        raise UserError(f"{run} is not marked: only numbers that are identical show that the code gives them again")
+        raise UserError(f"{run} is not marked: only identical numbers show that the present code reproduces them")

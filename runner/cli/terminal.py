@@ -1,4 +1,4 @@
-"""Where commands write to."""
+"""The console that all commands print to."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -7,5 +7,5 @@ console = Console()
 
 
 def say(line: str) -> None:
-    """One line, as it is."""
+    """Print one line, without markup and without wrapping."""
     console.print(escape(line), highlight=False, soft_wrap=True)

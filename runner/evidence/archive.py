@@ -1,4 +1,4 @@
-"""Evidence on the move: from `runs/` to `logs/`, or through one small archive from another machine."""
+"""Copies evidence from `runs/` to `logs/`, or from another machine in a small archive."""
 
 import io
 import shutil
@@ -13,7 +13,7 @@ from runner.evidence import baselines, log
 from runner.evidence.status import ENDED
 from runner.files import write_atomic
 
-LARGEST = 16 * 2**20  # bytes; what a machine without a network can commonly hand over
+LARGEST = 16 * 2**20  # bytes of an archive: small enough to be copied by hand from a machine without a network
 
 
 def ended(root: Path, experiment: str | None = None, profile: str | None = None) -> list[log.Run]:
@@ -35,7 +35,7 @@ def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
         if (target / "manifest.json").is_file() and _same(run.path, target):
             continue
         shutil.rmtree(target, ignore_errors=True)
-        for name in (*manifest["files"], "manifest.json"):  # the manifest last: with it the evidence is there
+        for name in (*manifest["files"], "manifest.json"):  # the manifest last: a folder with a manifest is complete
             write_atomic(target / name, (run.path / name).read_bytes())
         changed.append(target)
     return changed
@@ -53,7 +53,7 @@ def publish_baselines(files: Iterable[Path], logs: Path) -> list[Path]:
 
 
 def pack(runs: Iterable[log.Run], archive: Path, counted: Iterable[Path] = ()) -> int:
-    """Put evidence, and files of baselines, into one archive; returns its size in bytes, which may not exceed 16
+    """Write evidence and files of baselines into one archive; returns its size in bytes. Raises a `UserError` above 16
     MiB."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w:gz") as tar:
@@ -73,14 +73,14 @@ def pack(runs: Iterable[log.Run], archive: Path, counted: Iterable[Path] = ()) -
 
 
 def unpack(archive: Path, logs: Path) -> list[Path]:
-    """Take an archive's evidence into `logs`, after all of it has been checked; returns the folders, and the files of
-    baselines, that were changed."""
+    """Extract an archive's evidence into `logs`, after checking all of it; returns the folders of runs and the files of
+    baselines that are new or changed. Raises a `UserError` for a file that is no archive of ended runs."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             with tarfile.open(archive) as tar:
                 tar.extractall(scratch, filter="data")
         except FileNotFoundError:
-            raise UserError(f"{archive} is not there: name an archive that `runner pack` made") from None
+            raise UserError(f"{archive} does not exist: name an archive that `runner pack` made") from None
         except tarfile.ReadError:
             raise Damaged(f"{archive} is no archive, or damaged: name one that `runner pack` made, whole") from None
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
@@ -92,9 +92,10 @@ def unpack(archive: Path, logs: Path) -> list[Path]:
 
 
 def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
-    """Write the evidence of an ended run of this identity, which came as content by name, into the run's folder.
+    """Write the evidence of an ended run, as content by file name, into the run's folder.
 
-    All of it is checked first, and the manifest goes last: with it the evidence is there.
+    All of it is checked first, and the manifest is written last: a folder with a manifest is complete. Raises a
+    `UserError` for evidence of another identity, or evidence that does not match its manifest.
     """
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch, *folder.parts[-3:])

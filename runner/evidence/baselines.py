@@ -1,19 +1,19 @@
-"""What counting is worth on the text of an experiment, kept beside its runs and published with them.
+"""Baselines: the losses of n-gram counts on the text of an experiment, stored beside its runs and published with them.
 
-`<experiment>/<profile>/baselines.json`, under `runs/` where it is made and under `logs/` once published:
+`<experiment>/<profile>/baselines.json`, under `runs/` when it is computed and under `logs/` once it is published:
 
-    schema, experiment, profile   what the file is, and where it belongs
-    sha256                        of all the rest of it
-    counted                       for each data spec of the profile's runs, by a hash of that spec, of the checksum of
-                                  its corpus and of how many tokens of a split are not predicted:
-        data, corpus, skip        what was hashed
-        vocabulary, tokens        how many kinds of tokens there can be, and how many the training split has
-        tuned_on                  the split on which smoothing was tuned; the loss of no other split was looked at
-        commit                    of the code
-        baselines                 "uniform", "unigram", …: the order, the number of counts that are not zero in all
-                                  orders up to it, the smoothing of each, and the loss of each split, nats a token
-        read                      the longest n-grams once more, of no more text than a run reads in all its steps,
-                                  where that is less than the training split: by its number of tokens, the first ones
+    schema, experiment, profile   the version of the format, and the folder that the file belongs to
+    sha256                        the checksum of all other keys
+    counted                       one entry for each data spec of the profile's runs, by a hash of three things: the
+                                  spec, the checksum of its corpus, and how many tokens of a split are not predicted
+        data, corpus, skip        these three
+        vocabulary, tokens        the size of the vocabulary, and the number of tokens in the training split
+        tuned_on                  the split on which the smoothing was tuned; no other split influenced it
+        commit                    the Git commit of the code
+        baselines                 "uniform", "unigram", …: the order, the number of nonzero counts of all orders up to
+                                  it, the smoothing of each order, and the loss of each split in nats per token
+        read                      the longest n-grams, counted on as many of the first training tokens as a run reads
+                                  in all its steps, where that is less than the training split; by that number
 
 Importable without torch and without numpy.
 """
@@ -28,12 +28,12 @@ from runner.errors import UserError
 from runner.files import checksum, write_atomic
 
 NAME = "baselines.json"
-SCHEMA_VERSION = "1"  # another one where n-grams are counted, smoothed or tuned in another way
+SCHEMA_VERSION = "1"  # to be raised when counting, smoothing or tuning changes
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """n-gram counts of one order; order 0 is uniform. `loss` is by split, nats a token."""
+    """The n-gram counts of one order; order 0 is the uniform distribution. `loss` is by split, in nats per token."""
 
     name: str
     order: int
@@ -44,7 +44,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Counted:
-    """The baselines of one data spec, in ascending order."""
+    """The baselines of one data spec, by ascending order of the n-grams; for the fields see the module's docstring."""
 
     data: dict[str, Any]
     corpus: dict[str, str]  # name and sha256
@@ -58,34 +58,34 @@ class Counted:
 
     @property
     def reported(self) -> str:
-        """The split on which losses are reported: that which tuned nothing, where there is one."""
+        """The split whose losses are reported: "test" where there is one, else the one that smoothing is tuned on."""
         return "test" if "test" in self.baselines[-1].loss else self.tuned_on
 
 
 def skipped(spec: dict[str, Any]) -> int:
-    """How many tokens of a split are not predicted in runs of a spec, as plain JSON types: the first, which has
-    nothing before it, or all that have no whole context."""
+    """How many tokens at the start of a split are not predicted in runs of a spec (plain JSON types): the first alone,
+    or, with fixed contexts, all that no full context precedes."""
     return spec["model"]["block_size"] if spec["data"].get("task") == "context" else 1
 
 
 def tokens_read(spec: dict[str, Any]) -> int:
-    """How many tokens a run of a spec, as plain JSON types, reads in all its steps."""
+    """How many tokens a run of a spec (plain JSON types) reads in all its training steps."""
     return int(spec["train"]["steps"] * spec["train"]["batch_size"] * spec["model"]["block_size"])
 
 
 def key(data: dict[str, Any], sha256: str, skip: int) -> str:
-    """12 hexadecimal digits that name what is counted."""
+    """The key of an entry in the file: a hash of its data spec, corpus and skip, 12 hexadecimal digits."""
     canonical = json.dumps([data, sha256, skip], sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def key_of(spec: dict[str, Any], sha256: str) -> str:
-    """The same for a run's spec, as plain JSON types, and its corpus."""
+    """The key of the entry for a run's spec (plain JSON types) and the checksum of its corpus."""
     return key(spec["data"], sha256, skipped(spec))
 
 
 def write(folder: Path, counted: dict[str, Counted]) -> Path:
-    """Keep the baselines of the experiment and profile that the folder is named after; returns the file."""
+    """Write the baselines, by key, into the folder `<experiment>/<profile>`; returns the file."""
     experiment, profile = folder.resolve().parts[-2:]
     body = {
         "schema": SCHEMA_VERSION,
@@ -99,8 +99,10 @@ def write(folder: Path, counted: dict[str, Counted]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Counted]:
-    """The baselines in an experiment's folder by key, empty where there are none; a `UserError` where the file cannot
-    be read, does not match its checksum or belongs elsewhere."""
+    """Read the baselines in the folder `<experiment>/<profile>`, by key; empty where there is no file.
+
+    Raises a `UserError` where the file cannot be read, does not match its checksum or belongs to another folder.
+    """
     path = folder / NAME
     again = f"remove it, or make it again with `runner baselines {folder.parent.name} --profile {folder.name}`"
     try:
@@ -118,12 +120,12 @@ def read(folder: Path) -> dict[str, Counted]:
         called = body["experiment"], body["profile"]
         found = {name: _counted(one) for name, one in body["counted"].items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} lacks or holds something unknown ({error}): {again}") from None
+        raise UserError(f"{path} has a missing or an unknown key ({error}): {again}") from None
     if folder.resolve().parts[-2:] != called:
-        raise UserError(f"{path} holds baselines of {'/'.join(called)}: put it back where it belongs")
+        raise UserError(f"{path} holds the baselines of {'/'.join(called)}: move it back to that folder")
     for name, one in found.items():
         if name != key(one.data, one.corpus["sha256"], one.skip):
-            raise UserError(f"{path} does not match its data: {name} belongs to other baselines: {again}")
+            raise UserError(f"{path}: the key {name} is not that of its data: {again}")
     return found
 
 

@@ -1,5 +1,8 @@
-"""The code that decides a run's numbers, computed: what the training loop, its kind of model, its task and its
-tokenizer import. A change elsewhere, of a comment, or of another kind's modules, is no drift.
+"""Fingerprints the code that decides a run's numbers: the modules that the training loop, the run's kind of model, its
+task and its tokenizer import.
+
+Comments and docstrings do not count, nor do modules that other kinds of models alone import: a change there is no
+drift.
 """
 
 import ast
@@ -16,17 +19,18 @@ from runner.plan.spec import RunSpec
 
 ROOT = Path(__file__).parents[2]
 LOOP = "runner.training.loop"
-# Followed are these packages: the others keep, place and show what is computed here. Registries only name modules.
+# Imports are followed into these packages only: the others store, place and show numbers but compute none. Registries
+# are left out, as they import every kind, task and tokenizer.
 COMPUTING = ("runner.models.", "runner.data.", "runner.plan.", "runner.training.", "runner.settings")
 
 
 def fingerprint(spec: RunSpec) -> str:
-    """12 hexadecimal digits that name the code behind a run's numbers."""
+    """The fingerprint of the code behind a run's numbers, 12 hexadecimal digits."""
     return _digest(modules(spec))
 
 
 def overall() -> str:
-    """The same of all kinds, tasks and tokenizers together, for machines that must agree before they share work."""
+    """The fingerprint of all kinds, tasks and tokenizers together: machines that share a sweep must have the same."""
     homes = map(_home, [*TASKS.values(), *TOKENIZERS.values()])
     return _digest(_closure(set().union(*map(_kind, registry.KINDS), homes)))
 
@@ -54,7 +58,7 @@ def _digest(modules: tuple[str, ...]) -> str:
 
 
 def _closure(roots: set[str]) -> tuple[str, ...]:
-    """The loop and the roots, and all that they import of what computes, by name."""
+    """The names of the loop, the roots, and all computing modules that they import, directly or not; sorted."""
     found: set[str] = set()
     waiting = {LOOP, *roots}
     while waiting:

@@ -1,16 +1,16 @@
-"""Logs: the one schema, and the one way to read evidence back. Importable without torch.
+"""Logs: their schema, and reading and writing a run's evidence. Importable without torch.
 
-A run's folder, under `runs/` where it is made and under `logs/` once published:
+The folder of a run, under `runs/` when it is trained and under `logs/` once it is published:
 
     manifest.json     what ran, on what, from which data and code
     metrics.parquet   the numbers; the same bytes for the same run on the same kind of machine
     timing.parquet    wall clock, seconds; never part of a comparison
-    probes.parquet    what the run observed of its model beside the losses; only where it was asked to
+    probes.parquet    what its probes measured; only where the run has probes
     samples.txt       text that the trained model wrote
 
-metrics.parquet, one row a measurement, ordered by step:
+metrics.parquet, one row per measurement, ordered by step:
 
-    step             int32     updates made before the measurement
+    step             int32     updates done before the measurement
     split            string    "batch": the step's own training batch, dropout on; "train", "val", "test": a whole
                                split, dropout off
     loss             float64   mean cross-entropy, nats a token
@@ -19,17 +19,17 @@ metrics.parquet, one row a measurement, ordered by step:
 
 timing.parquet:
 
-    step           int32     updates made when the phase ended
+    step           int32     updates done when the phase ended
     phase          string    "train", "eval" or "save"
     seconds        float64   how long it took
 
-probes.parquet, one row an observation, ordered by step:
+probes.parquet, one row per observation, ordered by step:
 
-    step     int32     updates made before the observation
+    step     int32     updates done before the observation
     split    string    as above
     probe    string    its name in `runner.training.probes`
     layer    int32     counted from 0; null for the whole model
-    index    int32     of a bin, a head or a unit, where a probe has several values a layer; else null
+    index    int32     of a bin, a head or a unit, where a probe has several values per layer; else null
     value    float64
 """
 
@@ -85,14 +85,14 @@ def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def write(path: Path, rows: pa.Table) -> None:
-    """Write a table atomically. Its bytes depend on the rows and the pyarrow version, not on how they came."""
+    """Write a table atomically. The bytes depend on the rows and the pyarrow version, not on the table's chunks."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows.combine_chunks(), sink, compression="zstd", row_group_size=1 << 17, version="2.6")
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """A whole log of this schema version, or a `UserError` that says what is wrong with the file."""
+    """Read a log. Raises `Damaged` for a missing or unreadable file, `UserError` for another schema or version."""
     ((key, version),) = schema.metadata.items()
     try:
         rows = pq.read_table(path)
@@ -113,28 +113,28 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 class Rows:
-    """Measurements that wait to be written, by the log that they go into."""
+    """Collects rows for the logs until they are written, by kind of log."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in SCHEMAS}
 
     def measure(self, step: int, split: str, loss: float, **more: float) -> None:
-        """Note a row of metrics; `more` are columns that it has."""
+        """Add a row of metrics; `more` are its other columns."""
         self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
 
     def observe(self, step: int, split: str, probe: str, values: Iterable[float]) -> None:
-        """Note what a probe found, a value a layer."""
+        """Add the values of a probe, one per layer."""
         row = {"step": step, "split": split, "probe": probe}
         self.waiting["probes"] += [{**row, "layer": layer, "value": value} for layer, value in enumerate(values)]
 
     def time(self, step: int, phase: str, since: float) -> float:
-        """Note how long a phase took; returns the present, where the next one begins."""
+        """Add the seconds of a phase that started at `since`; returns the present time, the start of the next phase."""
         now = time.perf_counter()
         self.waiting["timing"].append({"step": step, "phase": phase, "seconds": now - since})
         return now
 
     def tables(self) -> dict[str, pa.Table]:
-        """Hand the rows over by log, and begin anew; without a row of probes there is no table of them."""
+        """Take the collected rows, as one table for each kind of log; probes are left out where there are none."""
         found = {kind: table(rows, SCHEMAS[kind]) for kind, rows in self.waiting.items() if rows or kind != "probes"}
         self.waiting = {kind: [] for kind in SCHEMAS}
         return found
@@ -153,21 +153,25 @@ class Run:
         return self.manifest["run"]
 
     def metrics(self) -> pa.Table:
-        """The run's numbers, with the columns above."""
+        """The rows of metrics.parquet, with the columns above."""
         return read(self.path / "metrics.parquet", METRICS)
 
     def timing(self) -> pa.Table:
-        """The run's wall clock, with the columns above."""
+        """The rows of timing.parquet, with the columns above."""
         return read(self.path / "timing.parquet", TIMING)
 
     def probes(self) -> pa.Table:
-        """What the run observed, with the columns above; no rows where it was not asked to observe anything."""
+        """The rows of probes.parquet, with the columns above; none where the run has no probes."""
         path = self.path / "probes.parquet"
         return read(path, PROBES) if path.is_file() else table([], PROBES)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a run's folder, None where there is none, a `UserError` where it cannot be read."""
+    """The manifest of a run's folder; None where there is none.
+
+    Raises `Damaged` where it cannot be read, `UserError` for another schema, a missing key or an identity that is not
+    that of its spec.
+    """
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text())
@@ -190,21 +194,21 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def read_run(folder: Path) -> Run | None:
-    """The evidence in one folder, None where there is none."""
+    """The evidence in a run's folder; None where there is none. Raises what `read_manifest` raises."""
     manifest = read_manifest(folder)
     return Run(folder, manifest) if manifest else None
 
 
 def check(run: Run) -> None:
-    """Hold an ended run's files against its manifest; the first that does not match is a `UserError`."""
+    """Check an ended run's files against its manifest; raises a `UserError` for the first that does not match."""
     manifest = run.manifest
     if run.path.parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
         called = "/".join((manifest["experiment"], manifest["profile"], manifest["run"]))
-        raise UserError(f"{run.path} holds a manifest of {called}: put it back where it belongs")
+        raise UserError(f"{run.path} holds the manifest of {called}: move it back to that folder")
     if manifest["status"] not in ENDED:
         raise UserError(f"{run.path} has not ended: train it to its end first")
     if not set(manifest["files"]) <= set(EVIDENCE):
-        raise UserError(f"{run.path} names files that are no evidence: {', '.join(manifest['files'])}")
+        raise UserError(f"{run.path} lists files that are no evidence: {', '.join(manifest['files'])}")
     for name, digest in manifest["files"].items():
         path = run.path / name
         if not path.is_file():
@@ -217,8 +221,8 @@ def check(run: Run) -> None:
 
 
 def read_runs(root: Path, experiment: str, profile: str, names: Sequence[str] | None = None) -> list[Run]:
-    """The ended runs (finished or diverged) of an experiment's profile, by name, each held against its manifest;
-    `names` keeps only those."""
+    """The ended runs (finished or diverged) of an experiment's profile, in the order of their names, each checked
+    against its manifest; `names` selects some of them."""
     folder = Path(root) / experiment / profile
     found = [read_run(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     runs = [run for run in found if run and run.manifest["status"] in ENDED and (names is None or run.name in names)]

@@ -1,4 +1,4 @@
-"""The runs of an experiment, with those that its rule has added on account of the evidence so far."""
+"""The runs of an experiment, including those that its rule adds, given the evidence so far."""
 
 import math
 from functools import partial
@@ -14,23 +14,23 @@ from runner.plan.spec import as_dict
 
 
 def plans(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
-    """The experiment's runs, with those that its rule has added by now."""
+    """All runs of the profile, including those that the rule adds."""
     return experiment.plans(profile) + added(experiment, profile, root)
 
 
 def added(experiment: Experiment, profile: str, root: Path) -> list[Plan]:
-    """Those that its rule has added by now."""
+    """The runs that the rule adds; empty where it adds none, has no decision yet, or there is no rule."""
     decision = decide(experiment, profile, root)
     return decision.more or [] if decision else []
 
 
 def decide(experiment: Experiment, profile: str, root: Path) -> rules.Decision | None:
-    """What an experiment's rule says to the runs under `root`; None where it has no rule."""
+    """The decision of the experiment's rule, given the runs under `root`; None where there is no rule."""
     return rules.decide(experiment, profile, partial(last_loss, root))
 
 
 def unplanned(plans: list[Plan], root: Path) -> list[Path]:
-    """Folders of runs beside those of the plans, which none of the plans is."""
+    """Folders of runs beside those of the plans that belong to none of the plans."""
     if plans[0].experiment == SCRATCH:
         return []
     names = {plan.name for plan in plans}
@@ -39,11 +39,11 @@ def unplanned(plans: list[Plan], root: Path) -> list[Path]:
 
 
 def last_loss(root: Path, plan: Plan, split: str) -> float | None:
-    """The last loss of a split in an ended run, infinite where it diverged; None where it has not ended, or where
-    what ended is an older specification of it."""
+    """The last loss of a split in an ended run, in nats; infinite where it diverged, None where it has not ended or
+    ended with another specification. Raises a `UserError` for a split that the run does not evaluate."""
     splits = plan.spec.eval.splits or tuple(plan.spec.data.splits())
     if split not in splits:
-        raise UserError(f"{plan.name} has no {split} loss, by which a rule decides: name one of {', '.join(splits)}")
+        raise UserError(f"{plan.name} has no {split} loss for its rule: name one of {', '.join(splits)}")
     run = log.read_run(plan.folder(root))
     if run is None or run.manifest["status"] not in ENDED or run.manifest["spec"] != as_dict(plan.spec):
         return None

@@ -1,4 +1,4 @@
-"""What stands in a run's folder, and so what a sweep does with it and why."""
+"""The state of a run's folder, what a sweep does with the run, and why."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ from runner.files import write_atomic
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, differences, identity
 
-VERIFIED = "verified.json"  # beside a run whose code has changed since, and which was found identical
+VERIFIED = "verified.json"  # beside a run that newer code has reproduced identically
 
 
 class Action(StrEnum):
@@ -29,7 +29,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class State:
-    """What a sweep does with a run, what stands in its folder now, and why. `drift`: other code made it."""
+    """What a sweep does with a run, the status of its folder, and why; `drift`: the code has changed since."""
 
     action: Action
     status: Status
@@ -38,19 +38,19 @@ class State:
 
 
 def plan_identity(plan: Plan) -> str:
-    """The identity of a planned run."""
+    """The identity of a planned run, 12 hexadecimal digits."""
     return identity(as_dict(plan.spec), dataset.fingerprint(plan.spec.data))
 
 
 def inspect(plan: Plan, root: Path) -> State:
-    """What a sweep would do with this run."""
+    """The state of a planned run's folder under `root`."""
     folder = plan.folder(root)
     manifest = log.read_manifest(folder)
     step = checkpoint.last_step(folder / "checkpoint")
     if manifest is None and step is None:
         return State(Action.TRAIN, Status.MISSING, "it has not been trained")
     if manifest is None:
-        return State(Action.RESUME, Status.STOPPED, f"its manifest is missing, but not its checkpoint of step {step}")
+        return State(Action.RESUME, Status.STOPPED, f"its manifest is missing, its checkpoint of step {step} is not")
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State(Action.TRAIN, Status.OUTDATED, f"its specification changed: {', '.join(changed)}")
@@ -67,7 +67,10 @@ def inspect(plan: Plan, root: Path) -> State:
 
 @dataclass(frozen=True)
 class Verified:
-    """That a run's first `steps` steps came out identical with other code than it was made with."""
+    """A note that newer code has reproduced the first `steps` steps of a run identically.
+
+    `code` is the fingerprint of that code, `commit` its Git commit, `date` the day, such as 2026-11-24.
+    """
 
     code: str
     commit: str
@@ -76,12 +79,12 @@ class Verified:
 
 
 def keep(folder: Path, note: Verified) -> None:
-    """Keep the note beside the run's evidence, of which it is no part."""
+    """Write the note into a run's folder. It is no part of the run's evidence."""
     write_atomic(folder / VERIFIED, json.dumps(asdict(note), indent=1) + "\n")
 
 
 def verified(folder: Path) -> Verified | None:
-    """The note beside a run; None where there is none that can be read."""
+    """The note in a run's folder; None where there is none, or none that can be read."""
     try:
         return Verified(**json.loads((folder / VERIFIED).read_text()))
     except (OSError, ValueError, TypeError):
@@ -89,20 +92,21 @@ def verified(folder: Path) -> Verified | None:
 
 
 def _current(folder: Path, manifest: dict[str, Any], now: str) -> bool:
-    """Whether today's code made the run, or gave its numbers again."""
+    """Whether the code with fingerprint `now` made the run, or has reproduced its numbers."""
     note = verified(folder)
     return manifest["code"] == now or (note is not None and note.code == now)
 
 
 def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:
-    """Move what stands in a run's folder out of the way of another run of the same name; nothing is lost."""
+    """Move the content of a run's folder to `.set-aside/`, to make room for another run of the same name; returns the
+    new folder. Nothing is deleted."""
     name = f"{folder.name}-{manifest['identity']}"
     for number in itertools.count(1):
         target = folder.parent / ".set-aside" / (name if number == 1 else f"{name}-{number}")
         if not target.exists():
             break
     target.mkdir(parents=True)
-    # The manifest last: as long as it is here, a move that was cut short is taken up again.
+    # The manifest last: while it is in place, an interrupted move is continued by the next call.
     for path in sorted(folder.iterdir(), key=lambda path: path.name == "manifest.json"):
         if path.name != "lock":
             shutil.move(path, target / path.name)

@@ -1,18 +1,18 @@
-"""What has become of a run, in one word."""
+"""The status of a run."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """A member equals its word, as manifests have it."""
+    """The status of a run; a member equals its string, which manifests store."""
 
-    MISSING = "missing"  # nothing stands in its folder
-    OUTDATED = "outdated"  # what stands there is another specification
-    RUNNING = "running"  # a process trains it
-    STOPPED = "stopped"  # it has not ended, and can be taken up again
+    MISSING = "missing"  # its folder is empty or does not exist
+    OUTDATED = "outdated"  # its folder holds a run of another specification
+    RUNNING = "running"  # a process is training it
+    STOPPED = "stopped"  # it has not ended, and can be resumed
     FINISHED = "finished"
-    DIVERGED = "diverged"  # it ended with a loss that is not finite
-    FAILED = "failed"  # an error ended it, which was said in a line
+    DIVERGED = "diverged"  # it ended because its loss was not finite
+    FAILED = "failed"  # an error ended it, which was reported in one line
 
 
-ENDED = (Status.FINISHED, Status.DIVERGED)  # those that leave evidence
+ENDED = (Status.FINISHED, Status.DIVERGED)  # the statuses of runs with complete evidence

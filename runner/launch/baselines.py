@@ -1,4 +1,4 @@
-"""Counts the baselines of an experiment on text, once for each data spec of its runs."""
+"""Computes the n-gram baselines of an experiment on text, once for each data spec of its runs."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ from runner.training.machine import commit
 
 NAMES = {0: "uniform", 1: "unigram", 2: "bigram", 3: "trigram", 6: "6-gram"}  # by order
 TUNED_ON = "val"
-LARGEST = 20_000_000  # tokens: sorting them takes about a gigabyte and half a minute
+LARGEST = 20_000_000  # tokens in a training split: sorting them takes about a gigabyte and half a minute
 
 
-def left_out(loaded: Experiment, plans: Sequence[Plan]) -> str:
-    """Why nothing is counted for these runs of an experiment; empty where it is."""
+def why_not(loaded: Experiment, plans: Sequence[Plan]) -> str:
+    """The reason why these runs of an experiment get no baselines; empty where they do."""
     if not loaded.baselines:
         return "its file says baselines = false"
     specs = [plan.spec.data for plan in plans]
@@ -36,13 +36,13 @@ def left_out(loaded: Experiment, plans: Sequence[Plan]) -> str:
 
 
 def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
-    """Count what is missing for a profile's runs under `root`; returns the file, None where what stands there is what
-    would be counted.
+    """Compute the missing baselines of a profile's runs under `root`; returns the file, or None where it was up to
+    date.
 
-    A file that cannot be read, or is of another schema, is made anew; counts that no run asks for are left out. What
-    `left_out` says is a `UserError`, and so is a training split that turns out too large.
+    A file that cannot be read, or that has another schema, is written again; baselines that no run needs are removed
+    from it. Raises a `UserError` where `why_not` gives a reason, and where a training split is too large.
     """
-    reason = left_out(loaded, plans)
+    reason = why_not(loaded, plans)
     if reason:
         raise UserError(f"{loaded.name}: no baselines: {reason}")
     folder = plans[0].folder(root).parent
@@ -50,22 +50,26 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
         kept = baselines.read(folder)
     except UserError:
         kept = {}
-    asked: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
+    needed: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
     for plan in plans:
         spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
         one = plan.spec.data, sha256, baselines.skipped(spec), set[int]()
-        asked.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
-    found = {}
-    for name, (data, sha256, skip, read) in asked.items():
-        there = kept.get(name)
-        current = there and set(there.read) == {str(n) for n in read if n < there.tokens}
-        found[name] = there if there and current else count(data, sha256, skip, loaded.name, read)
-    return None if found == kept else baselines.write(folder, found)
+        needed.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
+    counted = {}
+    for name, (data, sha256, skip, read) in needed.items():
+        old = kept.get(name)
+        current = old and set(old.read) == {str(n) for n in read if n < old.tokens}
+        counted[name] = old if old and current else count(data, sha256, skip, loaded.name, read)
+    return None if counted == kept else baselines.write(folder, counted)
 
 
 def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int] = ()) -> Counted:
-    """The baselines of a data spec. `skip` tokens of each evaluated split are not predicted; `read` is how many tokens
-    its runs read."""
+    """The baselines of a data spec, whose corpus has the checksum `sha256`.
+
+    The first `skip` tokens of each evaluated split are not predicted. `read` has the numbers of tokens that its runs
+    read in training: for each that is less than the training split, the longest n-grams are counted once more on as
+    many of its first tokens. `where` starts the `UserError` for a training split that is too large.
+    """
     tokens = dataset.load(spec)
     reason = _too_large(tokens.spans["train"])
     if reason:
@@ -76,12 +80,12 @@ def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int
     def scored(text_N: np.ndarray, orders: Iterable[int]) -> list[Baseline]:
         counts = Counts(text_N, tokens.vocabulary, max(NAMES))
         seen = {name: counts.seen(text_M).after(skip) for name, text_M in split.items()}
-        found = []
+        results = []
         for order in orders:
             smoothing = tune(seen[TUNED_ON], order)
             loss = {name: one.loss(smoothing) for name, one in seen.items()}
-            found.append(Baseline(NAMES[order], order, counts.parameters(order), smoothing, loss))
-        return found
+            results.append(Baseline(NAMES[order], order, counts.parameters(order), smoothing, loss))
+        return results
 
     return Counted(
         data=plain(spec),
@@ -96,8 +100,8 @@ def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int
     )
 
 
-def told(path: Path) -> str:
-    """A line for each data spec of a file: what the longest n-grams are worth."""
+def summary(path: Path) -> str:
+    """One line for each data spec of a file of baselines: the loss of the longest n-grams."""
     lines = []
     for one in baselines.read(path.parent).values():
         best, split = one.baselines[-1], one.reported

@@ -1,8 +1,8 @@
-"""Spans of time in words."""
+"""Durations as text."""
 
 
 def words(seconds: float) -> str:
-    """Such as "40 s", "12 min", "3 h 20 min" or "2.5 days"."""
+    """A duration in seconds as text, such as "40 s", "12 min", "3 h 20 min" or "2.5 days"."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,8 +1,8 @@
-"""How long runs will take on this machine, from a few steps of the costliest of them.
+"""Estimates how long runs will take on this machine, from a few steps of the most expensive of them.
 
-Each estimate is measured as the runs will go: on their device, in their precision, compiled where they are, so that the
-kernels which are compiled for it are those that the runs need. Micro-batches are whole, their number is not; evaluation
-is measured on one batch. Importable without torch: what measures is asked in a worker.
+An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
+so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
+measured evaluation one batch. Importable without torch; `measure` needs it and is called in a worker.
 """
 
 import math
@@ -25,13 +25,13 @@ from runner.plan.spec import RunSpec
 from runner.training import machine
 
 STEPS = 3
-STAND_IN = "shakespeare-plays"  # for token shards that are not here yet
-CHARACTERS = 100  # about as many as there are in a text
+STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
+CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds for all runs of an experiment together, and how many go side by side."""
+    """The seconds that all runs of an experiment take together, with `jobs` of them side by side."""
 
     seconds: float
     jobs: int
@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that a run takes to be set up, to compile, for a micro-batch, and to evaluate a token."""
+    """Seconds of a run: for its set-up, for compiling, per training micro-batch, and per evaluated token."""
 
     setup: float
     compile: float
@@ -48,20 +48,20 @@ class Pace:
 
 
 def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
-    """How long the plans will take, measured in this process, which imports torch."""
+    """An estimate for the plans, measured in this process, which imports torch."""
     placement = machine.resolve(wishes)
     weights = [_work(plan.spec) for plan in plans]
     heaviest = max(range(len(plans)), key=lambda i: weights[i])
     found = pace(plans[heaviest], placement)
     shares = [weight / weights[heaviest] for weight in weights]
     total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
-    kinds = len({plan.spec.model for plan in plans})  # what is compiled for one is kept for the others of its kind
+    kinds = len({plan.spec.model for plan in plans})  # models of one spec share their compiled kernels
     return Estimate((total + kinds * found.compile) / min(placement.jobs, len(plans)), placement.jobs)
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:
-    """Train a single step of a run, and then a few, into folders that are thrown away. The first time takes what is
-    done once: compiling, and reading the data."""
+    """Measure a run: train one step, and then `STEPS` steps, in temporary folders. The first pass includes what is done
+    once, compiling and reading the data; the second does not."""
     placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
     first, _ = _timed(replace(plan, spec=shortened(plan.spec, 1)), placement)
     short = replace(plan, spec=shortened(plan.spec, STEPS))
@@ -71,7 +71,8 @@ def pace(plan: Plan, placement: Placement) -> Pace:
 
 
 def _timed(plan: Plan, placement: Placement) -> tuple[dict[str, list[float]], float]:
-    """The seconds of each phase of a run, and those that it took beside them."""
+    """Train a run in a temporary folder; returns the seconds of each phase by name, and the seconds outside of
+    phases."""
     from runner.training.loop import train
 
     began = time.perf_counter()
@@ -85,11 +86,11 @@ def _timed(plan: Plan, placement: Placement) -> tuple[dict[str, list[float]], fl
 
 
 def shortened(spec: RunSpec, steps: int) -> RunSpec:
-    """A few steps of one micro-batch, and evaluations of one batch."""
+    """The spec cut down to `steps` steps of one micro-batch and to evaluations of one batch."""
     train = spec.train
     batch = train.batch_size // train.grad_accumulation
     data = spec.data
-    if data.corpus == openwebtext.NAME and not fetch.here(max(stop for _, stop in data.splits().values())):
+    if data.corpus == openwebtext.NAME and not fetch.loaded(max(stop for _, stop in data.splits().values())):
         room = 8 * batch * spec.model.block_size
         data = replace(data, corpus=STAND_IN, train=(0, room), val=(0, room), test=None)
     name = (spec.eval.splits or tuple(data.splits()))[-1]
@@ -114,13 +115,13 @@ def shortened(spec: RunSpec, steps: int) -> RunSpec:
 
 
 def seconds(spec: RunSpec, pace: Pace) -> float:
-    """How long a run takes at this pace once it is set up."""
+    """Seconds that a run takes at this pace, set-up and compiling left out."""
     train = spec.train.steps * spec.train.grad_accumulation * pace.micro_batch
     return train + (math.ceil(spec.train.steps / spec.eval.every) + 1) * _evaluated(spec) * pace.token
 
 
 def _evaluated(spec: RunSpec) -> int:
-    """Tokens of the splits that each evaluation reads."""
+    """How many tokens one evaluation reads, over all its splits."""
     spans = spec.data.splits()
     names = spec.eval.splits or tuple(spans)
     if spec.eval.mode == "sampled":
@@ -132,7 +133,7 @@ def _evaluated(spec: RunSpec) -> int:
 
 
 def _work(spec: RunSpec) -> float:
-    """About how much a run computes, to compare runs of one experiment: parameters times tokens."""
+    """A run's compute, roughly, to compare runs of one experiment: parameters times trained tokens."""
     import torch
 
     vocabulary = VOCABULARY if spec.data.tokenizer == "gpt2" else CHARACTERS

@@ -1,4 +1,4 @@
-"""What a sweep tells while it goes, for a terminal or anybody else to show. Importable without torch."""
+"""The events that a sweep emits while it runs, for a terminal or another caller to show. Importable without torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from runner.training.progress import Progress
 
 @dataclass(frozen=True)
 class Line:
-    """Something that a person should know."""
+    """A line of text to show: a note or an error."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Unplanned:
-    """A run's folder that no plan of the experiment names."""
+    """A run's folder that belongs to no plan of the experiment."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
-class Found:
-    """What stands in a run's folder, what is done with the run, and why."""
+class Inspected:
+    """A run's folder was inspected: `state` has the run's status, what the sweep does with it, and why."""
 
     run: str
     state: State
@@ -34,7 +34,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Loading:
-    """How far a corpus of `wanted` tokens has been loaded."""
+    """Progress of loading `wanted` tokens of a corpus."""
 
     corpus: str
     wanted: int
@@ -43,30 +43,30 @@ class Loading:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A corpus is there."""
+    """Loading a corpus has ended, with or without success."""
 
     corpus: str
 
 
 @dataclass(frozen=True)
-class Begun:
-    """`runs` runs are about to be trained."""
+class Started:
+    """Training of `runs` runs starts."""
 
     title: str
     runs: int
 
 
 @dataclass(frozen=True)
-class Ended:
-    """One of them has ended."""
+class RunEnded:
+    """One of these runs has ended."""
 
     run: str
     status: Status
 
 
 @dataclass(frozen=True)
-class Over:
-    """All of them have, with a status each."""
+class AllEnded:
+    """All of these runs have ended: their statuses by run name, and the seconds that they took together."""
 
     statuses: dict[str, Status]
     seconds: float
@@ -74,11 +74,11 @@ class Over:
 
 @dataclass(frozen=True)
 class Decided:
-    """What an experiment's rule says to the runs so far."""
+    """The decision of an experiment's rule, given the runs so far, and its reason."""
 
     experiment: str
     reason: str
 
 
-Event = Line | Unplanned | Found | Loading | Loaded | Begun | Progress | Ended | Over | Decided
-Tell = Callable[[Event], None]
+Event = Line | Unplanned | Inspected | Loading | Loaded | Started | Progress | RunEnded | AllEnded | Decided
+Emit = Callable[[Event], None]

@@ -1,6 +1,6 @@
-"""Many runs on one machine, side by side in processes that are kept from one run, and one experiment, to the next.
+"""Trains many runs on one machine, side by side, in worker processes that are reused by later runs and experiments.
 
-Importable without torch: only the workers need it. Threads, precision and compilation are each run's own.
+Importable without torch: only the workers need it. Threads, precision and compilation are set for each run.
 """
 
 import contextlib
@@ -22,26 +22,27 @@ from runner.data.cache import cache_folder
 from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import progress
-from runner.launch.events import Ended, Event, Line, Tell
+from runner.launch.events import Emit, Event, Line, RunEnded
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
 from runner.training import machine
 from runner.training.progress import Progress
 
-DIED = "a worker process died, perhaps for want of memory: run the same command to go on"
-GRACE = 10.0  # seconds in which workers may save when one of them has died
+DIED = "a worker process died, perhaps because memory ran out: run the same command again to continue"
+GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
 
 
 @contextlib.contextmanager
 def interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM call `stop`, so that runs save before they leave; a second one kills the workers."""
-    asked = 0
+    """Within the block, Ctrl-C and SIGTERM call `stop`, so that runs save before they end; a second one kills the
+    workers."""
+    signals = 0
 
     def handle(number: int, frame: Any) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal signals
+        signals += 1
         stop()
-        if asked > 1:
+        if signals > 1:
             _kill()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -55,20 +56,20 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class Workers:
-    """Processes that train, started when they are first needed; each has imported torch once and for all."""
+    """Worker processes of this machine, started when they are first needed; each imports torch once."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._slots: list[ProcessPoolExecutor] = []  # a process each, so that fewer jobs leave the others asleep
+        self._slots: list[ProcessPoolExecutor] = []  # one process each: with fewer jobs, the others stay idle
         self._messages: Any = None
         self._stopping: Any = None
-        self._silent: set[str] = set()  # runs that have said all they had to say
+        self._complete: set[str] = set()  # runs whose last message has been received
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let runs that go on save, and end the processes."""
+        """Let unfinished runs save, and end the processes."""
         if self._slots:
             self._stopping.value = 1
             for slot in self._slots:
@@ -76,33 +77,36 @@ class Workers:
             self._slots = []
 
     def resolve(self, wishes: dict[str, Any]) -> Placement:
-        """What `runner.training.machine.resolve` finds, asked in a worker, as this process has no torch."""
-        checked(wishes)  # before a process is started for them
+        """The result of `runner.training.machine.resolve`, called in a worker, as this process has no torch."""
+        checked(wishes)  # before a process is started
         self._open(min(wishes.get("jobs", 1), os.cpu_count() or 1))
-        return self.ask(machine.resolve, wishes)
+        return self.call(machine.resolve, wishes)
 
-    def ask(self, function: Callable[..., Any], *words: Any) -> Any:
-        """What `function`, which may need torch, returns in a worker."""
-        return next(self.ask_each(function, [words]))
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of `function`, which may need torch, called in a worker."""
+        return next(self.call_each(function, [args]))
 
-    def ask_each(self, function: Callable[..., Any], words: Sequence[tuple[Any, ...]], jobs: int = 1) -> Iterator[Any]:
-        """What `function` returns for each tuple of words, in their order; `jobs` of them are asked side by side."""
-        jobs = min(len(words), jobs)
+    def call_each(self, function: Callable[..., Any], args: Sequence[tuple[Any, ...]], jobs: int = 1) -> Iterator[Any]:
+        """The results of `function` for each tuple of arguments, in their order, with `jobs` calls side by side."""
+        jobs = min(len(args), jobs)
         self._open(jobs)
-        futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(words)]
+        futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(args)]
         for future in futures:
             try:
                 yield future.result()
             except BrokenProcessPool:
                 raise UserError(DIED) from None
 
-    def agree(self, value: Any) -> Any:
-        """What all processes of a group should go by; there is one."""
+    def broadcast(self, value: Any) -> Any:
+        """The value itself: no process has another one."""
         return value
 
-    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
-        """Train the plans, `placement.jobs` at once; returns a status by run name: finished, diverged, stopped (saved
-        before it ended) or failed (said in a line). `tell` hears the runs' events in this process."""
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
+        """Train the plans, `placement.jobs` side by side; `emit` is called in this process with the runs' events.
+
+        Returns the statuses by run name: finished, diverged, stopped (saved before its end) or failed (its error is
+        emitted as a line).
+        """
         jobs = min(placement.jobs, len(plans))
         self._open(jobs)
         statuses: dict[str, Status] = {}
@@ -115,31 +119,29 @@ class Workers:
                         plan, slot = waiting.pop(0), free.pop(0)
                         running[self._slots[slot].submit(_train, plan, root, placement)] = plan, slot
                     done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                    self._listen(tell)
+                    self._listen(emit)
                     for future in done:
                         plan, slot = running.pop(future)
                         free = sorted([*free, slot])
-                        statuses[plan.name] = self._status(future, plan, tell)
-                        tell(Ended(plan.name, statuses[plan.name]))
+                        statuses[plan.name] = self._status(future, plan, emit)
+                        emit(RunEnded(plan.name, statuses[plan.name]))
             except BrokenProcessPool:
-                tell(Line(DIED))
+                emit(Line(DIED))
                 self._stop()
-                _kill(
-                    grace=GRACE
-                )  # it may have died with a lock of the queue, for which the others would wait for ever
-                self._listen(tell)
+                _kill(grace=GRACE)  # it may have held a lock of the queue, for which the others would wait for ever
+                self._listen(emit)
             except BaseException:
                 self._stop()
                 raise
         return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
 
     def _open(self, jobs: int) -> None:
-        """See to it that there are as many processes."""
+        """Start processes until there are `jobs` of them."""
         if not self._slots:
-            # Compiled kernels are kept with the data, so that the next sweep need not make them again.
+            # The cache of compiled kernels is kept beside the data, so that later sweeps reuse them.
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
             self._messages = self._context.Queue()
-            # Without a lock, which a worker that is killed could take with it.
+            # A value without a lock: a killed worker could leave a lock held.
             self._stopping = self._context.RawValue("b", 0)
         while len(self._slots) < jobs:
             slot = ProcessPoolExecutor(1, self._context, _start, (self._messages, self._stopping))
@@ -149,33 +151,33 @@ class Workers:
     def _stop(self) -> None:
         self._stopping.value = 1
 
-    def _status(self, future: Future[str], plan: Plan, tell: Tell) -> Status:
+    def _status(self, future: Future[str], plan: Plan, emit: Emit) -> Status:
         if not isinstance(future.exception(), BrokenProcessPool):
-            self._listen(tell, until=plan.name)
+            self._listen(emit, until=plan.name)
         try:
             return Status(future.result())
         except BrokenProcessPool:
             raise
         except UserError as error:
-            tell(Line(f"{plan.name}: {error}"))
-        except Exception as error:  # one run that fails must not take the others with it
-            tell(Line(f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"))
+            emit(Line(f"{plan.name}: {error}"))
+        except Exception as error:  # a run that fails must not stop the others
+            emit(Line(f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"))
         return Status.FAILED
 
-    def _listen(self, tell: Tell, until: str | None = None) -> None:
-        """Tell what has arrived; with `until`, all that this run had to say."""
+    def _listen(self, emit: Emit, until: str | None = None) -> None:
+        """Emit the events that have arrived; with `until`, wait for the last event of this run."""
         with contextlib.suppress(queue.Empty):
-            while until is None or until not in self._silent:
+            while until is None or until not in self._complete:
                 message = self._messages.get(timeout=GRACE) if until else self._messages.get_nowait()
-                if isinstance(message, _Silent):
-                    self._silent.add(message.run)
+                if isinstance(message, _LastMessage):
+                    self._complete.add(message.run)
                 else:
-                    tell(message)
-        self._silent.discard(until or "")
+                    emit(message)
+        self._complete.discard(until or "")
 
 
 class Group:
-    """The processes that torchrun started, this one among them: each run is trained by all of them together."""
+    """The processes that torchrun started, including this one: all of them train each run together."""
 
     def __enter__(self) -> Self:
         return self
@@ -184,17 +186,17 @@ class Group:
         pass
 
     def resolve(self, wishes: dict[str, Any]) -> Placement:
-        """What this process' machine offers to its share of the group."""
+        """The placement of this process on its machine."""
         return machine.resolve(wishes)
 
-    def agree(self, value: Any) -> Any:
-        """What the leader says, at every process: the others may see no runs, or unfinished ones."""
+    def broadcast(self, value: Any) -> Any:
+        """The leader's value, at every process: on other machines there may be no runs, or unfinished ones."""
         from runner.training import group
 
         return group.Group().from_leader(value)
 
-    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
-        """Train one run after another, as `Workers.train` does; when torchrun is gone, save and leave."""
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
+        """Train one run after another; returns what `Workers.train` does. When torchrun has ended, save and stop."""
         from runner.training.loop import train
 
         statuses: dict[str, Status] = {}
@@ -206,55 +208,55 @@ class Group:
                         plan,
                         root,
                         placement,
-                        _Reporter(tell, file),
-                        _Speaker(tell),
+                        _ProgressCallback(emit, file),
+                        _LineCallback(emit),
                         lambda: stop.is_set() or os.getppid() != parent,
                     )
                 statuses[plan.name] = Status(status)
-                tell(Ended(plan.name, statuses[plan.name]))
+                emit(RunEnded(plan.name, statuses[plan.name]))
                 if status == Status.STOPPED:
                     break
         return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
 
 
 @dataclass(frozen=True)
-class _Silent:
-    """The last message of a run: nothing that it said comes after it."""
+class _LastMessage:
+    """The last message of a run: no event of it follows."""
 
     run: str
 
 
 @dataclass(frozen=True)
-class _Reporter:
-    """Takes a run's progress to where it is shown, and into a file for other processes."""
+class _ProgressCallback:
+    """Emits a run's progress, and writes it into a file for other processes."""
 
-    tell: Tell
+    emit: Emit
     file: progress.File
 
     def __call__(self, now: Progress) -> None:
-        self.tell(now)
+        self.emit(now)
         self.file.note(now)
 
 
 @dataclass(frozen=True)
-class _Speaker:
-    """Takes a run's lines to where they are shown."""
+class _LineCallback:
+    """Emits a run's text as lines."""
 
-    tell: Tell
+    emit: Emit
 
     def __call__(self, text: str) -> None:
-        self.tell(Line(text))
+        self.emit(Line(text))
 
 
 @dataclass
 class _Worker:
-    """What a worker process has from its parent; `busy` while it trains."""
+    """The state of a worker process: the queue and the stop flag of its parent, and whether it trains a run."""
 
     messages: Any = None
     stopping: Any = None
     busy: bool = False
 
-    def tell(self, event: Event | _Silent) -> None:
+    def emit(self, event: Event | _LastMessage) -> None:
         self.messages.put(event)
 
 
@@ -262,15 +264,15 @@ _worker = _Worker()
 
 
 def _start(messages: Any, stopping: Any) -> None:
-    """Make a new process a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and tells by the flag
+    """Set up a new worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and sets the stop flag
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _worker.messages, _worker.stopping = messages, stopping
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _leave_with_parent() -> None:
-    """When the parent process is gone, save what goes on and exit."""
+    """Wait until the parent process has ended, then let the run save and exit."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -281,7 +283,7 @@ def _leave_with_parent() -> None:
 
 
 def _import() -> None:
-    """Import what training needs, so that workers do so at the same time."""
+    """Import what training needs, so that all workers do it at the same time."""
     import runner.training.loop  # noqa: F401
 
 
@@ -292,16 +294,16 @@ def _train(plan: Plan, root: Path, placement: Placement) -> str:
     _worker.busy = True
     try:
         with progress.File(plan.folder(root)) as file:
-            reporter = _Reporter(_worker.tell, file)
-            return train(plan, root, placement, reporter, _Speaker(_worker.tell), _stops)
+            report = _ProgressCallback(_worker.emit, file)
+            return train(plan, root, placement, report, _LineCallback(_worker.emit), _stops)
     finally:
         _release(placement.device)
-        _worker.tell(_Silent(plan.name))
+        _worker.emit(_LastMessage(plan.name))
         _worker.busy = False
 
 
 def _release(device: str) -> None:
-    """Give a GPU's memory back, which this process would else keep while others train."""
+    """Free the GPU memory that PyTorch caches in this process, so that other workers can use it."""
     if device.startswith("cuda"):
         import torch
 
@@ -314,7 +316,7 @@ def _stops() -> bool:
 
 
 def _kill(grace: float = 0.0) -> None:
-    """End the workers, those that have not left by themselves within `grace` seconds."""
+    """Kill the workers that have not ended by themselves within `grace` seconds."""
     deadline = time.monotonic() + grace
     for child in multiprocessing.active_children():
         child.join(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""How far a run has come, in a small file beside its lock, for other processes to read. Never part of its evidence."""
+"""A run's progress in a small file beside its lock, for other processes to read. Never part of its evidence."""
 
 import contextlib
 import json
@@ -18,8 +18,8 @@ EVERY = 2.0  # seconds between two writes
 
 @dataclass(frozen=True)
 class Standing:
-    """`step` of `steps` updates were made when it was written; `left` is the seconds that the others will take, None
-    where that is not known yet."""
+    """A run's progress: `step` of `steps` updates are done; `left` is the estimated seconds until the end, None where
+    there is no estimate yet."""
 
     step: int
     steps: int
@@ -28,7 +28,7 @@ class Standing:
 
 
 class File:
-    """Writes `progress.json` into a run's folder now and then, and removes it at the end."""
+    """Writes `progress.json` into a run's folder, at most once in `EVERY` seconds, and removes it at the end."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = folder / NAME, clock
@@ -44,7 +44,8 @@ class File:
                 self._path.unlink(missing_ok=True)
 
     def note(self, progress: Progress) -> None:
-        """Write where the run is, unless that was done a moment ago. A full disk is for the run itself to find."""
+        """Write the progress, unless the last write is less than `EVERY` seconds ago. A write that fails is ignored: a
+        full disk is reported by the run itself."""
         now = self._clock()
         self._first = self._first or (progress.step, now)
         if now - self._written < EVERY:
@@ -61,7 +62,7 @@ class File:
 
 
 def read(folder: Path, now: float | None = None) -> Standing | None:
-    """Where the run in this folder is at present; None where no process trains it, or it has not said so yet."""
+    """The present progress of the run in this folder; None where no process trains it, or none was written yet."""
     holder = lock.holder(folder)
     try:
         found = json.loads((folder / NAME).read_text())

@@ -1,7 +1,7 @@
-"""A sweep: what an experiment plans, what of it stands already, training the rest, and what its rule adds to that.
+"""A sweep: expands an experiment into runs, inspects what is finished, trains the rest, and then what its rule adds.
 
-It knows no terminal: `tell` hears what happens. Importable without torch, and finished without it where nothing is
-left to be trained.
+It prints nothing: every event goes to the callback `emit`. Importable without torch; torch is needed only where there
+is a run to train.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from runner.evidence import planned, state
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import baselines, fetch
-from runner.launch.events import Begun, Decided, Found, Line, Over, Tell, Unplanned
+from runner.launch.events import AllEnded, Decided, Emit, Inspected, Line, Started, Unplanned
 from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
@@ -26,21 +26,21 @@ ENGINES = ("local", "ray")
 
 
 class Workers(Protocol):
-    """What trains plans, here or elsewhere; nothing is started before it is needed."""
+    """Trains plans, on this machine or on others. Processes are started when they are first needed."""
 
     def resolve(self, wishes: dict[str, Any]) -> Placement:
-        """The placement that the wishes amount to; `NoDevice` where a named one is not there."""
+        """A complete placement from the settings that are given; `NoDevice` where the named device is missing."""
 
-    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, tell: Tell) -> dict[str, Status]:
-        """Train the plans; a status by run name."""
+    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
+        """Train the plans; returns the statuses by run name."""
 
-    def agree(self, value: Any) -> Any:
-        """A value that all processes of a group go by."""
+    def broadcast(self, value: Any) -> Any:
+        """The leader's value, at every process of a group."""
 
 
 @contextlib.contextmanager
 def workers(engine: str = "local", address: str | None = None) -> Iterator[Workers]:
-    """Workers for any number of experiments: processes of this machine, or of the Ray cluster at `address`."""
+    """Workers for any number of experiments: processes on this machine, or on the Ray cluster at `address`."""
     if engine not in ENGINES:
         raise UserError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
     if address and engine != "ray":
@@ -48,77 +48,80 @@ def workers(engine: str = "local", address: str | None = None) -> Iterator[Worke
     if engine == "ray":
         from runner.launch.cluster import workers as cluster
 
-        with cluster.Workers(address) as found:
-            yield found
+        with cluster.Workers(address) as started:
+            yield started
     else:
         from runner.launch import local
 
-        with local.Group() if processes()[1] > 1 else local.Workers() as found:
-            yield found
+        with local.Group() if processes()[1] > 1 else local.Workers() as started:
+            yield started
 
 
 def experiment(
-    loaded: Experiment, profile: str, root: Path, wishes: dict[str, Any], workers: Workers, tell: Tell
+    loaded: Experiment, profile: str, root: Path, wishes: dict[str, Any], workers: Workers, emit: Emit
 ) -> dict[str, Status]:
-    """Train all runs of an experiment that have not ended, and then those that its rule adds; returns a status by name
-    of each run that was to be trained. Where one was stopped or failed, the rule is not asked, and nothing is counted;
-    else the baselines of its texts are."""
+    """Train all runs of an experiment that have not ended, then those that its rule adds, and compute its baselines.
+
+    Returns the statuses of the runs that were to be trained, by run name. Where one of them was stopped or failed, the
+    rule is not applied and no baselines are computed.
+    """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     plans = loaded.plans(profile)
     for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
-        tell(Unplanned(folder))
-    statuses = runs(title, plans, root, wishes, workers, tell)
+        emit(Unplanned(folder))
+    statuses = runs(title, plans, root, wishes, workers, emit)
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses
-    decision = workers.agree(planned.decide(loaded, profile, root))
+    decision = workers.broadcast(planned.decide(loaded, profile, root))
     if decision is not None:
-        tell(Decided(loaded.name, decision.reason))
-        statuses |= runs(title, decision.more or [], root, wishes, workers, tell)
+        emit(Decided(loaded.name, decision.reason))
+        statuses |= runs(title, decision.more or [], root, wishes, workers, emit)
     if not {Status.STOPPED, Status.FAILED} & set(statuses.values()) and processes()[0] == 0:
-        _count(loaded, plans, root, tell)
+        _count(loaded, plans, root, emit)
     return statuses
 
 
-def _count(loaded: Experiment, plans: Sequence[Plan], root: Path, tell: Tell) -> None:
-    """Count the baselines of an experiment where they are missing. Its runs stand without them: what is in the way is
-    said in a line."""
+def _count(loaded: Experiment, plans: Sequence[Plan], root: Path, emit: Emit) -> None:
+    """Compute the missing baselines of an experiment. The runs are valid without them, so an error is emitted as a line
+    and does not fail the sweep."""
     try:
-        made = baselines.make(loaded, plans, root)
-        if made:
-            tell(Line(baselines.told(made)))
+        path = baselines.make(loaded, plans, root)
+        if path:
+            emit(Line(baselines.summary(path)))
     except UserError as error:
-        tell(Line(str(error)))
+        emit(Line(str(error)))
 
 
 def runs(
-    title: str, plans: Sequence[Plan], root: Path, wishes: dict[str, Any], workers: Workers, tell: Tell
+    title: str, plans: Sequence[Plan], root: Path, wishes: dict[str, Any], workers: Workers, emit: Emit
 ) -> dict[str, Status]:
-    """Train those of the plans that have not ended; returns a status by name of each that was to be trained."""
+    """Train those of the plans that have not ended; returns the statuses of those that were to be trained, by run
+    name."""
     tokens = fetch.wanted(plans)
-    if tokens:  # before the runs are looked at, as the bytes are part of their identity
-        if not fetch.here(tokens):
-            workers.resolve(wishes)  # a device that is not there should be said before hours of loading
-        fetch.load(tokens, tell)
-    todo = list(inspected(plans, root, tell))
+    if tokens:  # before the runs are inspected, as the corpus' bytes are part of their identity
+        if not fetch.loaded(tokens):
+            workers.resolve(wishes)  # a missing device should be reported before hours of loading
+        fetch.load(tokens, emit)
+    todo = list(unfinished(plans, root, emit))
     if not todo:
         return {}
     placement = workers.resolve(wishes)
     for name in sorted({plan.spec.data.corpus for plan in todo} - {openwebtext.NAME}):
-        corpora.load(name, lambda text: tell(Line(text)))  # once, before workers ask for it together
+        corpora.load(name, lambda text: emit(Line(text)))  # once, before several workers need it at the same time
     began = time.perf_counter()
-    tell(Begun(title, len(todo)))
+    emit(Started(title, len(todo)))
     statuses: dict[str, Status] = {}
     try:
-        statuses = workers.train(todo, root, placement, tell)
+        statuses = workers.train(todo, root, placement, emit)
     finally:
-        tell(Over(statuses, time.perf_counter() - began))
+        emit(AllEnded(statuses, time.perf_counter() - began))
     return statuses
 
 
-def inspected(plans: Sequence[Plan], root: Path, tell: Tell) -> Iterator[Plan]:
-    """The plans that are to be trained; says of each what stands in its folder."""
+def unfinished(plans: Sequence[Plan], root: Path, emit: Emit) -> Iterator[Plan]:
+    """The plans that are to be trained; emits the state of every plan's folder."""
     for plan in plans:
-        found = state.inspect(plan, root)
-        tell(Found(plan.name, found))
-        if found.action != Action.SKIP or processes()[1] > 1:  # several processes skip it together
+        current = state.inspect(plan, root)
+        emit(Inspected(plan.name, current))
+        if current.action != Action.SKIP or processes()[1] > 1:  # the processes of a group skip it together
             yield plan

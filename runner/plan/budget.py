@@ -1,4 +1,4 @@
-"""How many tokens to train on: by the name of a preset, or as a number. GPT-2's own count was never published."""
+"""Token budgets: the number of tokens to train on, as a number or by the name of a preset."""
 
 import re
 from decimal import Decimal
@@ -6,32 +6,32 @@ from decimal import Decimal
 from runner.errors import UserError
 
 PRESETS = {
-    "gpt2/64": 600_000 * 491_520 // 64,  # nanoGPT's schedule for GPT-2, iterations x tokens, a 64th of it
-    "webtext/64": 9_035_582_198 // 64,  # nanoGPT's count of OpenWebText's training tokens, a 64th of one epoch
+    "gpt2/64": 600_000 * 491_520 // 64,  # 1/64 of nanoGPT's schedule for GPT-2, as GPT-2's own is unpublished
+    "webtext/64": 9_035_582_198 // 64,  # 1/64 of an epoch of OpenWebText, by nanoGPT's count
 }
 NUMBER = re.compile(r"(\d+(?:[_,]\d+)*(?:\.\d+)?) ?([KMB]?)", re.IGNORECASE)
 UNITS = {"": 1, "K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
 
 
 def tokens(text: str) -> int:
-    """The tokens that `text` stands for: `gpt2/64`, `webtext/64`, or a number such as 1_000_000, 10M or 1.5B.
+    """The number of tokens that `text` means: `gpt2/64`, `webtext/64`, or a number such as 1_000_000, 10M or 1.5B.
 
-    Raises a `UserError` for anything else, for none, and for parts of a token.
+    Raises a `UserError` for anything else, for zero, and for fractions of a token.
     """
     if text in PRESETS:
         return PRESETS[text]
-    wrong = UserError(
+    error = UserError(
         f"{text!r} is no number of tokens: give {', '.join(PRESETS)} or a number such as 1_000_000 or 10M"
     )
     match = NUMBER.fullmatch(text.strip())
     if not match:
-        raise wrong
+        raise error
     count = Decimal(re.sub("[_,]", "", match[1])) * UNITS[match[2].upper()]
     if count < 1 or count != int(count):
-        raise wrong
+        raise error
     return int(count)
 
 
 def name(steps: int, tokens_per_step: int) -> str | None:
-    """The preset that stands for so many whole steps; None where none does."""
+    """The preset whose tokens last exactly `steps` whole steps; None where there is none."""
     return next((preset for preset, count in PRESETS.items() if count // tokens_per_step == steps), None)

@@ -1,4 +1,4 @@
-"""Experiments: one TOML file each, expanded into the runs of one profile."""
+"""Experiments: loads their TOML files, and expands them into the runs of a profile."""
 
 import difflib
 import itertools
@@ -20,13 +20,23 @@ from runner.plan.spec import check, from_dict
 from runner.settings import OTHER_NAMES
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant
-SCRATCH = "scratch"  # where runs go that a person varied by hand, so that no experiment's figures take them in
+WHOLE = {
+    "data": {"train": [0, 2**31], "val": [0, 2**31]}
+}  # splits long enough for any block, for specs whose data are not used
+SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A parsed experiment file."""
+    """A parsed experiment file.
+
+    pattern    the format of its runs' names, such as "r{mlp_ratio}-s{seed}"
+    axes       what is swept: the values of each axis, see `plan`
+    profiles   the tables of each profile, as the file has them
+    where      the file's name, for errors
+    rule       the table [rule], see `runner.plan.rules`; None where there is none
+    baselines  whether n-grams are counted beside its runs
+    """
 
     name: str
     title: str
@@ -35,14 +45,14 @@ class Experiment:
     profiles: dict[str, dict[str, Any]]
     where: str
     rule: dict[str, Any] | None = None
-    baselines: bool = True  # whether n-grams are counted beside its runs
+    baselines: bool = True
 
     def placement(self, profile: str) -> dict[str, Any]:
-        """The profile's settings that decide where and how a run goes, never its numbers."""
+        """The profile's placement settings: where and how its runs are trained, which is no part of their identity."""
         return dict(self._profile(profile).get("placement", {}))
 
     def seeds(self, profile: str) -> int:
-        """How many paired seeds the profile trains: 0, 1, …"""
+        """How many paired seeds the profile trains; seeds are 0, 1, …"""
         seeds = self._profile(profile).get("seeds", 1)
         if not isinstance(seeds, int) or seeds < 1:
             raise UserError(
@@ -51,11 +61,12 @@ class Experiment:
         return seeds
 
     def axes_of(self, profile: str) -> dict[str, list[Any]]:
-        """What the profile sweeps: its own axes, or those of the experiment."""
+        """The axes of a profile: its own, or else those of the experiment."""
         return _axes(self._profile(profile).get("axes", self.axes), f"{self.where} [profiles.{profile}]")
 
     def plans(self, profile: str, axes: dict[str, list[Any]] | None = None) -> list[Plan]:
-        """Every run of the profile, seed by seed, so that a stopped sweep holds whole comparisons."""
+        """All runs of the profile, with `axes` in place of its own where given. They are ordered seed by seed, so that
+        a stopped sweep has complete comparisons."""
         axes = self.axes_of(profile) | (axes or {})
         plans = [
             self.plan(profile, dict(zip(axes, values, strict=True)), seed)
@@ -65,15 +76,18 @@ class Experiment:
         twice = [name for name, count in Counter(plan.name for plan in plans).items() if count > 1]
         if twice:
             raise UserError(
-                f"{self.where}: several runs are called {twice[0]}: let name = {self.pattern!r} tell apart "
-                f"what is swept ({', '.join(axes)})"
+                f"{self.where}: several runs are called {twice[0]}: use all axes ({', '.join(axes)}) in "
+                f"name = {self.pattern!r}"
             )
         return plans
 
     def plan(self, profile: str, point: dict[str, Any], seed: int, given: str = "") -> Plan:
-        """One run: the profile with the settings of `point` on top. A point is a value for each axis: of an axis that
-        is a setting (a dotted path), its value; of any other, an arm: a table of settings and the `name` they have.
-        Errors name what a person has `given`."""
+        """One run: the settings of the profile, overridden by those of `point`.
+
+        A point has a value for each axis. For an axis that is a setting (a dotted path) it is the value of that
+        setting; for any other axis it is an arm: a table of settings with a `name`. `given` is text for errors that
+        says which settings came from the command line.
+        """
         tables = {k: v for k, v in self._profile(profile).items() if k not in ("seeds", "placement", "axes")}
         where = f"{self.where} [profiles.{profile}]{given}"
         placement = {}
@@ -83,7 +97,7 @@ class Experiment:
                     placement[path.removeprefix("placement.")] = value
                 elif path != "name":
                     tables = _with(tables, path.split("."), value, where)
-                    if path in ("train.steps", "train.tokens"):  # the one takes the place of the other
+                    if path in ("train.steps", "train.tokens"):  # each replaces the other
                         tables["train"].pop("tokens" if path == "train.steps" else "steps", None)
         spec = replace(from_dict(_resolved(tables, where), where), seed=seed)
         labels = {axis.rsplit(".", 1)[-1]: value for axis, value in point.items()}
@@ -93,7 +107,7 @@ class Experiment:
             name = self.pattern.format(seed=seed, **labels)
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{self.where}: name = {self.pattern!r} cannot be filled ({error}); it may use seed and the "
+                f"{self.where}: name = {self.pattern!r} cannot be formatted ({error}): it may use seed and the "
                 f"last parts of the axes: {', '.join(point)}"
             ) from None
         if not re.fullmatch(r"[\w.,=+-]+", name) or name.startswith("."):
@@ -101,16 +115,19 @@ class Experiment:
         return Plan(self.name, profile, name, check(spec, where), checked(placement, f"{where}: "))
 
     def variant(self, profile: str, settings: dict[str, Any], seed: int) -> Plan:
-        """A run with a person's own settings; one that the experiment does not plan goes to the scratch folder. Of
-        arms the first is taken, or the one that `settings` names."""
+        """A run of the profile with `settings` (by axis or dotted path) from the command line. Of an axis with arms it
+        takes the arm that `settings` names, else the first.
+
+        Returns the planned run where the experiment has one with the same spec, else a run of the experiment `SCRATCH`.
+        """
         axes, point = self.axes_of(profile), {}
         for axis, arms in axes.items():
             if isinstance(arms[0], dict):
-                known = {arm["name"]: arm for arm in arms}
-                wish = settings.get(axis, arms[0]["name"])
-                if wish not in known:
-                    raise UserError(f"{self.where}: {axis} has no arm {wish!r}; known: {', '.join(known)}")
-                point[axis] = known[wish]
+                by_name = {arm["name"]: arm for arm in arms}
+                chosen = settings.get(axis, arms[0]["name"])
+                if chosen not in by_name:
+                    raise UserError(f"{self.where}: {axis} has no arm {chosen!r}; known: {', '.join(by_name)}")
+                point[axis] = by_name[chosen]
             elif axis == "model.config":
                 point[axis] = settings.get(axis, arms[0])
         extra = {path: value for path, value in settings.items() if path not in point}
@@ -130,12 +147,13 @@ class Experiment:
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """The experiments that exist."""
+    """The names of all experiments."""
     return sorted(path.stem for path in folder.rglob("*.toml"))
 
 
 def load(name: str, folder: Path = FOLDER) -> Experiment:
-    """An experiment by its name, or by the path of a TOML file."""
+    """Load an experiment by its name, or by the path of a TOML file. Raises a `UserError` for an unknown name, and for
+    a file that is no experiment."""
     path = Path(name) if name.endswith(".toml") else next(folder.rglob(f"{name}.toml"), None)
     if path is None or not path.is_file():
         known = names(folder)
@@ -148,7 +166,7 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
         raise UserError(f"{path}: {error}") from None
     for key in ("title", "name", "axes", "profiles"):
         if key not in data:
-            raise UserError(f"{path}: no {key}; an experiment has title, name, axes and profiles")
+            raise UserError(f"{path}: {key} is missing: an experiment has title, name, axes and profiles")
     for key, kind in (("title", str), ("name", str), ("axes", dict), ("profiles", dict)):
         if not isinstance(data[key], kind):
             raise UserError(f"{path}: {key} must be a {'text' if kind is str else 'table'}, not {data[key]!r}")
@@ -164,7 +182,7 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def model(name: str, settings: dict[str, Any]) -> ModelSpec:
-    """A named model with a person's settings on top."""
+    """The spec of a named model, overridden by `settings` (by dotted path)."""
     tables: dict[str, Any] = {"model": {"config": name}}
     for path, value in settings.items():
         tables = _with(tables, path.split("."), value, name)
@@ -172,10 +190,11 @@ def model(name: str, settings: dict[str, Any]) -> ModelSpec:
 
 
 def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
-    """A run of a named model by itself, in the scratch folder, trained as the public repository of the 3x note trains
-    (12 x 42 sequences a step, 4768 steps), with a person's settings on top.
+    """A run of a named model, of the experiment `SCRATCH`, with `settings` (by dotted path) from the command line.
 
-    Of OpenWebText it takes as much as it trains on, after a million tokens for validation; of a small corpus all.
+    The defaults are those of the public repository of the 3x note: 504 (12 x 42) sequences per step, 4768 steps. Of
+    OpenWebText, the first 2**20 tokens are for validation and as many as the run reads for training; a small corpus is
+    used completely, its first twentieth for validation.
     """
     where = f"runner train {name}"
     train: dict[str, Any] = {"steps": 4768, "batch_size": 504, "learning_rate": 1.8e-3, "min_learning_rate": 0.0}
@@ -206,19 +225,20 @@ def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
 
 
 def _safe(name: str) -> str:
-    """A name that a folder can have."""
+    """The name with characters replaced that are unsafe in the name of a folder."""
     return re.sub(r"[^\w.,=+-]+", "_", name)
 
 
 def getattr_path(spec: Any, path: str) -> Any:
-    """`spec.model.mlp_ratio` for "model.mlp_ratio"."""
+    """The setting at a dotted path: `spec.model.mlp_ratio` for "model.mlp_ratio". AttributeError where there is
+    none."""
     for part in path.split("."):
         spec = getattr(spec, part)
     return spec
 
 
 def hasattr_path(spec: Any, path: str) -> bool:
-    """Whether there is such a setting."""
+    """Whether there is a setting at this dotted path."""
     try:
         getattr_path(spec, path)
     except AttributeError:
@@ -247,8 +267,8 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
-    """Tables in which `model.config` has become the settings of the model of that name, and `train.tokens`, a budget,
-    the steps that it lasts."""
+    """The tables with `model.config`, a model's name, replaced by the settings of that model, and `train.tokens`, a
+    budget, replaced by the number of steps that it lasts."""
     model, train = dict(tables.get("model", {})), dict(tables.get("train", {}))
     if "config" in model:
         config = asdict(presets.named(model.pop("config")))
@@ -256,7 +276,7 @@ def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
         model = {key: value for key, value in config.items() if key not in given} | model
     if "tokens" in train:
         if "steps" in train:
-            raise UserError(f"{where}: train.tokens and train.steps say the same twice; give one of them")
+            raise UserError(f"{where}: train.tokens and train.steps both set the length of the run: give one of them")
         tokens = budget.tokens(str(train.pop("tokens")))
         size = {key: value for key, value in train.items() if key == "batch_size"}
         spec = from_dict({"model": model, "train": size} | WHOLE, where)
@@ -268,7 +288,7 @@ def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _with(tables: dict[str, Any], path: list[str], value: Any, where: str) -> dict[str, Any]:
-    """A copy of nested `tables` with one leaf set."""
+    """A copy of nested `tables` with `value` at `path`."""
     head, *rest = path
     if not rest:
         return {**tables, head: value}

@@ -1,4 +1,4 @@
-"""Where and how a run goes: device, precision, compilation, threads. Never part of a run's identity."""
+"""Placement: where and how a run is trained (device, precision, compilation, threads). No part of a run's identity."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,8 +9,14 @@ from runner.errors import UserError
 
 @dataclass(frozen=True)
 class Placement:
-    """A resolved choice. `threads` are those of one run; `jobs` runs go side by side. A run without `weights` leaves
-    its log alone: nothing to resume, to sample or to keep, for runs whose speed is the point."""
+    """A complete placement.
+
+    threads             CPU threads of each run
+    jobs                runs that are trained side by side
+    log_every           steps between two rows of the log
+    checkpoint_seconds  least seconds between two checkpoints
+    weights             whether weights are stored; a run without them cannot be resumed or sampled from
+    """
 
     device: str = "cpu"
     precision: str = "float32"
@@ -23,7 +29,8 @@ class Placement:
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
-    """The same settings, or a `UserError`, which begins with `where`, about the first that cannot be anywhere."""
+    """The same settings, after checking them; raises a `UserError`, which starts with `where`, for the first that is
+    unknown or invalid on any machine."""
     known = {f.name: f.type for f in dataclasses.fields(Placement)}
     for key, value in wishes.items():
         if key not in known:

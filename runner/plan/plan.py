@@ -1,4 +1,4 @@
-"""A planned run: what it is, and what it is called."""
+"""A planned run: its specification and its name."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +9,14 @@ from runner.plan.spec import RunSpec
 
 @dataclass(frozen=True)
 class Plan:
-    """One run as an experiment means it: what it is (spec) and what it is called."""
+    """A run that an experiment plans; `placement` has the settings of this run that override those of its sweep."""
 
     experiment: str
     profile: str
     name: str
     spec: RunSpec
-    placement: dict[str, Any] = field(default_factory=dict, hash=False)  # what this run asks for, apart from its sweep
+    placement: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def folder(self, root: Path) -> Path:
-        """Where the run leaves its evidence."""
+        """The run's folder, `<root>/<experiment>/<profile>/<name>`."""
         return root / self.experiment / self.profile / self.name

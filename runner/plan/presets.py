@@ -1,7 +1,7 @@
-"""Models that have a name: those of the 3x note (source 1), with the controls that it lacks and the repair it needs.
+"""Named models: those of the 3x note (source 1), with controls for its comparisons and one model corrected.
 
-The note leaves out activation, positions and vocabulary; they are those of its public repository: GELU, rotary
-positions, GPT-2's tokens. `norms` are its hybrid post-norm and its norm of queries and keys, which it switches on
+The note does not state activation, positions and vocabulary; they are those of its public repository: GELU, rotary
+positions, GPT-2's tokens. `norms` are its hybrid post-norm and its norm of queries and keys, which it introduces
 together with the narrower MLP.
 """
 
@@ -25,11 +25,13 @@ CONFIGS = {
     "d12_mlp3x_gqa": replace(D12_MLP3X, n_head=12, d_model=768, n_kv_head=4),
     "d12_mlp3x_swiglu": replace(D12_MLP3X, activation="swiglu"),
     "d12_mlp3x_swiglu_matched": replace(D12_MLP3X, activation="swiglu", match_params=True),
-    "custom_mlp2x": replace(D12_MLP3X, n_head=12, d_model=900, mlp_ratio=2.0),  # heads of 75: no rotary positions
-    "custom_mlp2x_896": replace(D12_MLP3X, n_head=14, d_model=896, mlp_ratio=2.0),
+    "custom_mlp2x": replace(
+        D12_MLP3X, n_head=12, d_model=900, mlp_ratio=2.0
+    ),  # as in the note; its heads of 75 units cannot take rotary positions
+    "custom_mlp2x_896": replace(D12_MLP3X, n_head=14, d_model=896, mlp_ratio=2.0),  # the correction of it
 }
 
-# The note's models beside its controls, as the 3x post compares them.
+# The note's models and their controls that the 3x post compares.
 COMPARED = (
     "d12",
     "d12_r3",
@@ -42,7 +44,7 @@ COMPARED = (
 
 
 def named(name: str) -> GPTSpec:
-    """The model of that name."""
+    """The model of that name; a `UserError` for an unknown one."""
     if name not in CONFIGS:
         raise UserError(f"unknown model {name!r}; known: {', '.join(CONFIGS)}")
     return CONFIGS[name]

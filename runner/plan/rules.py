@@ -1,16 +1,16 @@
-"""A rule that decides from results what else a sweep trains, such as: only if the challenger loses.
+"""Rules: an experiment's [rule] decides from the results so far which further arms a sweep trains.
 
 In an experiment's file:
 
     [rule]
-    axis = "model.activation"       the axis on which both stand, and which is swept further
+    axis = "model.activation"       the axis of both arms and of the further ones
     champion = "relu2"
     challenger = "swiglu"
     split = "val"                   the split whose final loss decides
-    if_it_loses = ["gelu", "silu"]  trained as well, unless the challenger wins
+    if_it_loses = ["gelu", "silu"]  the further arms, trained unless the challenger wins
 
-The challenger wins where its final loss is the lower one with every paired seed. This says what is worth training, and
-nothing of what is true: a verdict needs an interval.
+The challenger wins where its final loss is lower with every paired seed. A rule only decides what is worth training; it
+is no verdict, as a verdict needs an interval.
 """
 
 from collections.abc import Callable
@@ -27,22 +27,26 @@ KEYS = ("axis", "champion", "challenger", "split", "if_it_loses")
 
 @dataclass(frozen=True)
 class Decision:
-    """`more` is None where results are still missing; else the runs to train as well (none, perhaps), and why."""
+    """The further runs to train (None while results are missing; empty where there are none), and the reason as
+    text."""
 
     more: list[Plan] | None
     reason: str
 
 
 def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decision | None:
-    """What an experiment's rule says to the last loss of a split in each of its runs (None where a run has not ended,
-    infinite where it diverged); None where it has no rule."""
+    """The decision of an experiment's rule in a profile; None where it has no rule.
+
+    `last_loss` gives the last loss of a run on a split: None where it has not ended, infinite where it diverged. Raises
+    a `UserError` for a rule with missing or unknown keys.
+    """
     rule = experiment.rule
     if rule is None:
         return None
     for key in (*KEYS, *rule):
         if key not in rule or key not in KEYS:
             raise UserError(
-                f"{experiment.where} [rule]: {'no' if key in KEYS else 'unknown key'} {key}; a rule has "
+                f"{experiment.where} [rule]: {'missing' if key in KEYS else 'unknown'} key {key}; a rule has "
                 f"{', '.join(KEYS)}"
             )
     if not isinstance(rule["if_it_loses"], list):
@@ -50,12 +54,12 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
     axis, split = rule["axis"], rule["split"]
     sides = [experiment.plans(profile, {axis: [rule[side]]}) for side in ("challenger", "champion")]
     pairs = []
-    for mine, theirs in zip(*([last_loss(plan, split) for plan in plans] for plans in sides), strict=True):
-        if mine is None or theirs is None:
+    for challenger, champion in zip(*([last_loss(plan, split) for plan in plans] for plans in sides), strict=True):
+        if challenger is None or champion is None:
             return Decision(None, f"the rule waits for {label(rule['champion'])} and {label(rule['challenger'])}")
-        pairs.append((mine, theirs))
-    mean = sum(mine - theirs for mine, theirs in pairs) / len(pairs)
-    lower = sum(mine < theirs for mine, theirs in pairs)
+        pairs.append((challenger, champion))
+    mean = sum(a - b for a, b in pairs) / len(pairs)
+    lower = sum(a < b for a, b in pairs)
     tally = (
         f"{label(rule['challenger'])} ends lower than {label(rule['champion'])} in {lower} of {len(pairs)} pairs, "
         f"at {mean:+.4f} nats on average"
@@ -66,5 +70,5 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
 
 
 def label(arm: Any) -> str:
-    """What an arm or a value is called."""
+    """The name of an arm, or a value as text."""
     return arm["name"] if isinstance(arm, dict) else str(arm)

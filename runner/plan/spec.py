@@ -1,7 +1,8 @@
-"""What decides a run's numbers, and the identity that follows from it.
+"""The specification of a run, which decides its numbers, and the identity computed from it.
 
-A `RunSpec` holds nothing about where or how fast a run goes (device, precision, threads, log cadence): that is
-placement, see `runner.training.machine`. Two runs with one identity have the same numbers on the same kind of machine.
+A `RunSpec` has nothing about where and how a run is trained (device, precision, threads, log cadence): that is its
+placement, see `runner.plan.placement`. Two runs with the same identity have the same numbers on the same kind of
+machine.
 """
 
 import hashlib
@@ -21,13 +22,16 @@ from runner.settings import Need, build, later, plain
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """AdamW with linear warm-up and cosine decay. One step sees `batch_size` windows of `block_size` tokens.
+    """How a run is trained: AdamW with linear warm-up and cosine decay. A step reads `batch_size` sequences of
+    `block_size` tokens.
 
-    grad_accumulation  equal micro-batches whose gradients are summed before an update; batch_size is all of them
-    warmup_from        the learning rate at step 0, from which the warm-up rises in a line; None: one step's share of it
-    warmdown_steps     instead of the cosine: the learning rate stays, and falls in a line over these last steps
-    drop_at            instead of the cosine: the learning rate stays, and is min_learning_rate from this step on
-    optimizer          "adamw", or "sgd": plain gradient descent, without momentum, with weight decay on matrices
+    grad_accumulation  number of equal micro-batches whose gradients are summed before an update; together they have
+                       `batch_size` sequences
+    warmup_from        the learning rate at step 0, from which the warm-up rises linearly; None: a step's share of it
+    warmdown_steps     in place of the cosine, a constant learning rate that falls linearly over these last steps
+    drop_at            in place of the cosine, a constant learning rate that becomes min_learning_rate at this step
+    optimizer          "adamw", or "sgd": gradient descent without momentum; weight decay acts on matrices
+    grad_clip          the largest Euclidean norm of the gradient; 0 turns clipping off
     """
 
     steps: int = 5000
@@ -46,7 +50,7 @@ class TrainSpec:
     optimizer: str = later("adamw")
 
     def check(self, need: Need) -> None:
-        """Name the first setting that cannot be."""
+        """Check the settings: `need` raises a `UserError` for the first that is invalid."""
         for name in ("steps", "batch_size"):
             need(getattr(self, name) >= 1, f"{name} = {getattr(self, name)} must be at least 1")
         need(
@@ -80,13 +84,16 @@ class TrainSpec:
 class EvalSpec:
     """When and how the splits are evaluated.
 
-    `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean over
-    `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are evaluated, all
-    of them unless given: a large training split costs more to evaluate than to train on. `probes` names what is
-    observed of the model besides, see `runner.training.probes`; `attention_logits` is an older name for the first of
-    them. `train_tokens` evaluates this many tokens of the training split (rounded up to whole windows) instead of all,
-    in windows spread evenly over it: a training split can be many times as long as the others. `stride` lets the
-    windows overlap: one begins every so many tokens, and counts with those that no window before has predicted.
+    every             steps between two evaluations
+    mode              "exact" predicts every token of a split once, in adjacent windows; "sampled", as in nanoGPT, is
+                      the mean over `batches` random batches, the same ones at every evaluation of a seed
+    splits            the names of the splits to evaluate; all of them if None
+    probes            the names of the probes to run, see `runner.training.probes`
+    attention_logits  an older name for the probe "attention_logit"
+    train_tokens      evaluate only this many tokens of the training split (rounded up to whole windows), in windows
+                      spread evenly over it; None means all of it
+    stride            with it windows overlap: one starts every `stride` tokens, and predicts the tokens that no earlier
+                      window has predicted
     """
 
     every: int = 250
@@ -99,7 +106,7 @@ class EvalSpec:
     stride: int | None = later(None)
 
     def check(self, need: Need) -> None:
-        """Name the first setting that cannot be."""
+        """Check the settings: `need` raises a `UserError` for the first that is invalid."""
         need(self.mode in ("exact", "sampled"), f'eval.mode = "{self.mode}" must be "exact" or "sampled"')
         need(self.every >= 1, f"eval.every = {self.every} must be at least 1")
         need(self.batches >= 1, f"eval.batches = {self.batches} must be at least 1")
@@ -109,7 +116,7 @@ class EvalSpec:
         )
         need(
             self.train_tokens is None or self.mode == "exact",
-            'eval.train_tokens is for eval.mode = "exact": "sampled" draws its windows, as many as eval.batches says',
+            'eval.train_tokens is for eval.mode = "exact": "sampled" reads eval.batches batches of it',
         )
         need(self.splits != (), "eval.splits is empty: name a split, or leave it out for all of them")
 
@@ -126,7 +133,7 @@ class RunSpec:
 
 
 def tables() -> dict[str, list[str]]:
-    """The names of the settings in each table of a spec; of models those of every kind, the GPT's first."""
+    """The names of the settings in each table of a spec; the table "model" has those of every kind, the GPT's first."""
     kinds = [registry.spec_of({"kind": kind}, "") for kind in registry.KINDS]
     parts: dict[str, list[Any]] = {"data": [DataSpec], "model": kinds, "train": [TrainSpec], "eval": [EvalSpec]}
     return {
@@ -136,18 +143,19 @@ def tables() -> dict[str, list[str]]:
 
 
 def as_dict(spec: RunSpec) -> dict[str, Any]:
-    """The spec as plain JSON types, without what came later and stands at its default."""
+    """The spec as plain JSON types; fields declared with `later` are left out at their defaults."""
     return plain(spec)
 
 
 def identity(spec: dict[str, Any], corpus_sha256: str) -> str:
-    """12 hexadecimal digits that name a spec, as plain JSON types, together with the bytes it trains on."""
+    """The identity of a run, 12 hexadecimal digits: a hash of its spec (plain JSON types) and the checksum of its
+    corpus."""
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(f"{canonical}\n{corpus_sha256}".encode()).hexdigest()[:12]
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """What changed between two specs given as dicts, as `path old → new`."""
+    """The differences between two specs given as dicts, as texts `path old → new`."""
     changed = []
     for key in sorted(old.keys() | new.keys()):
         was, now = old.get(key), new.get(key)
@@ -159,12 +167,14 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 def from_dict(data: dict[str, Any], where: str) -> RunSpec:
-    """A checked `RunSpec` from nested tables such as TOML gives; `where` names their origin in errors."""
+    """Build a `RunSpec` from nested tables, such as those of TOML, and check it; `where` names their origin in
+    errors."""
     return check(build(RunSpec, data, where, choices={"model": registry.spec_of}), where)
 
 
 def check(spec: RunSpec, where: str) -> RunSpec:
-    """The spec itself, or a `UserError` that names the first setting that cannot be."""
+    """The spec itself, after checking it; raises a `UserError`, which starts with `where`, for the first invalid
+    setting."""
     model, train, data, need = spec.model, spec.train, spec.data, partial(settings.need, where)
     model.check(need)
     train.check(need)
@@ -175,8 +185,8 @@ def check(spec: RunSpec, where: str) -> RunSpec:
         f'eval.stride = {stride} must be from 1 to block_size = {model.block_size}, for task = "windows" and '
         'eval.mode = "exact"',
     )
-    strange = [name for name in spec.eval.splits or () if name not in data.splits()]
-    need(not strange, f"eval.splits: no split is called {', '.join(strange)}; there are {', '.join(data.splits())}")
+    unknown = [name for name in spec.eval.splits or () if name not in data.splits()]
+    need(not unknown, f"eval.splits: unknown split {', '.join(unknown)}; known: {', '.join(data.splits())}")
     need(0 <= spec.seed < 2**32, f"seed = {spec.seed} must be at least 0 and below 2**32")
     data.check(where, model.block_size)
     tells = "one token, after a whole context" if model.contexts else "a token after each position"

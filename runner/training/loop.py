@@ -122,7 +122,7 @@ class _Run:
         self.probes = named(self.spec.eval)
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
-        self.committed: checkpoint.Commit | None = None
+        self.committed: checkpoint.Checkpoint | None = None
         self.status = Status.RUNNING
 
     def go(self, stopping: Callable[[], bool]) -> Status:

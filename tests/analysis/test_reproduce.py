@@ -37,10 +37,10 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def ask_each(self, function, words, jobs):
+    def call_each(self, function, args, jobs):
         from runner.launch.estimate import Estimate
 
-        return (Estimate(self.seconds, 2) for _ in words)
+        return (Estimate(self.seconds, 2) for _ in args)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def swept(monkeypatch) -> list[str]:
     """The experiments that were to be trained; each is stopped."""
     names: list[str] = []
 
-    def train(loaded, profile, root, wishes, workers, tell):
+    def train(loaded, profile, root, wishes, workers, emit):
         names.append(loaded.name)
         return {"r1-s0": Status.STOPPED}
 
@@ -148,11 +148,11 @@ def test_the_time_left_is_stretched_as_what_is_done_was(said):
     assert show.left() == 200.0
     show.begin("one")
     now[0] = 100.0  # half of the first, in the time of all of it
-    show.tell(events.Progress("r1", 10, 10, 2.0, 1.0))
+    show.handle(events.Progress("r1", 10, 10, 2.0, 1.0))
     assert show.left() == pytest.approx(300.0)
-    show.tell(events.Ended("r1", Status.FINISHED))
+    show.handle(events.RunEnded("r1", Status.FINISHED))
     now[0] = 200.0
-    show.tell(events.Ended("r2", Status.DIVERGED))
+    show.handle(events.RunEnded("r2", Status.DIVERGED))
     show.over("one")
     assert show.left() == pytest.approx(200.0)
     assert said[0] == "25% trained, about 5 min left"
@@ -165,8 +165,8 @@ def test_events_become_lines(said, tmp_path: Path):
 
     show = reproduce.Show(said.append, terminal=False)
     show.begin("one")
-    show.tell(events.Found("r1", State("train", "missing", "it has not been trained")))
-    show.tell(events.Found("r2", State("skip", "finished", "it finished")))
-    show.tell(events.Over({"r1": Status.FAILED, "r2": Status.FINISHED}, 3.2))
-    show.tell(events.Decided("one", "it wins"))
+    show.handle(events.Inspected("r1", State("train", "missing", "it has not been trained")))
+    show.handle(events.Inspected("r2", State("skip", "finished", "it finished")))
+    show.handle(events.AllEnded({"r1": Status.FAILED, "r2": Status.FINISHED}, 3.2))
+    show.handle(events.Decided("one", "it wins"))
     assert said == ["one/r1 trains: it has not been trained", "2 runs in 3 s: 1 failed, 1 finished", "one: it wins"]

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, for as long as a sweep lasts."""
+"""Connects to a Ray cluster."""
 
 import contextlib
 import os
@@ -12,14 +12,15 @@ from runner.errors import UserError
 
 @contextlib.contextmanager
 def connect(address: str | None) -> Iterator[None]:
-    """Be joined to the Ray cluster at HOST:PORT, or else at RAY_ADDRESS, or to that of this machine.
+    """Connect for the length of the block: to the Ray cluster at `address` (HOST:PORT), else at RAY_ADDRESS, else to
+    the one of this machine.
 
-    A `UserError` where Ray is not installed, or no cluster answers there.
+    Raises a `UserError` where Ray is not installed, or no cluster can be joined at that address.
     """
     ray = ray_module()
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _reach(address)
-    before = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own in its place
+    before = signal.getsignal(signal.SIGTERM)  # Ray replaces the handler
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -36,7 +37,7 @@ def connect(address: str | None) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """A `UserError` where nothing listens; Ray itself would try for a minute, and then end the process."""
+    """Raise a `UserError` where no server listens; Ray itself would retry for a minute and then end the process."""
     if address == "auto":
         return
     host, colon, port = address.rpartition(":")
@@ -47,12 +48,12 @@ def _reach(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise UserError(
             f"--address {address} cannot be reached ({error}): start Ray there with `ray start --head`, or name "
-            "where it listens"
+            "the address it listens on"
         ) from None
 
 
 def ray_module() -> Any:
-    """Ray, which is imported where it is needed; a `UserError` where it is not installed."""
+    """The module `ray`, imported when it is first needed; a `UserError` where it is not installed."""
     try:
         import ray
     except ImportError:
@@ -64,5 +65,5 @@ def ray_module() -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, as far as its first line goes."""
+    """The first line of an error's message."""
     return (str(error).splitlines() or [""])[0]

@@ -1,4 +1,4 @@
-"""The machines of the cluster that was joined: what they offer, and what they answer when they are asked."""
+"""The machines of the connected cluster: their CPUs and GPUs, their code, and functions called on them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from runner.training import machine
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of the cluster: Ray's id of it, its address, and how many CPUs and GPUs it offers."""
+    """A machine of the cluster: its Ray node id, its address, and the CPUs and GPUs that it offers."""
 
     id: str
     ip: str
@@ -32,53 +32,56 @@ def offered() -> list[Machine]:
 
 
 def resolve(wishes: dict[str, Any]) -> Placement:
-    """What `runner.training.machine.resolve` finds on a machine of the cluster, which need not be like the caller's.
+    """The result of `runner.training.machine.resolve` on a machine of the cluster: one with a GPU, where there is one.
 
-    A device that no machine has, or a setting that is unknown, is a `UserError`.
+    Raises a `UserError` for a device that no machine has, and for an unknown setting.
     """
-    found = offered()
-    if not found:
+    machines = offered()
+    if not machines:
         raise UserError("no machine of the cluster offers CPUs: join one with `ray start --address=HOST:PORT`")
-    with_gpu = [each for each in found if each.gpus]
+    with_gpu = [each for each in machines if each.gpus]
     device = wishes.get("device") or ("cuda" if with_gpu else None)
     if device and ":" in device:
         raise UserError(f"device {device!r}: Ray chooses which GPU a run gets; name cuda")
-    chosen = with_gpu[0] if device == "cuda" and with_gpu else found[0]
-    gpus = 0.01 if chosen.gpus and device == "cuda" else 0  # without a share of it Ray hides the GPU
-    (placement,) = ask([chosen], machine.resolve, wishes | {"device": device}, num_gpus=gpus)
+    chosen = with_gpu[0] if device == "cuda" and with_gpu else machines[0]
+    gpus = 0.01 if chosen.gpus and device == "cuda" else 0  # a task without a share of a GPU does not see it
+    (placement,) = call([chosen], machine.resolve, wishes | {"device": device}, num_gpus=gpus)
     if placement.device == "cpu" and "threads" not in wishes:
         placement = replace(placement, threads=max(1, int(chosen.cpus) // placement.jobs))
     return placement
 
 
 def check(placement: Placement) -> None:
-    """See to it that the machines can train: other code than the caller's, or none that is large enough for a run, is
-    a `UserError`."""
-    found = offered()
-    for each, theirs in zip(found, ask(found, _code), strict=True):
-        if theirs != code.overall():
-            raise UserError(other_code(each.ip, theirs, code.overall()))
-    if not slots(found, placement):
+    """Raise a `UserError` where a machine has other code than the caller, or where no machine is large enough for a
+    run."""
+    machines = offered()
+    for each, fingerprint in zip(machines, call(machines, _code), strict=True):
+        if fingerprint != code.overall():
+            raise UserError(other_code(each.ip, fingerprint, code.overall()))
+    if not slots(machines, placement):
         gpu = f" and {share(placement)} of a GPU" if share(placement) else ""
         raise UserError(f"no machine of the cluster has {placement.threads} CPUs{gpu} for a run: lower --threads")
 
 
-def ask(machines: Sequence[Machine], function: Callable[..., Any], *words: Any, **options: Any) -> list[Any]:
-    """What `function` returns on each machine; a machine without this project is a `UserError`."""
+def call(machines: Sequence[Machine], function: Callable[..., Any], *args: Any, **options: Any) -> list[Any]:
+    """The results of `function`, called once on each machine, in their order; `options` are those of `ray.remote`.
+
+    Raises a `UserError` where a machine cannot import this project.
+    """
     ray = ray_module()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as At
 
-    answers = []
+    tasks = []
     for each in machines:
-        # The process ends with its answer, so that no run finds torch imported with another number of threads.
+        # The process ends after one call, so that no run reuses it with torch imported for another thread count.
         task = ray.remote(
             num_cpus=0, max_retries=0, max_calls=1, scheduling_strategy=At(each.id, soft=False), **options
         )
-        answers.append(task(function).remote(*words))
-    found = []
-    for each, answer in zip(machines, answers, strict=True):
+        tasks.append(task(function).remote(*args))
+    results = []
+    for each, answer in zip(machines, tasks, strict=True):
         try:
-            found.append(ray.get(answer))
+            results.append(ray.get(answer))
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, UserError):
                 raise type(error.cause)(f"{each.ip}: {error.cause}") from None
@@ -86,11 +89,11 @@ def ask(machines: Sequence[Machine], function: Callable[..., Any], *words: Any, 
                 f"{each.ip} cannot run this project ({first_line(error.cause)}): install it there, at the same "
                 "commit and with the same Python"
             ) from None
-    return found
+    return results
 
 
 def slots(machines: Sequence[Machine], placement: Placement) -> int:
-    """How many runs the machines can have side by side."""
+    """How many runs fit on the machines at the same time."""
     part = share(placement)
     count = 0
     for m in machines:
@@ -100,13 +103,14 @@ def slots(machines: Sequence[Machine], placement: Placement) -> int:
 
 
 def share(placement: Placement) -> float:
-    """The part of a GPU that a run takes; Ray counts in ten-thousandths, so it is rounded down."""
+    """The fraction of a GPU that a run takes, 0 without CUDA; rounded down to the ten-thousandths that Ray counts
+    in."""
     return math.floor(10_000 / placement.jobs) / 10_000 if placement.device == "cuda" else 0
 
 
-def other_code(where: str, theirs: str, ours: str) -> str:
-    """What to say of a machine whose code has another fingerprint than the caller's."""
-    return f"{where} has other code ({theirs}, the caller has {ours}): bring it to the caller's commit"
+def other_code(ip: str, theirs: str, ours: str) -> str:
+    """The error message for a machine whose code has another fingerprint than the caller's."""
+    return f"{ip} has other code ({theirs}, the caller has {ours}): bring it to the caller's commit"
 
 
 def _code() -> str:

@@ -1,4 +1,4 @@
-"""What passes between the caller and a worker on another machine."""
+"""The messages between the caller and a worker on another machine."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,47 +9,53 @@ from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.training.progress import Progress
 
-PULSE = 0.5  # seconds between a worker's messages, and until it hears that it should stop
+PULSE = 0.5  # seconds between a worker's messages, and between its looks at the stop flag
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker is given; `text` and `commit` are references to the corpus' bytes and to a packed checkpoint."""
+    """A run for a worker to train.
+
+    code        the fingerprint of the caller's code
+    text        a Ray reference to the corpus' bytes; None where the worker loads the corpus itself
+    checkpoint  a Ray reference to the packed checkpoint to resume from; None where there is none
+    """
 
     plan: Plan
     placement: Placement
     code: str
     text: Any | None
-    commit: Any | None
+    checkpoint: Any | None
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A machine has begun with a run."""
+class Accepted:
+    """The machine with address `ip` has started with the run."""
 
-    where: str
+    ip: str
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The run's manifest as it begins."""
+    """The manifest of a run that has started, as the bytes of its file."""
 
     content: bytes
 
 
 @dataclass(frozen=True)
-class Commit:
-    """A commit of the run's checkpoint, as `runner.evidence.checkpoint.pack` makes it."""
+class Saved:
+    """A new checkpoint of the run, as `runner.evidence.checkpoint.pack` returns it."""
 
     packed: dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class Result:
-    """How the run ended, and its evidence by name; none where it has not ended."""
+    """The status of a run that ended or was stopped, and its evidence as content by file name; empty where it was
+    stopped."""
 
     status: Status
     evidence: dict[str, bytes]
 
 
-Message = Line | Progress | Taken | Manifest | Commit | Result  # what a worker sends to the caller
+Message = Line | Progress | Accepted | Manifest | Saved | Result  # from a worker to the caller

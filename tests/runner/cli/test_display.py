@@ -9,16 +9,16 @@ from runner.evidence.status import Status
 from runner.launch import events
 
 TOLD = [
-    events.Found("r1-s0", State("train", "missing", "it has not been trained")),
-    events.Found("r2-s0", State("skip", "finished", "it finished at step 60")),
+    events.Inspected("r1-s0", State("train", "missing", "it has not been trained")),
+    events.Inspected("r2-s0", State("skip", "finished", "it finished at step 60")),
     events.Loading("openwebtext", 1000, openwebtext.Progress("a/b.parquet", "tokenise", 5, 10, 500)),
     events.Loaded("openwebtext"),
-    events.Begun("A sweep", 2),
+    events.Started("A sweep", 2),
     events.Progress("r1-s0", 10, 60, 2.5, 1000.0),
     events.Line("r1-s0: [not] markup"),
-    events.Ended("r1-s0", Status.FINISHED),
-    events.Ended("r3-s0", Status.DIVERGED),
-    events.Over({"r1-s0": Status.FINISHED, "r3-s0": Status.DIVERGED}, 12.3),
+    events.RunEnded("r1-s0", Status.FINISHED),
+    events.RunEnded("r3-s0", Status.DIVERGED),
+    events.AllEnded({"r1-s0": Status.FINISHED, "r3-s0": Status.DIVERGED}, 12.3),
     events.Decided("activations", "it wins"),
 ]
 
@@ -27,7 +27,7 @@ def shown(terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     with Display(console) as display:
         for event in TOLD:
-            display.tell(event)
+            display.handle(event)
     return console.file.getvalue()
 
 

@@ -46,7 +46,7 @@ def test_an_archive_that_is_too_large_is_not_written(root, tmp_path, monkeypatch
 
 
 def test_what_does_not_hold_is_not_taken_in(root, trained, tmp_path):
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="does not exist"):
         archive.unpack(tmp_path / "logs.tar", tmp_path / "logs")
     (tmp_path / "cut.tar").write_bytes(b"\x1f\x8b not an archive")
     with pytest.raises(Damaged, match="is no archive, or damaged"):
@@ -79,7 +79,7 @@ def test_a_manifest_that_points_elsewhere_is_refused(tmp_path, trained):
     manifest = json.loads((folder / "manifest.json").read_text())
     for change in ({"experiment": "..", "run": "victim"}, {"files": {"../../x": ""}}):
         (folder / "manifest.json").write_text(json.dumps(manifest | change))
-        with pytest.raises(UserError, match=r"put it back where it belongs|no evidence"):
+        with pytest.raises(UserError, match=r"move it back to that folder|no evidence"):
             archive.ended(tmp_path / "runs")
 
 
@@ -95,7 +95,7 @@ def test_evidence_that_arrives_is_written_once_it_holds(trained, tmp_path):
             archive.receive(files | wrong, folder, identity)
     with pytest.raises(UserError, match="is not the evidence of this run"):
         archive.receive(files, folder, "another")
-    with pytest.raises(UserError, match="put it back where it belongs"):
+    with pytest.raises(UserError, match="move it back to that folder"):
         archive.receive(files, tmp_path / "mlp-ratio" / "smoke" / "other", identity)
     assert not list(tmp_path.iterdir())
     archive.receive(files, folder, identity)

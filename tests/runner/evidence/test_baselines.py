@@ -49,16 +49,16 @@ def test_a_file_that_does_not_hold_is_refused_in_a_line(folder, tmp_path):
     body = json.loads(whole) | {"counted": {KEY: {"data": DATA}}}
     del body["sha256"]
     path.write_text(json.dumps(body | {"sha256": checksum(body)}))
-    with pytest.raises(UserError, match="lacks or holds something unknown"):
+    with pytest.raises(UserError, match="has a missing or an unknown key"):
         baselines.read(folder)
     path.write_text(whole)
     other = tmp_path / "runs" / "web-ratio" / "smoke"
     other.mkdir(parents=True)
     path.rename(other / "baselines.json")
-    with pytest.raises(UserError, match="holds baselines of mlp-ratio/smoke: put it back where it belongs"):
+    with pytest.raises(UserError, match="holds the baselines of mlp-ratio/smoke: move it back to that folder"):
         baselines.read(other)
     baselines.write(folder, {"0123456789ab": ONE})
-    with pytest.raises(UserError, match="does not match its data: 0123456789ab belongs to other baselines"):
+    with pytest.raises(UserError, match="the key 0123456789ab is not that of its data"):
         baselines.files(tmp_path / "runs", "mlp-ratio")
 
 

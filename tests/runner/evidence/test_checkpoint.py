@@ -95,7 +95,7 @@ def test_weights_come_from_the_newest_whole_commit(three: Path, tmp_path: Path):
     (three / "00000030/state.safetensors").write_bytes(b"")
     assert int(checkpoint.weights(three, "abc")["w"]) == 20
     for folder, identity in ((tmp_path / "none", "abc"), (three, "xyz")):
-        with pytest.raises(UserError, match="holds no whole checkpoint of this run"):
+        with pytest.raises(UserError, match="holds no undamaged checkpoint of this run"):
             checkpoint.weights(folder, identity)
 
 
@@ -140,9 +140,9 @@ def test_a_commit_travels_whole_or_not_at_all(three: Path, tmp_path: Path):
     for path, content in packed.items():
         with pytest.raises(UserError):
             checkpoint.unpack(there, packed | {path: content[:-1] + bytes([content[-1] ^ 1])}, "abc")
-        with pytest.raises(UserError, match="is no whole checkpoint of this run"):
+        with pytest.raises(UserError, match="is no complete checkpoint of this run"):
             checkpoint.unpack(there, {name: packed[name] for name in packed if name != path}, "abc")
-    with pytest.raises(UserError, match="is no whole checkpoint of this run"):
+    with pytest.raises(UserError, match="is no complete checkpoint of this run"):
         checkpoint.unpack(there, packed, "xyz")
     assert seen(there, []) == (30, 30, 30, [10, 20, 30])
     checkpoint.unpack(there, packed, "abc")
@@ -162,6 +162,6 @@ def test_a_commit_that_names_other_files_is_not_written(three: Path, tmp_path: P
     evil = replace(commit, files=commit.files | {"../../evil": hashlib.sha256(b"evil").hexdigest()})
     checkpoint._place(three, evil, packed["00000030/state.safetensors"])
     packed |= {"../../evil": b"evil", "00000030/commit.json": (three / "00000030/commit.json").read_bytes()}
-    with pytest.raises(UserError, match=r"names \.\./\.\./evil, which belongs to none"):
+    with pytest.raises(UserError, match=r"lists \.\./\.\./evil, which no checkpoint has"):
         checkpoint.unpack(tmp_path / "a" / "b" / "checkpoint", packed, "abc")
     assert not (tmp_path / "a").exists()

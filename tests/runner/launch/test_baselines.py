@@ -33,9 +33,9 @@ def make(loaded: experiment.Experiment, root: Path) -> Path | None:
     return counting.make(loaded, loaded.plans("smoke"), root)
 
 
-def left_out(name: str, profile: str) -> str:
+def why_not(name: str, profile: str) -> str:
     loaded = experiment.load(name)
-    return counting.left_out(loaded, loaded.plans(profile))
+    return counting.why_not(loaded, loaded.plans(profile))
 
 
 def test_an_experiment_is_counted_once(tmp_path):
@@ -55,7 +55,7 @@ def test_an_experiment_is_counted_once(tmp_path):
     assert losses == sorted(losses, reverse=True)
     assert one.baselines[0].loss["val"] == pytest.approx(np.log(65))
     assert one.read == {}
-    assert counting.told(path) == (
+    assert counting.summary(path) == (
         f"text: 6-gram counts, {best.parameters:,} that are not zero: {best.loss['test']:.3f} nats a token on test"
     )
     before = path.stat().st_mtime_ns
@@ -108,13 +108,13 @@ def test_what_is_not_counted_says_why_in_a_line(tmp_path, monkeypatch):
         make(load(tmp_path, first="baselines = false"), tmp_path)
     with pytest.raises(UserError, match="baselines must be true or false, not 1"):
         load(tmp_path, first="baselines = 1")
-    assert "4,608,000,000 tokens" in left_out("web-ratio", "paper")
+    assert "4,608,000,000 tokens" in why_not("web-ratio", "paper")
     monkeypatch.setattr(counting, "LARGEST", 1999)
     with pytest.raises(UserError, match="its training split has 2,000 tokens, and more than 1,999 are not counted"):
         make(load(tmp_path), tmp_path)
 
 
-def test_experiments_that_are_left_out():
+def test_experiments_without_baselines():
     """Whose losses mean nothing; of all others the laptop profile is counted."""
-    left = {n: left_out(n, "laptop") for n in experiment.names()}
+    left = {n: why_not(n, "laptop") for n in experiment.names()}
     assert {name for name, why in left.items() if why} == {"step-time"}

@@ -12,7 +12,7 @@ import pytest
 from runner.evidence import log
 from runner.evidence.status import Status
 from runner.launch import local, progress
-from runner.launch.events import Ended, Line
+from runner.launch.events import Line, RunEnded
 from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
@@ -34,7 +34,7 @@ def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path, monk
         statuses = workers.train(plans, tmp_path / "together", PLACEMENT, told.append)
     assert time.monotonic() - began < local.GRACE, "nobody waits for what was said already"
     assert statuses == {plan.name: Status.FINISHED for plan in plans}
-    assert {event.run for event in told if isinstance(event, Ended)} == set(statuses)
+    assert {event.run for event in told if isinstance(event, RunEnded)} == set(statuses)
     assert {event.run for event in told if isinstance(event, Progress)} == set(statuses)
     for plan in plans[:2]:
         train_here(plan, tmp_path / "alone")
@@ -79,14 +79,14 @@ def test_the_time_left_is_shown_elsewhere(plans, tmp_path: Path, monkeypatch):
     long = replace(plans[0], spec=replace(plans[0].spec, train=replace(plans[0].spec.train, steps=100_000)))
     seen = []
 
-    def tell(event):
+    def emit(event):
         now = progress.read(long.folder(tmp_path))
         if now and now.left and not seen:
             seen.append(now)
             workers._stop()
 
     with local.Workers() as workers:
-        assert workers.train([long], tmp_path, PLACEMENT, tell) == {long.name: "stopped"}
+        assert workers.train([long], tmp_path, PLACEMENT, emit) == {long.name: "stopped"}
     assert 0 < seen[0].step < seen[0].steps == 100_000
     assert not (long.folder(tmp_path) / "progress.json").exists()
 
@@ -115,7 +115,7 @@ def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, num
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "stopped and saved at step" in said
-    assert "the same command goes on where it stopped" in said
+    assert "saved: run the same command again to continue" in said
     assert "Traceback" not in said
     assert list(folder.glob("*/checkpoint/*/state.safetensors"))
 
@@ -125,13 +125,13 @@ def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, mo
     long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
     lines = []
 
-    def tell(event):
+    def emit(event):
         lines.append(event.text) if isinstance(event, Line) else None
         if isinstance(event, Progress) and multiprocessing.active_children():
             os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
     with local.Workers() as workers:
-        statuses = workers.train(long, tmp_path, PLACEMENT, tell)
+        statuses = workers.train(long, tmp_path, PLACEMENT, emit)
     assert set(statuses.values()) == {"stopped"}
     assert any("a worker process died" in line for line in lines)
     assert not multiprocessing.active_children()

@@ -10,7 +10,7 @@ from runner.evidence import planned
 from runner.evidence.baselines import NAME
 from runner.evidence.status import Status
 from runner.launch import baselines, sweep
-from runner.launch.events import Begun, Decided, Ended, Found, Line, Over, Unplanned
+from runner.launch.events import AllEnded, Decided, Inspected, Line, RunEnded, Started, Unplanned
 from runner.plan import experiment
 from runner.plan.placement import Placement
 from tests.conftest import train_here
@@ -40,14 +40,14 @@ class Here:
             raise NoDevice("device 'tpu' is not there")
         return Placement()
 
-    def agree(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         return value
 
-    def train(self, plans, root, placement, tell) -> dict[str, Status]:
+    def train(self, plans, root, placement, emit) -> dict[str, Status]:
         statuses = {}
         for plan in plans:
             statuses[plan.name] = Status.FAILED if plan.name == self.fail else Status(train_here(plan, root))
-            tell(Ended(plan.name, statuses[plan.name]))
+            emit(RunEnded(plan.name, statuses[plan.name]))
         return statuses
 
 
@@ -66,8 +66,8 @@ def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: 
         "gelu-s0": "finished",
     }
     assert [type(event) for event in told] == [
-        *[Found, Found, Begun, Ended, Ended, Over, Decided],
-        *[Found, Begun, Ended, Over],
+        *[Inspected, Inspected, Started, RunEnded, RunEnded, AllEnded, Decided],
+        *[Inspected, Started, RunEnded, AllEnded],
         Line,  # the baselines
     ]
     assert workers.asked == [{"jobs": 3, "threads": 1}] * 2
@@ -81,8 +81,8 @@ def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
     told, workers = [], Here()
     assert sweep.experiment(ruled, "smoke", tmp_path, {}, workers, told.append) == {}
     assert workers.asked == []
-    assert [type(event) for event in told] == [Unplanned, Found, Found, Decided, Found]
-    assert {event.state.action for event in told if isinstance(event, Found)} == {"skip"}
+    assert [type(event) for event in told] == [Unplanned, Inspected, Inspected, Decided, Inspected]
+    assert {event.state.action for event in told if isinstance(event, Inspected)} == {"skip"}
 
 
 def test_baselines_that_cannot_be_counted_are_no_failure(ruled, tmp_path: Path, monkeypatch):

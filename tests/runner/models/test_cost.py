@@ -195,8 +195,8 @@ def test_the_command_prints_what_was_computed(capsys, monkeypatch):
     assert "sequences of 256 tokens, products in bfloat16" in out
     assert lines["parameters"][-1] == f"{costs.total():,}"
     assert lines["parameters: mlp"][2] == f"{3 * 2 * 768 * 2304:,}"
-    assert lines["training FLOPs a token"][-2:] == [f"{costs.work() / 1e6:,.1f}", "M"]
-    assert lines["KV cache a token"][-2:] == ["3,072", "bytes"]  # 2 x 2 bytes x 3 layers x 4 heads x 64
+    assert lines["training FLOPs per token"][-2:] == [f"{costs.work() / 1e6:,.1f}", "M"]
+    assert lines["KV cache per token"][-2:] == ["3,072", "bytes"]  # 2 x 2 bytes x 3 layers x 4 heads x 64
     shares = [float(word[:-1]) for line in out.splitlines() for word in line.split() if word.endswith("%")]
     assert sum(shares) == pytest.approx(200, abs=0.5), "parameters and FLOPs each add up to a whole"
 

@@ -33,5 +33,5 @@ def test_an_experiment_without_a_rule_has_no_decision():
 def test_a_rule_that_lacks_a_key_is_named(tmp_path):
     path = tmp_path / "rule.toml"
     path.write_text(RULED.replace('split = "val"\n', ""))
-    with pytest.raises(UserError, match="no split"):
+    with pytest.raises(UserError, match="missing key split"):
         rules.decide(experiment.load(str(path)), "smoke", final({}))

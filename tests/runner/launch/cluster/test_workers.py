@@ -162,9 +162,9 @@ def test_a_run_that_loses_every_worker_is_given_up(joined, long, tmp_path: Path)
         over.set()
         killer.join()
     assert statuses == {long.name: "failed"}
-    assert len(killed) == workers.LOSSES
-    assert sum("begins again, for it had sent no checkpoint" in line for line in lines) == workers.LOSSES - 1
-    assert sum(f"{workers.LOSSES} times without a new checkpoint" in line for line in lines) == 1
+    assert len(killed) == workers.MOST_LOST
+    assert sum("another worker starts it from step 0" in line for line in lines) == workers.MOST_LOST - 1
+    assert sum(f"{workers.MOST_LOST} times without a new checkpoint" in line for line in lines) == 1
 
 
 def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: Path):
@@ -193,7 +193,7 @@ def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: P
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert said.count("stopped and saved at step") == 2
-    assert "the same command goes on where it stopped" in said
+    assert "saved: run the same command again to continue" in said
     assert "Traceback" not in said
     for plan in experiment.load(str(tmp_path / "long.toml")).plans("smoke")[:2]:
         assert checkpoint.pack(plan.folder(tmp_path) / "checkpoint", state.plan_identity(plan))
@@ -220,12 +220,12 @@ def test_token_shards_are_each_machines_own(joined, tmp_path: Path, monkeypatch)
     data = replace(plan.spec.data, corpus=openwebtext.NAME, tokenizer="gpt2", **splits)
     openwebtext.load(12_000)
     plan, lines = replace(plan, spec=replace(plan.spec, data=data)), []
-    tell = keep(lines)
-    assert workers.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "failed"}
+    emit = keep(lines)
+    assert workers.train([plan], tmp_path / "runs", PLACEMENT, emit) == {plan.name: "failed"}
     assert re.match(rf"{plan.name} on 127\.0\.0\.[34]: .*load more with `runner data openwebtext", lines[0])
     for machine in joined:
         shutil.copytree(cache, machine.cache, symlinks=True, dirs_exist_ok=True)
-    assert workers.train([plan], tmp_path / "runs", PLACEMENT, tell) == {plan.name: "finished"}
+    assert workers.train([plan], tmp_path / "runs", PLACEMENT, emit) == {plan.name: "finished"}
 
 
 def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
@@ -242,17 +242,17 @@ def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
 def test_a_run_whose_worker_is_lost_goes_on_elsewhere(joined, long, alone, tmp_path: Path, what: str):
     lines, lost = [], []
 
-    def tell(event):
+    def emit(event):
         keep(lines)(event)
         if not lost and checkpoint.last_step(long.folder(tmp_path) / "checkpoint"):
             lost.extend(machine for machine in joined if machine.workers())
             for machine in lost:
                 machine.lose() if what == "machine" else os.kill(machine.workers()[0], signal.SIGKILL)
 
-    assert workers.train([long], tmp_path, PLACEMENT, tell) == {long.name: "finished"}
+    assert workers.train([long], tmp_path, PLACEMENT, emit) == {long.name: "finished"}
     (line,) = [line for line in lines if "was lost" in line]
     assert f"its worker on {lost[0].ip} was lost" in line
-    step = int(re.findall(r"goes on from step (\d+) with another", line)[0])
+    step = int(re.findall(r"another worker continues from step (\d+)", line)[0])
     manifest = log.read_manifest(long.folder(tmp_path))
     assert [session["from_step"] for session in manifest["sessions"]] == [0, step]
     assert (long.folder(tmp_path) / "metrics.parquet").read_bytes() == alone
@@ -282,7 +282,7 @@ def test_without_ray_a_line_says_how_to_get_it(monkeypatch):
 
 
 def keep(lines: list[str]):
-    """Hears events, and adds the text of lines."""
+    """A callback that appends the text of line events."""
     return lambda event: lines.append(event.text) if isinstance(event, Line) else None
 
 
