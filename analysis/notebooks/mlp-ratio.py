@@ -11,8 +11,6 @@ profile = "laptop"
 output = "build/analysis/mlp-ratio"
 
 # %%
-from itertools import pairwise
-
 import numpy as np
 import pandas as pd
 
@@ -197,7 +195,6 @@ results.number("runs", len(per_run))
 results.number("diverged", len(sweep.diverged))
 results.number("ratio-count", len(ratios))
 results.number("bar", bar, "nats", digits=2)
-results.number("open-ended", open_ended, "runs")
 results.number("best-ratio", means.best.idxmin(), digits=0 if float(means.best.idxmin()).is_integer() else 2)
 counts.report(results, per_run.loc[means.best.idxmin(), "held_out"].to_numpy(), "nats")
 for name, r in (("narrow", narrow), ("reference", REFERENCE), ("wide", wide)):
@@ -224,121 +221,19 @@ def sentences(*texts: str) -> str:
     return "".join(f". {text}" for text in texts if text)
 
 
-def judge(id: str, unit: str, *measures: Measure, note: str = "", obstacle: str = "") -> None:
-    """Every measure must lie on its wanted side of zero, no ratio may be missing, and nothing else be in the way."""
-    verdict = verdicts.every(*measures).unless(obstacle or absent)
-    if obstacle:
-        results.claim(id, verdict, n=seeds, reason=obstacle, seeds=sweep.seeds)
-    else:
-        reason = verdict.told() + sentences(note, absent)
-        results.claim(id, verdict, **verdict.leading(), unit=unit, reason=reason, seeds=sweep.seeds)
-
-
-onset, gap, learning = trend(in_doublings.onset), trend(per_run.gap), trend(in_doublings.steps_to)
-slower, delayed = (in_doublings.loc[narrow, c] - in_doublings.loc[wide, c] for c in ("steps_to", "onset"))
-judge(
-    "S0-4",
-    "times the steps for each doubling of r",
+learning = trend(in_doublings.steps_to)
+verdict = verdicts.every(
     Measure(f"steps to a train loss of {bar:.2f}, for each doubling of r", learning, BELOW, doublings=True),
     Measure("train loss at the end, in nats for each doubling of r", trend(per_run.train_end), BELOW),
+).unless(absent)
+results.claim(
+    "S0-4",
+    verdict,
+    **verdict.leading(),
+    unit="times the steps for each doubling of r",
+    reason=verdict.told() + sentences(absent),
+    seeds=sweep.seeds,
 )
-
-# %%
-judge(
-    "S0-5",
-    "times the onset for each doubling of r",
-    Measure("onset, for each doubling of r", onset, BELOW, doublings=True),
-    Measure("final minus best validation loss, in nats for each doubling of r", gap),
-    note=f"Onsets are known to the {every} steps between evaluations",
-    obstacle=censored,
-)
-judge(
-    "S0-6",
-    f"times as much delay of the onset as of learning, r = {narrow:g} against r = {wide:g}",
-    Measure("delay of the onset over delay of learning", stats.estimate(delayed - slower), doublings=True),
-    Measure("delay of learning", stats.estimate(slower), doublings=True),
-    note=f"Learning is timed at a train loss of {bar:.2f} nats, the lowest that every run reaches",
-    obstacle=censored,
-)
-for name, value in (("slower", 2 ** float(slower.mean())), ("delayed", 2 ** float(delayed.mean()))):
-    results.number(name, None if open_ended else value, "times the steps", digits=2, reason=censored)
-results.number("onset-side", onset.side())
-results.number("gap-side", gap.side())
-
-# %% [markdown]
-# ### After the fact: how the delay of learning depends on the level of loss
-# The rule of S0-6 times learning at one level, the lowest that every run reaches. That level lies late in training, so
-# here are others: the levels at which a given share of the way from the first loss to that lowest one is done. This
-# table was added after the verdicts had been seen, and decides nothing.
-
-# %%
-start = float(sweep.split("train").query("step == 0").loss.mean())
-
-
-def delays(level: float) -> tuple[stats.Estimate, stats.Estimate]:
-    """The delay of learning of the narrowest against the widest at a level, and how much more the onset is delayed."""
-    reached = milestones.reached(sweep, level)
-    slow = np.array([np.log2(reached[narrow, s] / reached[wide, s]) for s in sweep.seeds])
-    return stats.estimate(slow), stats.estimate(delayed.to_numpy() - slow)
-
-
-levels = {share: start + share * (bar - start) for share in (0.6, 0.7, 0.8, 0.9, 1.0)}
-found_at = {share: delays(level) for share, level in levels.items()}
-rows = [
-    {
-        "train loss": f"{level:.2f}",
-        "share of the way": f"{share:.0%}",
-        "delay of learning": wording.factor(found_at[share][0]),
-        "delay of the onset over it": "–" if open_ended else wording.factor(found_at[share][1]),
-    }
-    for share, level in levels.items()
-]
-results.table(
-    "levels",
-    pd.DataFrame(rows),
-    caption=f"r = {narrow:g} against r = {wide:g}, as factors: mean over {sweep.count} with its 95% interval. "
-    f"The last line is the one that the verdict stands on. Profile {profile}.",
-)
-at_levels = [] if open_ended else [found[1].side() for found in found_at.values()]
-results.number("levels", len(levels))
-results.number("levels-as-claimed", at_levels.count(1))
-results.number("levels-against", at_levels.count(-1))
-
-# %% [markdown]
-# S0-8 asks every pair of neighbours among the source's widths the two questions, with Holm's correction for asking all.
-
-# %%
-WIDTHS = [1, 2, 3, 4, 5]  # those of the source
-lacking = [r for r in WIDTHS if r not in ratios]
-pairs = [] if lacking else list(pairwise(WIDTHS))
-columns = {"steps_to": "steps to a train loss"} | ({} if open_ended else {"onset": "onset"})
-neighbours = {
-    f"{name}, r = {b} over r = {a}": (in_doublings.loc[b, c] - in_doublings.loc[a, c]).to_numpy()
-    for c, name in columns.items()
-    for a, b in pairs
-}
-tested, asked = verdicts.stepdown(list(neighbours.values()), BELOW), len(pairs) * 2
-hopeful = [e for e in tested.rest if e.mean < 0]
-hardest = min(hopeful, key=lambda e: abs(e.mean) / (e.sd or 1e-9), default=None)
-if lacking:
-    results.claim("S0-8", "not tested", reason=f"these runs lack r = {', '.join(f'{r:g}' for r in lacking)}")
-else:
-    results.claim(
-        "S0-8",
-        tested.verdict(
-            asked,
-            "Each step from one ratio to the next must lower both, by the t test with Holm's correction; one that "
-            "raises either refutes.",
-            *(Measure(name, stats.estimate(v), BELOW, doublings=True) for name, v in neighbours.items()),
-        ),
-        n=seeds,
-        reason=f"{tested.right} of {asked} comparisons of neighbouring ratios (steps to a train loss, onset) are "
-        f"decided as claimed and {tested.wrong} the other way; of the {len(tested.rest)} left open, "
-        f"{sum(e.mean > 0 for e in tested.rest)} have means that go the other way"
-        + (f", and for the faintest of the others {wording.more(hardest, level=0.05 / asked)}" if hardest else "")
-        + sentences(censored),
-        seeds=sweep.seeds,
-    )
 
 # %% [markdown]
 # S0-12: a narrower MLP is *no worse* at its best if its held-out loss lies less than 1% of the reference's above it. A
