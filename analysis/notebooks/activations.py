@@ -14,7 +14,7 @@ output = "build/analysis/activations"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, pace, stats, verdicts, wording
+from analysis.study import arms, baselines, interest, pace, stats, verdicts, wording
 from analysis.study.figures import Curves, Groups
 from analysis.study.literature import MODELS
 from analysis.study.results import Results
@@ -135,10 +135,11 @@ results.claim(
 )
 
 # %% [markdown]
-# S3-6: an activation is *neutral or slightly worse* if its loss lies between 0.5% below and 2% above squared ReLU's.
+# S3-6: an activation is *neutral or slightly worse* if its loss lies between one smallest difference of interest below
+# squared ReLU's and two of them above it.
 
 # %%
-low, high = -0.005 * baseline, 0.02 * baseline
+low, high = (n * interest.smallest(sweep, bits=True) for n in (-1, 2))
 tried = [arm for arm in ("gelu", "silu") if arm in sweep]
 if len(tried) < 2:
     results.claim("S3-6", "not tested", reason="the sweep's rule did not train GELU and SiLU, as SwiGLU won")
@@ -268,6 +269,7 @@ for name, value, unit in (
     ("rule-fired", int(len(sweep) > 2), ""),
 ):
     results.number(name, value, unit)
+interest.report(results, sweep, BASE, "bits a byte", bits=True)
 results.number("base-bits", baseline, "bits a byte", digits=3)
 results.estimate("pace", gains["pace"], "times", digits=2)
 results.estimate("gain-steps", gains["steps"], "bits a byte", digits=4, scale=-1)

@@ -14,7 +14,7 @@ output = "build/analysis/web-ratio"
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, baselines, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts
 from analysis.study.figures import Curves, Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import Measure
@@ -46,6 +46,8 @@ NOTE = (
 
 # %%
 differences = {ratio: arms.difference(ends, ratio, REFERENCE) for ratio in ratios}
+margin = interest.smallest(sweep, bits=True)
+no_worse = [r for r, found in differences.items() if r != REFERENCE and found.side(margin) == -1]
 slope = stats.trend(ratios, pd.DataFrame(ends).T)
 rows = [
     {
@@ -132,10 +134,12 @@ for name, value, unit in (
     ("side", slope.side(), ""),
     ("others", len(ratios) - 1, ""),
     ("undecided", sum(differences[ratio].side() == 0 for ratio in ratios if ratio != REFERENCE), ""),
+    ("no-worse", len(no_worse), ""),
     ("parameters-narrow", parameters[ratios[0]], "parameters"),
     ("parameters-wide", parameters[ratios[-1]], "parameters"),
 ):
     results.number(f"web-{name}", value, unit)
+interest.report(results, sweep, REFERENCE, "bits a byte", bits=True, prefix="web-")
 results.number("web-gain", -slope.mean, "bits a byte", digits=4)
 results.estimate("web-slope", slope, "bits a byte", digits=4)
 results.estimate("web-widest", differences[ratios[-1]], "bits a byte", digits=3)
