@@ -295,11 +295,13 @@ class Groups(Panel):
 
 @dataclass(frozen=True)
 class Sweep(Panel):
-    """Estimates against the values of a setting on a logarithmic axis, joined, a line an arm, its name at its end."""
+    """Estimates against the values of a setting, joined, a line an arm, its name at its end. The axis of the setting is
+    logarithmic, unless `log` is off."""
 
     _: KW_ONLY
     at: Sequence[float]
     lines: Mapping[str, Sequence[Estimate]]
+    log: bool = True
 
     def series(self) -> list[Series]:
         return [_estimates(name, self.at, points) for name, points in self.lines.items()]
@@ -311,7 +313,7 @@ class Sweep(Panel):
             means = [p.mean for p in points]
             ax.errorbar(self.at, means, yerr=half, color=colour, marker="o", markersize=4, capsize=3)
             labels.append((points[-1].mean, name, colour))
-        self._label(ax, xscale="log")
+        self._label(ax, **({"xscale": "log"} if self.log else {}))
         ax.set_xticks(self.at, [f"{value:g}" for value in self.at])
         ax.minorticks_off()
         style.end_labels(ax, labels)
