@@ -42,13 +42,13 @@ NOTE = (
 # %% [markdown]
 # ## What came out
 # The loss after the last step, and how much of it a step of the ratio is worth: least squares over the ratios, seed by
-# seed.
+# seed, with the narrowest ratio and without it.
 
 # %%
 differences = {ratio: arms.difference(ends, ratio, REFERENCE) for ratio in ratios}
 margin = interest.smallest(sweep, bits=True)
 no_worse = [r for r, found in differences.items() if r != REFERENCE and found.side(margin) == -1]
-slope = stats.trend(ratios, pd.DataFrame(ends).T)
+slope, above = stats.trend(ratios, pd.DataFrame(ends).T), stats.trend_above(ratios, pd.DataFrame(ends).T)
 rows = [
     {
         "ratio": f"{ratio:g}",
@@ -140,8 +140,12 @@ for name, value, unit in (
 ):
     results.number(f"web-{name}", value, unit)
 interest.report(results, sweep, REFERENCE, "bits a byte", bits=True, prefix="web-")
-results.number("web-gain", -slope.mean, "bits a byte", digits=4)
-results.estimate("web-slope", slope, "bits a byte", digits=4)
+results.estimate("web-gain", slope, "bits a byte", digits=3, scale=-1)
+results.estimate("web-slope", slope, "bits a byte", digits=3)
+if above is not None:
+    results.estimate("web-slope-above", above, "bits a byte", digits=3)
+results.number("web-side-above", above and above.side(), reason="too few ratios")
+results.number("web-narrow", ratios[0], digits=0 if ratios[0].is_integer() else 2)
 results.estimate("web-widest", differences[ratios[-1]], "bits a byte", digits=3)
 results.estimate("web-narrowest", differences[ratios[0]], "bits a byte", digits=3)
 best = min(ratios, key=lambda ratio: float(ends[ratio].mean()))

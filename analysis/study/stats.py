@@ -83,6 +83,11 @@ def trend(x: Sequence[float], values: pd.DataFrame) -> Estimate:
     return estimate([slope(x, values[seed]) for seed in values])
 
 
+def trend_above(x: Sequence[float], values: pd.DataFrame) -> Estimate | None:
+    """The same without the first arm, which may carry a trend by itself; None where that leaves fewer than three."""
+    return trend(x[1:], values.iloc[1:]) if len(x) > 3 else None
+
+
 def geometric(values: Sequence[float]) -> float:
     """The geometric mean of positive values."""
     return float(np.exp(np.mean([np.log(value) for value in values])))

@@ -128,6 +128,17 @@ def some(*measures: Measure, rule: str = "") -> Verdict:
     return Verdict(word, rule or f"{said}other; refuted if it is the reverse.", measures)
 
 
+def agreed(leading: Verdict, others: Sequence[Verdict], condition: str) -> Verdict:
+    """The word of `leading` where the others, the same question asked otherwise, give it too; else nothing is decided.
+    `condition` says in words how they differ."""
+    same = all(other.word == leading.word for other in others)
+    single = leading.word in (AGREES, DISAGREES)
+    word = leading.word if same else DISAGREES if single else INCONCLUSIVE
+    measures = tuple(measure for verdict in (leading, *others) for measure in verdict.measures)
+    rule = f"{leading.rule} The same has to come out {condition}; inconclusive where it does not."
+    return Verdict(word, rule, measures)
+
+
 def fact(holds: bool, rule: str, *measures: Measure) -> Verdict:
     """What needs no estimate: the rule holds, or it does not."""
     return Verdict(SUPPORTED if holds else REFUTED, rule, measures)

@@ -81,3 +81,11 @@ def test_a_trend_is_a_slope_a_seed():
 
 def test_the_geometric_mean():
     assert stats.geometric([1.0, 100.0]) == pytest.approx(10)
+
+
+def test_a_trend_without_the_first_arm():
+    values = pd.DataFrame({0: [9.0, 3.0, 2.0, 1.0], 1: [9.0, 1.0, 2.0, 3.0]})
+    above = stats.trend_above([0, 1, 2, 3], values)
+    assert above is not None
+    assert above.values == pytest.approx((-1.0, 1.0))
+    assert stats.trend_above([0, 1, 2], values.iloc[:3]) is None

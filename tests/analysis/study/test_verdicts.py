@@ -60,6 +60,24 @@ def test_something_in_the_way_leaves_it_open():
     assert found.unless("no run of r = 4 finished").rule.endswith("Inconclusive, as no run of r = 4 finished.")
 
 
+@pytest.mark.parametrize(
+    ("leading", "other", "word"),
+    [(UP, UP, "supported"), (UP, OPEN, "inconclusive"), (OPEN, UP, "inconclusive"), (DOWN, DOWN, "refuted")],
+)
+def test_a_question_asked_twice(leading, other, word):
+    one, two = (verdicts.every(Measure(name, found)) for name, found in (("x", leading), ("y", other)))
+    found = verdicts.agreed(one, [two], "without r = 1")
+    assert found.word == word
+    assert [measure.name for measure in found.measures] == ["x", "y"]
+    assert found.rule.endswith("The same has to come out without r = 1; inconclusive where it does not.")
+
+
+def test_one_run_asked_twice():
+    one, two = (verdicts.every(Measure("x", estimate([value]))) for value in (1.0, -1.0))
+    assert verdicts.agreed(one, [two], "otherwise").word == "one run disagrees"
+    assert verdicts.agreed(one, [one], "otherwise").word == "one run agrees"
+
+
 def test_facts():
     assert verdicts.near({"a": 0.083}, 0.08, 0.2).word == "supported"
     assert verdicts.near({"a": 0.083, "b": 0.2}, 0.08, 0.2).word == "refuted"
