@@ -233,7 +233,6 @@ if not open_ended:
     def as_factors(ax: Axes) -> None:
         """The axis of doublings, labelled as factors, and a line where both delays are the same."""
         ax.axhline(0, color=style.muted(), linewidth=0.8)
-        ax.margins(x=0.05)
         ax.set_yticks(TICKS, [f"{2**tick:.1f}" for tick in TICKS])
 
     by_split = {NAMES[split]: [found_at[split, share][1] for share in SHARES] for split in NAMES}

@@ -155,7 +155,8 @@ class Smoothed(Panel):
 class Traces(Panel):
     """Every run by itself: a thin line a seed, a colour an arm, its name at the centre of their ends.
 
-    `log` makes the y axis logarithmic; `start` is a dotted line where all begin. What is not finite is left out.
+    `log` makes the y axis logarithmic; `start` is a dotted line where all begin; `levels` are numbers to compare with.
+    What is not finite is left out.
     """
 
     _: KW_ONLY
@@ -165,13 +166,16 @@ class Traces(Panel):
     centre: Callable[[Sequence[float]], float] = np.mean
     width: float = 1.1
     alpha: float = 0.8
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [
+        found = [
             Series(f"{name}, {seed}", list(path.index), list(path))
             for name, by_seed in self.lines.items()
             for seed, path in by_seed.items()
         ]
+        first, last = (found[0].x[end] for end in (0, -1))
+        return found + [Series(name, [first, last], [y, y]) for name, y in self.levels.items()]
 
     def draw(self, ax: Axes) -> None:
         labels = []
@@ -182,6 +186,7 @@ class Traces(Panel):
             labels.append((float(self.centre([path.iloc[-1] for path in kept])), name, colour))
         if self.start is not None:
             ax.axhline(self.start, color=style.muted(), linewidth=0.8, linestyle=":")
+        labels += _draw_levels(ax, self.levels)
         self._label(ax, **({"yscale": "log"} if self.log else {}))
         style.end_labels(ax, labels)
 
@@ -296,15 +301,20 @@ class Groups(Panel):
 @dataclass(frozen=True)
 class Sweep(Panel):
     """Estimates against the values of a setting, joined, a line an arm, its name at its end. The axis of the setting is
-    logarithmic, unless `log` is off."""
+    logarithmic, unless `log` is off; `levels` are numbers to compare with."""
 
     _: KW_ONLY
     at: Sequence[float]
     lines: Mapping[str, Sequence[Estimate]]
     log: bool = True
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [_estimates(name, self.at, points) for name, points in self.lines.items()]
+        found = [_estimates(name, self.at, points) for name, points in self.lines.items()]
+        return found + [Series(name, [self.at[0], self.at[-1]], [y, y]) for name, y in self._levels().items()]
+
+    def _levels(self) -> dict[str, float]:
+        return _passed(self.levels, max(one.mean for points in self.lines.values() for one in points))
 
     def draw(self, ax: Axes) -> None:
         labels = []
@@ -313,8 +323,10 @@ class Sweep(Panel):
             means = [p.mean for p in points]
             ax.errorbar(self.at, means, yerr=half, color=colour, marker="o", markersize=4, capsize=3)
             labels.append((points[-1].mean, name, colour))
+        labels += _draw_levels(ax, self._levels())
         self._label(ax, **({"xscale": "log"} if self.log else {}))
         ax.set_xticks(self.at, [f"{value:g}" for value in self.at])
+        ax.margins(x=0.04)
         ax.minorticks_off()
         style.end_labels(ax, labels)
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.study import stats
 from analysis.study.arms import Arms
+from runner.evidence.log import Run
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,16 @@ def reached(arms: Arms, level: float, split: str = "train") -> pd.Series:
 def doublings(steps: pd.Series, every: int) -> pd.Series:
     """Steps as logarithms to base 2; step 0 counts as half of the interval between evaluations, `every`."""
     return np.log2(steps.clip(lower=every / 2))
+
+
+def spike(run: Run) -> float:
+    """The largest logged gradient norm after a fifth of the steps, over their median."""
+    rows = run.metrics().to_pandas()
+    kept = rows[(rows.split == "batch") & (rows.step >= rows.step.max() / 5)].grad_norm
+    return float(kept.max() / kept.median())
+
+
+def largest_logit(run: Run) -> float:
+    """The largest attention logit of a run's last evaluation."""
+    seen = run.probes().to_pandas().query("probe == 'attention_logit' and split == 'val'")
+    return float(seen[seen.step == seen.step.max()].value.max())

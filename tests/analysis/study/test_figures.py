@@ -23,6 +23,8 @@ PANELS = {
     "joined": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, joined=True),
     "levelled": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, levels={"high": 9.0, "low": 0.5}),
     "sweep": figures.Sweep("t", "x", "y", at=[0.1, 1.0], lines={"a": [ONE, TWO]}),
+    "grid": figures.Sweep("t", at=[0.1, 1.0], lines={"a": [ONE, TWO]}, log=False, levels={"high": 9.0, "low": 0.5}),
+    "over": figures.Traces("t", "x", "y", lines={"a": PATHS}, levels={"low": 0.5}),
     "rows": figures.Rows("t", "x", rows={"a": ONE, "b": TWO}, bars=(1, 2)),
     "marks": figures.Rows("t", "x", rows={"a": ONE}, marks=[figures.Mark("m", "|", {"a": 0.5})]),
     "heat": figures.Heat(
@@ -61,6 +63,9 @@ def test_levels_are_shown_unless_they_are_above_everything_else():
     assert shown("levels")["mid"] == {"name": "mid", "x": [1, 100], "y": [2.0, 2.0]}
     assert shown("levelled")["low"] == {"name": "low", "x": ["a", "b"], "y": [0.5, 0.5]}
     assert "high" not in shown("levelled")
+    assert shown("grid")["low"] == {"name": "low", "x": [0.1, 1.0], "y": [0.5, 0.5]}
+    assert "high" not in shown("grid")
+    assert shown("over")["low"] == {"name": "low", "x": [1, 100], "y": [0.5, 0.5]}
 
 
 def test_means_and_intervals():

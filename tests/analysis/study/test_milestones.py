@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.study import arms, milestones
+from runner.evidence import log
 from tests.analysis import fake
 
 
@@ -71,3 +72,25 @@ def test_onsets_of_each_run_by_every_method(tmp_path):
         found = milestones.onsets(sweep, method)
         assert list(found.index) == list(raw.index)
         assert np.allclose(found.step, raw, rtol=0.3)
+
+
+def test_what_a_run_observed_of_itself(tmp_path):
+    """The largest gradient after a fifth of the steps over the median one, and the largest logit of the last step."""
+    folder = fake.write_run(tmp_path, 4, 0)
+    norms = {0: 90.0, 300: 1.0, 600: 5.0, 900: 2.0, 1500: 2.0}
+    rows = [{"step": step, "split": "batch", "loss": 1.0, "grad_norm": norm} for step, norm in norms.items()]
+    log.write(folder / "metrics.parquet", log.table(rows, log.METRICS))
+    seen = [
+        {"step": step, "split": split, "probe": "attention_logit", "layer": layer, "value": value}
+        for step, split, layer, value in (
+            (0, "val", 0, 9.0),
+            (10, "val", 0, 3.0),
+            (10, "val", 1, 4.0),
+            (10, "test", 0, 8.0),
+        )
+    ]
+    log.write(folder / "probes.parquet", log.table(seen, log.PROBES))
+    run = log.read_run(folder)
+    assert run is not None
+    assert milestones.spike(run) == 2.5
+    assert milestones.largest_logit(run) == 4.0
