@@ -7,7 +7,7 @@ A panel begins with its title and the labels of its axes. `Drawing` takes a func
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -344,7 +344,8 @@ class Mark:
 class Rows(Panel):
     """An estimate a row with its interval, the first on top. Shares are shown in percent.
 
-    `bars` are dotted lines with their numbers; `marks` stand beside the estimates, with a line that says what is what.
+    `spread` shows the lowest and the highest value instead of the interval, where that would promise too much. `bars`
+    are dotted lines with their numbers; `marks` stand beside the estimates, with a line that says what is what.
     """
 
     _: KW_ONLY
@@ -352,9 +353,17 @@ class Rows(Panel):
     bars: Sequence[float] = ()
     marks: Sequence[Mark] = ()
     name: str = "measured"
+    spread: bool = False
+
+    def _ends(self, one: Estimate) -> tuple[float, float]:
+        low, high = (min(one.values), max(one.values)) if self.spread else one.interval or (one.mean, one.mean)
+        return 100 * low, 100 * high
 
     def series(self) -> list[Series]:
         found = [_estimates(self.name, list(self.rows), list(self.rows.values()), scale=100)]
+        if self.spread:
+            ends = [self._ends(one) for one in self.rows.values()]
+            found = [replace(found[0], low=[low for low, _ in ends], high=[high for _, high in ends])]
         return found + [Series(m.name, list(m.at), [100 * value for value in m.at.values()]) for m in self.marks]
 
     def draw(self, ax: Axes) -> None:
@@ -366,8 +375,9 @@ class Rows(Panel):
             _above(ax, f"{bar:g}%", (bar, 1), (0, 2), ("data", "axes fraction"), style.muted(), ha="center")
         for y, label in enumerate(labels):
             one = self.rows[label]
-            width = 100 * (one.half_width or 0.0)
-            ax.errorbar(100 * one.mean, y, xerr=width, color=style.ink(), marker="o", capsize=4)
+            low, high = self._ends(one)
+            arms = [[100 * one.mean - low], [high - 100 * one.mean]]
+            ax.errorbar(100 * one.mean, y, xerr=arms, color=style.ink(), marker="o", capsize=4)
             for colour, mark in zip(colours, self.marks, strict=False):
                 if label in mark.at:
                     _draw_mark(ax, mark.sign, 100 * mark.at[label], y, colour)

@@ -22,6 +22,19 @@ def change(found: Estimate, digits: int = 1) -> str:
     return percent(found.mean, digits) + ("" if half is None else f" ± {half:.{digits}%}")
 
 
+def speed(share: float, digits: int = 1) -> str:
+    """A share as a comparison of speeds: `4.7% slower`."""
+    return f"{abs(share):.{digits}%} {'faster' if share > 0 else 'slower'}"
+
+
+def spread(found: Estimate, digits: int = 1) -> str:
+    """An estimated share as a change, with its lowest and highest value instead of an interval: `−5% (−17% to +8%)`."""
+    if found.n < 2:
+        return percent(found.mean, digits)
+    low, high = (percent(end, digits) for end in (min(found.values), max(found.values)))
+    return f"{percent(found.mean, digits)} ({low} to {high})"
+
+
 def cell(found: Estimate, digits: int = 3) -> str:
     """A mean and half of its interval, thousands apart: `1,250 ± 31`."""
     half = found.half_width

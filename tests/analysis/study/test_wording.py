@@ -13,6 +13,16 @@ def test_counts_and_changes():
     assert wording.change(estimate([0.1])) == "+10.0%"
 
 
+def test_a_speed_has_no_sign():
+    assert wording.speed(-0.047) == "4.7% slower"
+    assert wording.speed(0.2157, 0) == "22% faster"
+
+
+def test_the_lowest_and_the_highest_instead_of_an_interval():
+    assert wording.spread(estimate([0.1, -0.2, 0.1])) == "+0.0% (−20.0% to +10.0%)"
+    assert wording.spread(estimate([0.1]), 0) == "+10%"
+
+
 def test_cells_and_factors():
     assert wording.cell(estimate([-1000, -1002]), 0) == "−1,001 ± 13"
     assert wording.cell(estimate([2.0])) == "2.000"
