@@ -316,6 +316,8 @@ for name, value, unit in (
 ):
     results.number(name, value, unit)
 interest.report(results, sweep, BASE, "bits a byte", bits=True)
+gain = arms.pairing(ends, CHALLENGER, BASE)
+results.number("pairing", gain, "times", digits=1, reason="one seed has no scatter")
 results.number("base-bits", baseline, "bits a byte", digits=3)
 results.number("pace", gains["pace"].mean, "times", digits=2)
 results.estimate("gain-steps", gains["steps"], "bits a byte", digits=4, scale=-1)

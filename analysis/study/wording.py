@@ -47,14 +47,13 @@ def factor(found: Estimate) -> str:
     return f"{2**found.mean:.2f}{ends}"
 
 
-def more(found: Estimate, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> str:
-    """How many seeds would probably decide, if mean and spread are as they seem."""
-    if found.n < 2:
+def findable(found: Estimate, doublings: bool = False, level: float = 1 - CONFIDENCE) -> str:
+    """How far from a bar as many seeds would decide; never how many more would decide what these found."""
+    least = found.findable(level)
+    if least is None:
         return "one seed, which has no interval"
-    needed = found.seeds_needed(bar, level)
-    if needed is None:
-        return "no number of seeds in reach would decide"
-    return f"about {needed:,} fresh seeds would decide it four times out of five"
+    shown = f"a factor of {2**least:.2f}" if doublings else f"{least:.3f}"
+    return f"{seeds(found.n)} would find {shown} from the bar four times out of five"
 
 
 def minus(text: str) -> str:
