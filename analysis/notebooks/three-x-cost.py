@@ -118,11 +118,13 @@ results.claim(
 )
 
 # %% [markdown]
-# S1-7: activation memory. Attention's weights may be kept or made again, so it is counted with and without them; the
-# claim holds if it holds in both readings, at least two thirds of the lower bound of 10%.
+# S1-7: activation memory. The note's number is about the shape: a narrower MLP in a wider stream. So it is counted
+# without the two norms, which the note switches on as well, and without attention's weights, which this code keeps on a
+# processor and a fused kernel does not. The claim holds if memory falls by at least two thirds of 10% at both lengths.
+# The other readings stand in the table. (Until 2026-11-24 shape, norms and kept weights were one number.)
 
 # %%
-READINGS = {f"{t} tokens, {'with' if s else 'without'} weights": (t, s) for t, s in product(LENGTHS, (True, False))}
+MEMORY = {"d12_mlp3x_plain": "the shape alone", "d12_mlp3x": "with the two norms", "d12_r3": "the narrower MLP alone"}
 
 
 def kept(name: str, length: int, scores: bool) -> int:
@@ -130,23 +132,38 @@ def kept(name: str, length: int, scores: bool) -> int:
     return costs[name, length].activation - (0 if scores else costs[name, length].scores)
 
 
-def memory(name: str) -> dict[str, float]:
-    """The change against d12, by reading."""
-    return {label: kept(name, *reading) / kept("d12", *reading) - 1 for label, reading in READINGS.items()}
+def memory(name: str, length: int, scores: bool) -> float:
+    """The change against d12."""
+    return kept(name, length, scores) / kept("d12", length, scores) - 1
 
 
-changes, plain_changes = memory("d12_mlp3x"), memory("d12_mlp3x_plain").values()
-low, high = min(changes.values()), max(changes.values())
+results.table(
+    "memory",
+    pd.DataFrame(
+        [
+            {"what changes": label, "model": name}
+            | {
+                f"{length} tokens{', weights kept' if scores else ''}": percent(memory(name, length, scores), 1)
+                for scores, length in product((False, True), LENGTHS)
+            }
+            for name, label in MEMORY.items()
+        ]
+    ),
+    caption="Bytes that backward needs, against d12, at two lengths, without attention's weights and with them, as "
+    "this code keeps them on a processor. The verdict stands on the first line without them. No run is needed.",
+)
+shape_only = {f"{length} tokens": memory("d12_mlp3x_plain", length, False) for length in LENGTHS}
+normed = [memory("d12_mlp3x", length, False) for length in LENGTHS]
 results.claim(
     "S1-7",
     verdicts.all_or_none(
-        [change <= -0.10 * ROOM for change in changes.values()],
-        "Supported if it falls by at least two thirds of 10% in every reading, refuted if in none.",
-        *(Measure(label, change, BELOW, -0.10 * ROOM) for label, change in changes.items()),
+        [change <= -0.10 * ROOM for change in shape_only.values()],
+        "Supported if the shape alone lets it fall by at least two thirds of 10% at both lengths, refuted if at none.",
+        *(Measure(f"{label}, shape alone", change, BELOW, -0.10 * ROOM) for label, change in shape_only.items()),
     ),
-    reason=f"{percent(low)} to {percent(high)} in bytes kept for backward, at {LENGTHS[0]} and "
-    f"{LENGTHS[1]} tokens, with and without attention's weights; without the two norms {percent(min(plain_changes))} "
-    f"to {percent(max(plain_changes))}. Peak memory of an accelerator was not measured",
+    reason=f"{percent(min(shape_only.values()), 1)} in bytes kept for backward by the shape alone, without attention's "
+    f"weights; with the two norms, as the note has it, {percent(max(normed), 1)}. Peak memory of an accelerator was "
+    "not measured",
 )
 
 # %% [markdown]
@@ -288,6 +305,9 @@ results.claim(
 # %%
 works = {name: costs[name, LONG].work() for name in ("d12", "d12_mlp3x")}
 for name, value, unit, digits in (
+    ("memory-shape", 100 * max(shape_only.values()), "%", 1),
+    ("memory-normed", 100 * max(normed), "%", 1),
+    ("memory-narrow", 100 * memory("d12_r3", LONG, False), "%", 1),
     ("mlp-fall", 100 * -mlp["d12_mlp3x"], "%", 0),
     ("mlp-share", 100 * shares[LONG, True], "%", 0),
     ("mlp-share-blocks", 100 * shares[LONG, False], "%", 0),

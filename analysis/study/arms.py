@@ -190,3 +190,11 @@ def read(
 def difference(values: Mapping[Arm, Any], arm: Arm, base: Arm) -> stats.Estimate:
     """One arm minus another, seed by seed; `values` holds a row [seed] for each arm."""
     return stats.estimate(np.asarray(values[arm]) - np.asarray(values[base]))
+
+
+def pairing(values: Mapping[Arm, Any], arm: Arm, base: Arm) -> float | None:
+    """How many times smaller the scatter of a difference is for being taken seed by seed: the standard deviation that
+    it would have if the two arms had nothing in common, over the one that it has; None where it cannot be told."""
+    mine, other = np.asarray(values[arm], dtype=float), np.asarray(values[base], dtype=float)
+    paired = float((mine - other).std(ddof=1)) if len(mine) > 1 else 0.0
+    return float(np.sqrt(mine.var(ddof=1) + other.var(ddof=1))) / paired if paired else None

@@ -7,7 +7,7 @@ A panel begins with its title and the labels of its axes. `Drawing` takes a func
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,8 @@ class Smoothed(Panel):
 class Traces(Panel):
     """Every run by itself: a thin line a seed, a colour an arm, its name at the centre of their ends.
 
-    `log` makes the y axis logarithmic; `start` is a dotted line where all begin. What is not finite is left out.
+    `log` makes the y axis logarithmic; `start` is a dotted line where all begin; `levels` are numbers to compare with.
+    What is not finite is left out.
     """
 
     _: KW_ONLY
@@ -165,13 +166,16 @@ class Traces(Panel):
     centre: Callable[[Sequence[float]], float] = np.mean
     width: float = 1.1
     alpha: float = 0.8
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [
+        found = [
             Series(f"{name}, {seed}", list(path.index), list(path))
             for name, by_seed in self.lines.items()
             for seed, path in by_seed.items()
         ]
+        first, last = (found[0].x[end] for end in (0, -1))
+        return found + [Series(name, [first, last], [y, y]) for name, y in self.levels.items()]
 
     def draw(self, ax: Axes) -> None:
         labels = []
@@ -182,6 +186,7 @@ class Traces(Panel):
             labels.append((float(self.centre([path.iloc[-1] for path in kept])), name, colour))
         if self.start is not None:
             ax.axhline(self.start, color=style.muted(), linewidth=0.8, linestyle=":")
+        labels += _draw_levels(ax, self.levels)
         self._label(ax, **({"yscale": "log"} if self.log else {}))
         style.end_labels(ax, labels)
 
@@ -295,14 +300,21 @@ class Groups(Panel):
 
 @dataclass(frozen=True)
 class Sweep(Panel):
-    """Estimates against the values of a setting on a logarithmic axis, joined, a line an arm, its name at its end."""
+    """Estimates against the values of a setting, joined, a line an arm, its name at its end. The axis of the setting is
+    logarithmic, unless `log` is off; `levels` are numbers to compare with."""
 
     _: KW_ONLY
     at: Sequence[float]
     lines: Mapping[str, Sequence[Estimate]]
+    log: bool = True
+    levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [_estimates(name, self.at, points) for name, points in self.lines.items()]
+        found = [_estimates(name, self.at, points) for name, points in self.lines.items()]
+        return found + [Series(name, [self.at[0], self.at[-1]], [y, y]) for name, y in self._levels().items()]
+
+    def _levels(self) -> dict[str, float]:
+        return _passed(self.levels, max(one.mean for points in self.lines.values() for one in points))
 
     def draw(self, ax: Axes) -> None:
         labels = []
@@ -311,8 +323,10 @@ class Sweep(Panel):
             means = [p.mean for p in points]
             ax.errorbar(self.at, means, yerr=half, color=colour, marker="o", markersize=4, capsize=3)
             labels.append((points[-1].mean, name, colour))
-        self._label(ax, xscale="log")
+        labels += _draw_levels(ax, self._levels())
+        self._label(ax, **({"xscale": "log"} if self.log else {}))
         ax.set_xticks(self.at, [f"{value:g}" for value in self.at])
+        ax.margins(x=0.04)
         ax.minorticks_off()
         style.end_labels(ax, labels)
 
@@ -330,7 +344,8 @@ class Mark:
 class Rows(Panel):
     """An estimate a row with its interval, the first on top. Shares are shown in percent.
 
-    `bars` are dotted lines with their numbers; `marks` stand beside the estimates, with a line that says what is what.
+    `spread` shows the lowest and the highest value instead of the interval, where that would promise too much. `bars`
+    are dotted lines with their numbers; `marks` stand beside the estimates, with a line that says what is what.
     """
 
     _: KW_ONLY
@@ -338,9 +353,17 @@ class Rows(Panel):
     bars: Sequence[float] = ()
     marks: Sequence[Mark] = ()
     name: str = "measured"
+    spread: bool = False
+
+    def _ends(self, one: Estimate) -> tuple[float, float]:
+        low, high = (min(one.values), max(one.values)) if self.spread else one.interval or (one.mean, one.mean)
+        return 100 * low, 100 * high
 
     def series(self) -> list[Series]:
         found = [_estimates(self.name, list(self.rows), list(self.rows.values()), scale=100)]
+        if self.spread:
+            ends = [self._ends(one) for one in self.rows.values()]
+            found = [replace(found[0], low=[low for low, _ in ends], high=[high for _, high in ends])]
         return found + [Series(m.name, list(m.at), [100 * value for value in m.at.values()]) for m in self.marks]
 
     def draw(self, ax: Axes) -> None:
@@ -352,8 +375,9 @@ class Rows(Panel):
             _above(ax, f"{bar:g}%", (bar, 1), (0, 2), ("data", "axes fraction"), style.muted(), ha="center")
         for y, label in enumerate(labels):
             one = self.rows[label]
-            width = 100 * (one.half_width or 0.0)
-            ax.errorbar(100 * one.mean, y, xerr=width, color=style.ink(), marker="o", capsize=4)
+            low, high = self._ends(one)
+            arms = [[100 * one.mean - low], [high - 100 * one.mean]]
+            ax.errorbar(100 * one.mean, y, xerr=arms, color=style.ink(), marker="o", capsize=4)
             for colour, mark in zip(colours, self.marks, strict=False):
                 if label in mark.at:
                     _draw_mark(ax, mark.sign, 100 * mark.at[label], y, colour)

@@ -1,12 +1,22 @@
-"""How long a run's training steps took, from its log of the wall clock."""
+"""How long a run's training steps took, from its log of the wall clock.
 
-from collections.abc import Mapping
+Repetitions of one sitting share what else the machine was doing, its clock and its warmth, so an interval over them is
+about that sitting. Seconds decide a claim only where they were measured in several sittings, hours apart: then a
+sitting counts as one observation.
+"""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
 import pandas as pd
 
 from analysis.study import stats
 from analysis.study.arms import Arm, Arms
 from runner.evidence.log import Run
+
+ENOUGH = 3  # sittings, before their scatter says anything
+APART = timedelta(hours=6)
 
 
 def steps(run: Run) -> pd.Series:
@@ -32,6 +42,37 @@ def each(arms: Arms) -> dict[Arm, dict[int, float]]:
     return {arm: {seed: usual(run) for seed, run in by_seed.items()} for arm, by_seed in arms.kept.items()}
 
 
-def faster(paces: Mapping[Arm, Mapping[int, float]], arm: Arm, than: Arm) -> stats.Estimate:
-    """How many more steps a second an arm takes than another, as a share, paired by seed."""
-    return stats.estimate([paces[than][seed] / paces[arm][seed] - 1 for seed in paces[arm]])
+def sittings(arms: Arms) -> list[list[int]]:
+    """The seeds by sitting: a new one begins where nothing was started for `APART`."""
+    began = {
+        seed: min(datetime.fromisoformat(by_seed[seed].manifest["started"]) for by_seed in arms.kept.values())
+        for seed in arms.seeds
+    }
+    found: list[list[int]] = []
+    for seed in sorted(arms.seeds, key=lambda s: began[s]):
+        if not found or began[seed] - began[found[-1][-1]] > APART:
+            found.append([])
+        found[-1].append(seed)
+    return found
+
+
+def obstacle(arms: Arms) -> str:
+    """Why seconds of these runs decide nothing; empty where there are sittings enough."""
+    there = len(sittings(arms))
+    if there >= ENOUGH:
+        return ""
+    return (
+        f"all {len(arms.seeds)} repetitions come from {there} sitting{'s' if there > 1 else ''}, and it takes {ENOUGH} "
+        "to see by how much sittings differ"
+    )
+
+
+def faster(
+    paces: Mapping[Arm, Mapping[int, float]], arm: Arm, than: Arm, sittings: Sequence[Sequence[int]] = ()
+) -> stats.Estimate:
+    """How many more steps a second an arm takes than another, as a share, paired by seed; over the means of sittings
+    where there are enough of them, else over seeds."""
+    gains = {seed: paces[than][seed] / paces[arm][seed] - 1 for seed in paces[arm]}
+    if len(sittings) < ENOUGH:
+        return stats.estimate(list(gains.values()))
+    return stats.estimate([float(np.mean([gains[seed] for seed in seeds])) for seeds in sittings])

@@ -5,14 +5,14 @@ Everything here takes one value a seed, so n is the number of seeds and never th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 CONFIDENCE = 0.95
 POWER = 0.8
-MOST_SEEDS = 10_000  # beyond this, "more seeds" is no longer advice
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,21 @@ class Estimate:
         half = self.half_width
         return None if half is None else (self.mean - half, self.mean + half)
 
-    def side(self, bar: float = 0.0) -> int:
-        """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide."""
-        if self.interval is None:
+    def side(self, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> int:
+        """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide. `level` is how often
+        it may err; a smaller one asks for a wider interval."""
+        if self.n < 2:
             return 0
-        low, high = self.interval
-        return int(low > bar) - int(high < bar)
+        half = float(_t(self.n, level) * self.sd / np.sqrt(self.n))
+        return int(self.mean - half > bar) - int(self.mean + half < bar)
 
-    def seeds_needed(self, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> int | None:
-        """The fewest fresh seeds whose interval would miss `bar` four times out of five, if mean and spread are as they
-        seem here; None where none in reach would. The power of the one-sample t test, by the noncentral t."""
-        if self.n < 2 or self.mean == bar:
+    def findable(self, level: float = 1 - CONFIDENCE) -> float | None:
+        """The smallest distance from a bar at which as many fresh seeds, with the scatter of these, would decide four
+        times out of five; None below two seeds. The power of the one-sample t test, by the noncentral t. It looks at
+        the scatter alone and not at the mean, so that it says the same of a design whatever came out."""
+        if self.n < 2:
             return None
-        if self.sd == 0:
-            return 2
-        counts = np.unique(np.geomspace(2, MOST_SEEDS, 2000).astype(int))
-        edges = stats.t.ppf(1 - level / 2, counts - 1)
-        shift = abs(self.mean - bar) / self.sd * np.sqrt(counts)
-        enough = stats.nct.sf(edges, counts - 1, shift) >= POWER
-        return int(counts[enough.argmax()]) if enough.any() else None
+        return float(_shift(self.n, level) * self.sd / np.sqrt(self.n))
 
     def signed(self, digits: int = 4) -> str:
         """As a difference, with its sign."""
@@ -81,6 +77,11 @@ def trend(x: Sequence[float], values: pd.DataFrame) -> Estimate:
     """Each seed's slope of its values [arm, seed] over x, a number for each arm; over log2 of a setting it is the
     change for each doubling."""
     return estimate([slope(x, values[seed]) for seed in values])
+
+
+def trend_above(x: Sequence[float], values: pd.DataFrame) -> Estimate | None:
+    """The same without the first arm, which may carry a trend by itself; None where that leaves fewer than three."""
+    return trend(x[1:], values.iloc[1:]) if len(x) > 3 else None
 
 
 def geometric(values: Sequence[float]) -> float:
@@ -121,5 +122,12 @@ def crossing(steps: Sequence[float], losses: Sequence[float], bar: float) -> flo
     return None
 
 
-def _t(n: int) -> float:
-    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
+def _t(n: int, level: float = 1 - CONFIDENCE) -> float:
+    return float(stats.t.ppf(1 - level / 2, n - 1))
+
+
+@cache
+def _shift(n: int, level: float) -> float:
+    """The noncentrality at which a t test over n seeds decides with a probability of `POWER`."""
+    edge = _t(n, level)
+    return float(optimize.brentq(lambda shift: stats.nct.sf(edge, n - 1, shift) - POWER, 0.1, 100 * edge))

@@ -39,8 +39,13 @@ class Measure:
     @property
     def side(self) -> int:
         """+1 where it lies on the wanted side of its bar, -1 on the other, 0 where it does not decide."""
+        return self.among(1)
+
+    def among(self, many: int) -> int:
+        """The same where it is one of `many` measures of which any may decide, so that all together err once in
+        twenty."""
         if isinstance(self.found, Estimate):
-            return self.found.side(self.bar) * self.wanted
+            return self.found.side(self.bar, (1 - CONFIDENCE) / many) * self.wanted
         return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
 
     @property
@@ -65,11 +70,11 @@ class Measure:
         return list(self.found.values) if isinstance(self.found, Estimate) else [self.found]
 
     def told(self) -> str:
-        """In words, with the number of seeds that would decide where these do not."""
+        """In words, with what as many seeds would have found where these do not decide."""
         if not isinstance(self.found, Estimate):
             return f"{self.name}: {wording.minus(f'{self.found:g}')}"
         shown = f"× {wording.factor(self.found)}" if self.doublings else str(self.found)
-        open_ended = "" if self.side else f", {wording.more(self.found, self.bar)}"
+        open_ended = "" if self.side else f" ({wording.findable(self.found, self.doublings)})"
         return wording.minus(f"{self.name}: {shown}") + open_ended
 
 
@@ -104,20 +109,20 @@ class Verdict:
 
 
 def every(*measures: Measure, rule: str = "") -> Verdict:
-    """Each measure must lie on its wanted side; one on the other side refutes. With a margin as the bar this is a test
-    of "no worse than", with two bars one of "within"."""
-    sides = [measure.side for measure in measures]
-    word = REFUTED if -1 in sides else INCONCLUSIVE if 0 in sides else SUPPORTED
+    """Each measure must lie on its wanted side; one on the other side refutes, corrected for there being several that
+    could. With a margin as the bar this is a test of "no worse than", with two bars one of "within"."""
+    against = -1 in [measure.among(len(measures)) for measure in measures]
+    word = REFUTED if against else SUPPORTED if all(measure.side == 1 for measure in measures) else INCONCLUSIVE
     if any(measure.single for measure in measures):
         word = AGREES if all(measure.lean == 1 for measure in measures) else DISAGREES
-    return Verdict(
-        word, rule or f"Supported if {_sides(measures)}; refuted if one lies wholly beyond its bar.", measures
-    )
+    beyond = f"refuted if one lies wholly beyond its bar{_corrected(measures)}"
+    return Verdict(word, rule or f"Supported if {_sides(measures)}; {beyond}.", measures)
 
 
 def some(*measures: Measure, rule: str = "") -> Verdict:
-    """One measure must lie on its wanted side and none on the other; refuted is the reverse."""
-    sides = {measure.side for measure in measures}
+    """One measure must lie on its wanted side and none on the other, corrected for there being several; refuted is the
+    reverse."""
+    sides = {measure.among(len(measures)) for measure in measures}
     word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
     if any(measure.single for measure in measures):
         leans = {measure.lean for measure in measures}
@@ -125,7 +130,18 @@ def some(*measures: Measure, rule: str = "") -> Verdict:
     said = (
         "Supported if the interval of at least one measure lies wholly on its wanted side of the bar and none on the "
     )
-    return Verdict(word, rule or f"{said}other; refuted if it is the reverse.", measures)
+    return Verdict(word, rule or f"{said}other{_corrected(measures)}; refuted if it is the reverse.", measures)
+
+
+def agreed(leading: Verdict, others: Sequence[Verdict], condition: str) -> Verdict:
+    """The word of `leading` where the others, the same question asked otherwise, give it too; else nothing is decided.
+    `condition` says in words how they differ."""
+    same = all(other.word == leading.word for other in others)
+    single = leading.word in (AGREES, DISAGREES)
+    word = leading.word if same else DISAGREES if single else INCONCLUSIVE
+    measures = tuple(measure for verdict in (leading, *others) for measure in verdict.measures)
+    rule = f"{leading.rule} The same has to come out {condition}; inconclusive where it does not."
+    return Verdict(word, rule, measures)
 
 
 def fact(holds: bool, rule: str, *measures: Measure) -> Verdict:
@@ -166,6 +182,10 @@ def stepdown(samples: Sequence[Sequence[float]], wanted: int, level: float = 1 -
     decided = [one.mean * wanted for one, stood in zip(found, stands, strict=True) if stood]
     rest = [one for one, stood in zip(found, stands, strict=True) if not stood]
     return Stepdown(sum(mean > 0 for mean in decided), sum(mean < 0 for mean in decided), rest)
+
+
+def _corrected(measures: Sequence[Measure]) -> str:
+    return f", in an interval that is corrected for {len(measures)} comparisons" if len(measures) > 1 else ""
 
 
 def _sides(measures: Sequence[Measure]) -> str:

@@ -22,6 +22,19 @@ def change(found: Estimate, digits: int = 1) -> str:
     return percent(found.mean, digits) + ("" if half is None else f" ± {half:.{digits}%}")
 
 
+def speed(share: float, digits: int = 1) -> str:
+    """A share as a comparison of speeds: `4.7% slower`."""
+    return f"{abs(share):.{digits}%} {'faster' if share > 0 else 'slower'}"
+
+
+def spread(found: Estimate, digits: int = 1) -> str:
+    """An estimated share as a change, with its lowest and highest value instead of an interval: `−5% (−17% to +8%)`."""
+    if found.n < 2:
+        return percent(found.mean, digits)
+    low, high = (percent(end, digits) for end in (min(found.values), max(found.values)))
+    return f"{percent(found.mean, digits)} ({low} to {high})"
+
+
 def cell(found: Estimate, digits: int = 3) -> str:
     """A mean and half of its interval, thousands apart: `1,250 ± 31`."""
     half = found.half_width
@@ -34,14 +47,13 @@ def factor(found: Estimate) -> str:
     return f"{2**found.mean:.2f}{ends}"
 
 
-def more(found: Estimate, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> str:
-    """How many seeds would probably decide, if mean and spread are as they seem."""
-    if found.n < 2:
+def findable(found: Estimate, doublings: bool = False, level: float = 1 - CONFIDENCE) -> str:
+    """How far from a bar as many seeds would decide; never how many more would decide what these found."""
+    least = found.findable(level)
+    if least is None:
         return "one seed, which has no interval"
-    needed = found.seeds_needed(bar, level)
-    if needed is None:
-        return "no number of seeds in reach would decide"
-    return f"about {needed:,} fresh seeds would decide it four times out of five"
+    shown = f"a factor of {2**least:.2f}" if doublings else f"{least:.3f}"
+    return f"{seeds(found.n)} would find {shown} from the bar four times out of five"
 
 
 def minus(text: str) -> str:

@@ -8,6 +8,7 @@ In an experiment's file:
     challenger = "swiglu"
     split = "val"                   the split whose final loss decides
     if_it_loses = ["gelu", "silu"]  the further arms, trained unless the challenger wins
+    anyway = true                   optional: train them where it wins, too, as arms outside the rule
 
 The challenger wins where its final loss is lower with every paired seed. A rule only decides what is worth training; it
 is no verdict, as a verdict needs an interval.
@@ -23,6 +24,7 @@ from runner.plan.plan import Plan
 
 LastLoss = Callable[[Plan, str], float | None]
 KEYS = ("axis", "champion", "challenger", "split", "if_it_loses")
+OPTIONAL = ("anyway",)
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
     if rule is None:
         return None
     for key in (*KEYS, *rule):
-        if key not in rule or key not in KEYS:
+        if key not in rule or key not in (*KEYS, *OPTIONAL):
             raise UserError(
                 f"{experiment.where} [rule]: {'missing' if key in KEYS else 'unknown'} key {key}; a rule has "
-                f"{', '.join(KEYS)}"
+                f"{', '.join(KEYS)}, and perhaps {', '.join(OPTIONAL)}"
             )
+    if not isinstance(rule.get("anyway", False), bool):
+        raise UserError(f"{experiment.where} [rule]: anyway must be true or false, not {rule['anyway']!r}")
     if not isinstance(rule["if_it_loses"], list):
         raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]
@@ -64,9 +68,12 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
         f"{label(rule['challenger'])} ends lower than {label(rule['champion'])} in {lower} of {len(pairs)} pairs, "
         f"at {mean:+.4f} nats on average"
     )
-    if lower == len(pairs):
-        return Decision([], f"{tally}: it wins, and {', '.join(map(label, rule['if_it_loses']))} need not run")
-    return Decision(experiment.plans(profile, {axis: rule["if_it_loses"]}), f"{tally}: it does not win in all")
+    others, names = experiment.plans(profile, {axis: rule["if_it_loses"]}), ", ".join(map(label, rule["if_it_loses"]))
+    if lower < len(pairs):
+        return Decision(others, f"{tally}: it does not win in all")
+    if rule.get("anyway"):
+        return Decision(others, f"{tally}: it wins, and {names} run all the same, outside the rule")
+    return Decision([], f"{tally}: it wins, and {names} need not run")
 
 
 def label(arm: Any) -> str:

@@ -65,3 +65,13 @@ def test_keys_and_their_order(tmp_path):
     assert list(named) == ["r4", "r1"]
     assert arms.setting("model.activation", "gelu")("r1-s0", named.spec) == "gelu"
     assert arms.by_name("d12-norms-s3", {}) == "d12-norms"
+
+
+def test_what_pairing_is_worth():
+    """Two arms that move together by seed differ by little; by two that do not, nothing is gained."""
+    values = {"a": [1.0, 2.0, 3.0, 4.0], "b": [1.1, 2.0, 3.1, 4.0], "d": [2.0, 3.0, 4.0, 5.0]}
+    values |= {"c": [1.0, -1.0, -1.0, 1.0], "e": [1.0, -1.0, 1.0, -1.0]}
+    assert arms.pairing(values, "a", "b") > 10
+    assert arms.pairing(values, "c", "e") == pytest.approx(1.0)
+    assert arms.pairing(values, "a", "d") is None
+    assert arms.pairing({"a": [1.0], "b": [2.0]}, "a", "b") is None

@@ -23,7 +23,10 @@ PANELS = {
     "joined": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, joined=True),
     "levelled": figures.Groups("t", groups={"k": {"a": ONE, "b": TWO}}, levels={"high": 9.0, "low": 0.5}),
     "sweep": figures.Sweep("t", "x", "y", at=[0.1, 1.0], lines={"a": [ONE, TWO]}),
+    "grid": figures.Sweep("t", at=[0.1, 1.0], lines={"a": [ONE, TWO]}, log=False, levels={"high": 9.0, "low": 0.5}),
+    "over": figures.Traces("t", "x", "y", lines={"a": PATHS}, levels={"low": 0.5}),
     "rows": figures.Rows("t", "x", rows={"a": ONE, "b": TWO}, bars=(1, 2)),
+    "spread": figures.Rows("t", "x", rows={"a": ONE}, spread=True),
     "marks": figures.Rows("t", "x", rows={"a": ONE}, marks=[figures.Mark("m", "|", {"a": 0.5})]),
     "heat": figures.Heat(
         "t", "x", "y", cells=pd.DataFrame([[1.0, -2.0], [math.nan, 4]], index=["a", "b"], columns=[1, 2])
@@ -61,9 +64,13 @@ def test_levels_are_shown_unless_they_are_above_everything_else():
     assert shown("levels")["mid"] == {"name": "mid", "x": [1, 100], "y": [2.0, 2.0]}
     assert shown("levelled")["low"] == {"name": "low", "x": ["a", "b"], "y": [0.5, 0.5]}
     assert "high" not in shown("levelled")
+    assert shown("grid")["low"] == {"name": "low", "x": [0.1, 1.0], "y": [0.5, 0.5]}
+    assert "high" not in shown("grid")
+    assert shown("over")["low"] == {"name": "low", "x": [1, 100], "y": [0.5, 0.5]}
 
 
 def test_means_and_intervals():
+    assert (shown("spread")["measured"]["low"], shown("spread")["measured"]["high"]) == ([100.0], [200.0])
     assert shown("curves")["a"]["y"] == [4.5, 2.25, 1.25]
     assert shown("numbers")["mean"]["low"] == [ONE.interval[0], TWO.interval[0]]
     assert shown("numbers")["seed 1"]["y"] == [2.0, 3.5]

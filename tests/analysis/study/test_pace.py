@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from analysis.study import arms, pace
@@ -26,3 +28,29 @@ def test_the_first_stretch_and_a_burst_count_for_nothing(tmp_path):
     assert pace.each(sweep) == {1: {0: pytest.approx(0.2)}, 4: {0: pytest.approx(0.4)}}
     assert pace.faster(pace.each(sweep), 1, 4).values == pytest.approx((1.0,))
     assert pace.spent(run) == 165
+
+
+def begun(root, hours):
+    """A sweep of one seed for each of `hours`, started then."""
+    for seed, hour in enumerate(hours):
+        for ratio in (1, 4):
+            path = fake.write_run(root, ratio, seed) / "manifest.json"
+            started = f"2026-11-{21 + hour // 24:02}T{hour % 24:02}:00:00+00:00"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started}))
+    return arms.read(root, "mlp-ratio", "laptop", arms.setting("model.mlp_ratio"))
+
+
+def test_seconds_of_one_sitting_decide_nothing(tmp_path):
+    sweep = begun(tmp_path, [1, 2, 3])
+    assert pace.sittings(sweep) == [[0, 1, 2]]
+    assert pace.obstacle(sweep).startswith("all 3 repetitions come from 1 sitting, and it takes 3")
+
+
+def test_a_sitting_counts_once(tmp_path):
+    sweep = begun(tmp_path, [40, 1, 2, 20])
+    sat = pace.sittings(sweep)
+    assert sat == [[1, 2], [3], [0]]
+    assert pace.obstacle(sweep) == ""
+    paces = {"a": dict.fromkeys(range(4), 1.0), "b": {0: 2.0, 1: 1.0, 2: 2.0, 3: 3.0}}
+    assert pace.faster(paces, "a", "b", sat).values == (0.5, 2.0, 1.0)
+    assert pace.faster(paces, "a", "b", sat[:2]).n == 4

@@ -21,7 +21,7 @@ def test_one_seed_has_no_interval_and_decides_nothing():
     found = stats.estimate([2.0])
     assert found.interval is None
     assert found.side() == 0
-    assert found.seeds_needed() is None
+    assert found.findable() is None
     assert str(found) == "2.000"
 
 
@@ -38,19 +38,22 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
     assert covered == pytest.approx(0.95, abs=0.01)
 
 
-def test_seeds_needed_is_the_textbooks():
-    """For a mean of half a standard deviation, at 5% two-sided and a power of 0.8, tables give 34."""
-    assert stats.Estimate(0.5, 1.0, 5).seeds_needed() == 34
-    assert stats.Estimate(0.8, 1.0, 5).seeds_needed() == 15
-    assert stats.Estimate(-0.5, 1.0, 5).seeds_needed() == 34
-    assert stats.Estimate(1.5, 1.0, 5).seeds_needed(bar=1.0) == 34
-    assert stats.Estimate(0.5, 1.0, 5).seeds_needed(level=0.01) > 34
+def test_what_a_design_would_find_is_the_textbooks():
+    """At 5% two-sided and a power of 0.8, tables give 34 for half a standard deviation and 15 for 0.8 of one."""
+    assert stats.Estimate(0.0, 1.0, 34).findable() == pytest.approx(0.5, abs=0.01)
+    assert stats.Estimate(0.0, 1.0, 15).findable() == pytest.approx(0.8, abs=0.03)
+    assert stats.Estimate(9.0, 2.0, 34).findable() == pytest.approx(1.0, abs=0.02)
+    assert stats.Estimate(0.0, 1.0, 34).findable(level=0.01) > 0.55
 
 
-def test_where_no_number_of_seeds_would_do_it_says_so():
-    assert stats.estimate([-1.0, 1.0]).seeds_needed() is None
-    assert stats.Estimate(1e-6, 1.0, 5).seeds_needed() is None
-    assert stats.Estimate(1.0, 0.0, 5).seeds_needed() == 2
+def test_it_is_found_as_often_as_said():
+    draws = np.random.default_rng(1).normal(loc=stats.Estimate(0.0, 1.0, 5).findable(), size=(4000, 5))
+    assert np.mean([stats.estimate(row).side() == 1 for row in draws]) == pytest.approx(stats.POWER, abs=0.02)
+
+
+def test_a_stricter_level_decides_less():
+    found = stats.estimate([1.0, 2.0, 3.0, 2.5])
+    assert (found.side(), found.side(level=0.001)) == (1, 0)
 
 
 def test_holm_against_the_textbook():
@@ -81,3 +84,11 @@ def test_a_trend_is_a_slope_a_seed():
 
 def test_the_geometric_mean():
     assert stats.geometric([1.0, 100.0]) == pytest.approx(10)
+
+
+def test_a_trend_without_the_first_arm():
+    values = pd.DataFrame({0: [9.0, 3.0, 2.0, 1.0], 1: [9.0, 1.0, 2.0, 3.0]})
+    above = stats.trend_above([0, 1, 2, 3], values)
+    assert above is not None
+    assert above.values == pytest.approx((-1.0, 1.0))
+    assert stats.trend_above([0, 1, 2], values.iloc[:3]) is None

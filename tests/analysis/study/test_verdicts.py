@@ -49,8 +49,19 @@ def test_a_verdict_leads_with_its_first_measure():
     assert verdicts.fact(True, "It is.", Measure("x", 3)).leading() == {"effect": 3, "interval": None, "n": None}
 
 
-def test_an_open_measure_says_how_many_seeds_would_do():
-    assert verdicts.every(Measure("x", OPEN)).told().startswith("x: 0.333 ± 2.879, about ")
+def test_an_open_measure_says_what_its_design_would_find():
+    assert verdicts.every(Measure("x", OPEN)).told().startswith("x: 0.333 ± 2.879 (3 seeds would find ")
+
+
+def test_measures_of_which_any_may_decide_are_corrected_for_their_number():
+    """It lies below 0 by itself, and not as one of four."""
+    faint = estimate([-1.0, -2.0, -3.0, -2.5, -0.4])
+    assert [Measure("x", faint).among(many) for many in (1, 4)] == [-1, 0]
+    others = [Measure("y", UP)] * 3
+    assert verdicts.every(Measure("x", faint)).word == "refuted"
+    assert verdicts.every(Measure("x", faint), *others).word == "inconclusive"
+    assert verdicts.some(*[Measure("x", faint, BELOW)] * 4).word == "inconclusive"
+    assert "corrected for 4 comparisons" in verdicts.every(Measure("x", faint), *others).rule
 
 
 def test_something_in_the_way_leaves_it_open():
@@ -58,6 +69,24 @@ def test_something_in_the_way_leaves_it_open():
     assert found.unless("") is found
     assert found.unless("no run of r = 4 finished").word == "inconclusive"
     assert found.unless("no run of r = 4 finished").rule.endswith("Inconclusive, as no run of r = 4 finished.")
+
+
+@pytest.mark.parametrize(
+    ("leading", "other", "word"),
+    [(UP, UP, "supported"), (UP, OPEN, "inconclusive"), (OPEN, UP, "inconclusive"), (DOWN, DOWN, "refuted")],
+)
+def test_a_question_asked_twice(leading, other, word):
+    one, two = (verdicts.every(Measure(name, found)) for name, found in (("x", leading), ("y", other)))
+    found = verdicts.agreed(one, [two], "without r = 1")
+    assert found.word == word
+    assert [measure.name for measure in found.measures] == ["x", "y"]
+    assert found.rule.endswith("The same has to come out without r = 1; inconclusive where it does not.")
+
+
+def test_one_run_asked_twice():
+    one, two = (verdicts.every(Measure("x", estimate([value]))) for value in (1.0, -1.0))
+    assert verdicts.agreed(one, [two], "otherwise").word == "one run disagrees"
+    assert verdicts.agreed(one, [one], "otherwise").word == "one run agrees"
 
 
 def test_facts():

@@ -13,6 +13,16 @@ def test_counts_and_changes():
     assert wording.change(estimate([0.1])) == "+10.0%"
 
 
+def test_a_speed_has_no_sign():
+    assert wording.speed(-0.047) == "4.7% slower"
+    assert wording.speed(0.2157, 0) == "22% faster"
+
+
+def test_the_lowest_and_the_highest_instead_of_an_interval():
+    assert wording.spread(estimate([0.1, -0.2, 0.1])) == "+0.0% (−20.0% to +10.0%)"
+    assert wording.spread(estimate([0.1]), 0) == "+10%"
+
+
 def test_cells_and_factors():
     assert wording.cell(estimate([-1000, -1002]), 0) == "−1,001 ± 13"
     assert wording.cell(estimate([2.0])) == "2.000"
@@ -24,9 +34,14 @@ def test_cells_and_factors():
     ("found", "said"),
     [
         (estimate([1.0]), "one seed, which has no interval"),
-        (estimate([-1.0, 1.0]), "no number of seeds in reach would decide"),
-        (estimate([0.0, 1.0]), "about 18 fresh seeds would decide it four times out of five"),
+        (estimate([0.0, 1.0, 2.0]), "3 seeds would find 3.264 from the bar four times out of five"),
     ],
 )
-def test_what_more_seeds_would_do(found, said):
-    assert wording.more(found) == said
+def test_what_a_design_would_find(found, said):
+    """It hangs on the scatter and the number of seeds, and not on what they found."""
+    assert wording.findable(found) == said
+    assert wording.findable(estimate([9 + value for value in found.values])) == said
+
+
+def test_what_it_would_find_as_a_factor():
+    assert wording.findable(estimate([0.0, 0.1, 0.2]), doublings=True).startswith("3 seeds would find a factor of 1.25")

@@ -26,6 +26,20 @@ def test_one_pair_that_is_lost_calls_the_others_in(ruled):
     assert rules.decide(ruled, "smoke", final(losses)).more == []
 
 
+def test_others_may_run_outside_the_rule(tmp_path):
+    path = tmp_path / "rule.toml"
+    path.write_text(RULED.replace('split = "val"\n', 'split = "val"\nanyway = true\n'))
+    losses = {"relu2-s0": 2.0, "silu-s0": 1.0, "relu2-s1": 2.0, "silu-s1": 1.0}
+    decision = rules.decide(experiment.load(str(path)), "smoke", final(losses))
+    assert [plan.name for plan in decision.more] == ["gelu-s0", "gelu-s1"]
+    assert decision.reason.endswith("it wins, and gelu run all the same, outside the rule")
+    losses["silu-s1"] = 3.0
+    assert "outside" not in rules.decide(experiment.load(str(path)), "smoke", final(losses)).reason
+    path.write_text(path.read_text().replace("anyway = true", 'anyway = "yes"'))
+    with pytest.raises(UserError, match="anyway must be true or false"):
+        rules.decide(experiment.load(str(path)), "smoke", final(losses))
+
+
 def test_an_experiment_without_a_rule_has_no_decision():
     assert rules.decide(experiment.load("mlp-ratio"), "smoke", final({})) is None
 
