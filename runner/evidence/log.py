@@ -122,10 +122,12 @@ class Rows:
         """Note a row of metrics; `more` are columns that it has."""
         self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
 
-    def observe(self, step: int, split: str, probe: str, values: Iterable[float]) -> None:
-        """Note what a probe found, a value a layer."""
+    def observe(self, step: int, split: str, probe: str, values: Iterable[float], whole: bool = False) -> None:
+        """Note what a probe found, a value a layer, or one of the whole model."""
         row = {"step": step, "split": split, "probe": probe}
-        self.waiting["probes"] += [{**row, "layer": layer, "value": value} for layer, value in enumerate(values)]
+        self.waiting["probes"] += [
+            {**row, "layer": None if whole else layer, "value": value} for layer, value in enumerate(values)
+        ]
 
     def time(self, step: int, phase: str, since: float) -> float:
         """Note how long a phase took; returns the present, where the next one begins."""
