@@ -1,7 +1,8 @@
 """Where a loss is lowest over a setting that is swept, and which of its values cannot be told from the best.
 
-    tuned = optimum.tuned(ends, held_out)             # each value at its best learning rate
-    found = optimum.find(tuned.losses, margin=0.01)   # losses: value → [seed]
+    tuned = optimum.tuned(ends, held_out)            # each value at its best learning rate
+    found = optimum.find(tuned.losses)               # losses: value → [seed]
+    verdict = optimum.unneeded(tuned.losses)         # of the reference
 
 Values are positive and lie on a logarithmic axis. Losses are paired by seed.
 """
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.study import stats, verdicts
+from analysis.study.results import Results
 from analysis.study.stats import Estimate
 from analysis.study.verdicts import BELOW, Measure, Verdict
 
+REFERENCE = 4.0  # the ratio that the others are compared with
+MARGIN = 0.01  # nats: the smallest difference of interest, set before any run
 POINTS = 2001  # at which the slope of the fitted curve is looked at
 Losses = Mapping[float, Sequence[float]]  # value → losses [seed]
 
@@ -62,7 +66,7 @@ class Optimum:
     close: list[float]
 
 
-def find(losses: Losses, margin: float) -> Optimum:
+def find(losses: Losses, margin: float = MARGIN) -> Optimum:
     """The optimum of losses [seed] by value."""
     values = sorted(losses)
     best = min(values, key=lambda v: float(np.mean(losses[v])))
@@ -97,6 +101,21 @@ def lowest(losses: Losses) -> tuple[float, float] | None:
     return float(2 ** at[may].min()), float(2 ** at[may].max())
 
 
+def report(results: Results, found: Optimum, prefix: str = "") -> None:
+    """The numbers for a text: the best ratio, the interval of where the curve is lowest, the range of ratios that
+    cannot be told from the best, and how many are known to be close to it."""
+    results.number(f"{prefix}best", found.best, digits=2)
+    low, high = found.interval or (None, None)
+    why = "" if found.interval else "it takes two seeds and three ratios"
+    results.number(f"{prefix}best-low", low, digits=2, reason=why)
+    results.number(f"{prefix}best-high", high, digits=2, reason=why)
+    results.number(f"{prefix}best-open", int(any(found.ends)))
+    results.number(f"{prefix}level-low", min(found.level), digits=2)
+    results.number(f"{prefix}level-high", max(found.level), digits=2)
+    results.number(f"{prefix}level", len(found.level))
+    results.number(f"{prefix}close", len(found.close))
+
+
 RULE = (
     "Supported if on each of these axes some ratio at least a factor of {factor:g} away from {reference:g} has a loss "
     "less than {margin:g} nats above that of {reference:g}, paired by seed, by t tests with Holm's correction for all "
@@ -104,7 +123,7 @@ RULE = (
 )
 
 
-def unneeded(losses: Losses, reference: float, margin: float, factor: float = 2) -> Verdict:
+def unneeded(losses: Losses, reference: float = REFERENCE, margin: float = MARGIN, factor: float = 2) -> Verdict:
     """Whether another value, at least a factor away, does as well as the reference, to within a margin. Supported if
     one does, refuted if every one is worse; "as well" is tested against the margin, with Holm's correction."""
     far = [v for v in sorted(losses) if max(v / reference, reference / v) >= factor * (1 - 1e-9)]
