@@ -38,10 +38,11 @@ def tuned(
 ) -> Tuned:
     """Each value at the rate whose mean loss is the lowest. Both arguments hold losses [seed] by (value, rate): the
     rate is chosen on the one split, and the loss is that of the other."""
-    values, rates = sorted({value for value, _ in chosen_on}), sorted({rate for _, rate in chosen_on})
-    best = {v: min(rates, key=lambda rate: float(np.mean(chosen_on[v, rate]))) for v in values}
-    losses = {v: np.asarray(reported[v, best[v]], dtype=float) for v in values}
-    return Tuned(losses, best, [v for v in values if len(rates) > 1 and best[v] in (rates[0], rates[-1])])
+    tried = {v: sorted(rate for value, rate in chosen_on if value == v) for v in sorted({v for v, _ in chosen_on})}
+    best = {v: min(rates, key=lambda rate: float(np.mean(chosen_on[v, rate]))) for v, rates in tried.items()}
+    losses = {v: np.asarray(reported[v, best[v]], dtype=float) for v in tried}
+    edge = [v for v, rates in tried.items() if len(rates) > 1 and best[v] in (rates[0], rates[-1])]
+    return Tuned(losses, best, edge)
 
 
 @dataclass(frozen=True)
