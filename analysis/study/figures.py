@@ -440,6 +440,58 @@ class Bars(Panel):
         ax.set_xlim(-0.6, len(self.bars) - 0.4)
 
 
+@dataclass(frozen=True)
+class Span:
+    """A row of `Spans`: the value that was found best, an interval for it, and the range that is level with it."""
+
+    best: float
+    interval: tuple[float, float] | None
+    level: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Spans(Panel):
+    """A row each, the first on top, over a logarithmic axis: a broad bar for the values that cannot be told from the
+    best, a line with ends for the interval of the best, and a dot for the best that was tried.
+
+    `at` are the values that were tried, and `mark` one of them, with a dotted line.
+    """
+
+    _: KW_ONLY
+    rows: Mapping[str, Span]
+    at: Sequence[float]
+    mark: float | None = None
+
+    def series(self) -> list[Series]:
+        names, spans = list(self.rows), list(self.rows.values())
+        lows, highs = zip(*(one.interval or (math.nan, math.nan) for one in spans), strict=True)
+        level = [one.level for one in spans]
+        best = [one.best for one in spans]
+        return [
+            Series("best that was tried, interval of the best", names, best, lows, highs),
+            Series("level with the best", names, best, [low for low, _ in level], [high for _, high in level]),
+        ]
+
+    def draw(self, ax: Axes) -> None:
+        ax.set_xscale("log")
+        names = list(self.rows)[::-1]
+        if self.mark is not None:
+            ax.axvline(self.mark, color=style.muted(), linewidth=0.9, linestyle=":")
+        for y, name in enumerate(names):
+            one = self.rows[name]
+            low, high = (end * spread for end, spread in zip(one.level, (0.97, 1.03), strict=True))
+            ax.plot([low, high], [y, y], color=style.colours(5)[3], alpha=0.35, linewidth=11, solid_capstyle="butt")
+            if one.interval:
+                ax.plot(one.interval, [y, y], color=style.ink(), marker="|", markersize=10, linewidth=1.6)
+            ax.plot(one.best, y, color=style.ink(), marker="o", markersize=6, linestyle="none")
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(-0.6, len(names) - 0.4)
+        ax.set_xlim(min(self.at) / 1.25, max(self.at) * 1.25)
+        ax.set_xticks(self.at, [_name(float(f"{value:.2g}")) for value in self.at])
+        ax.minorticks_off()
+        self._label(ax)
+
+
 def smoothed(values: Iterable[float], weight: float) -> np.ndarray:
     """TensorBoard's moving average, corrected for its start from nothing."""
     kept, out = 0.0, []

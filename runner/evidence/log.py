@@ -122,10 +122,12 @@ class Rows:
         """Add a row of metrics; `more` are its other columns."""
         self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
 
-    def observe(self, step: int, split: str, probe: str, values: Iterable[float]) -> None:
-        """Add the values of a probe, one per layer."""
+    def observe(self, step: int, split: str, probe: str, values: Iterable[float], whole: bool = False) -> None:
+        """Add the values of a probe: one per layer, or one of the whole model."""
         row = {"step": step, "split": split, "probe": probe}
-        self.waiting["probes"] += [{**row, "layer": layer, "value": value} for layer, value in enumerate(values)]
+        self.waiting["probes"] += [
+            {**row, "layer": None if whole else layer, "value": value} for layer, value in enumerate(values)
+        ]
 
     def time(self, step: int, phase: str, since: float) -> float:
         """Add the seconds of a phase that started at `since`; returns the present time, the start of the next phase."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from runner.models.cost import Description
 from runner.models.kernels import wide
 from runner.models.layers import Operations
+from runner.models.taps import tap
 
 
 class Model(nn.Module, ABC):
@@ -55,9 +56,10 @@ class Model(nn.Module, ABC):
 
     def summed_loss(self, x_BT: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
         """Sum over targets of weight times cross-entropy, without dropout; in float64 where the device has it."""
-        logits_NV = wide(self(x_BT).flatten(0, 1))
-        loss_N = F.cross_entropy(logits_NV, y_BS.flatten(), reduction="none")
-        return (loss_N * weight_BS.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
+        logits_NV, y_N, weight_N = wide(self(x_BT).flatten(0, 1)), y_BS.flatten(), weight_BS.flatten()
+        tap("prediction", 0, logits_NV, y_N, weight_N)
+        loss_N = F.cross_entropy(logits_NV, y_N, reduction="none")
+        return (loss_N * weight_N).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
 
     def calibrate(self, batches: list[Tensor]) -> None:
         """Take from the inputs [B, T] of training batches what evaluation needs and training does not give, such as

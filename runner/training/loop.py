@@ -289,8 +289,9 @@ class _Run:
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
         for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])
-            for probe, value_L in seen.items():
-                self.rows.observe(step, name, probe, value_L.tolist())
+            for probe in self.probes:
+                if probe.name in seen:
+                    self.rows.observe(step, name, probe.name, seen[probe.name].tolist(), probe.whole)
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int, due: bool = False) -> None:

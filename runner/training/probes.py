@@ -20,12 +20,13 @@ from runner.plan.spec import EvalSpec
 @dataclass(frozen=True)
 class Probe:
     """`measure` makes one number of a tap's tensors, in a batch; `combine` one of a layer's numbers, [batches, layers]
-    to [layers]."""
+    to [layers]. What is of the `whole` model has one number, and no layer."""
 
     name: str
     tap: str
     measure: Callable[..., Tensor]
     combine: Callable[[Tensor], Tensor]
+    whole: bool = False
 
 
 def largest_logit(qkv_BTE: Tensor, n_head: int) -> Tensor:
@@ -34,12 +35,28 @@ def largest_logit(qkv_BTE: Tensor, n_head: int) -> Tensor:
     return (q_BHTK @ k_BHTK.mT * q_BHTK.shape[-1] ** -0.5).tril().abs().amax()
 
 
+def correct(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor) -> Tensor:
+    """The summed weight of the predictions whose largest logit is that of the target; a split's weights add up to 1."""
+    return (weight_N * (logits_NV.argmax(1) == target_N)).sum()
+
+
 def highest(value_ML: Tensor) -> Tensor:
     """The largest over the batches."""
     return value_ML.amax(0)
 
 
-PROBES = {probe.name: probe for probe in (Probe("attention_logit", "attention.qkv", largest_logit, highest),)}
+def summed(value_ML: Tensor) -> Tensor:
+    """The sum over the batches."""
+    return value_ML.sum(0)
+
+
+PROBES = {
+    probe.name: probe
+    for probe in (
+        Probe("attention_logit", "attention.qkv", largest_logit, highest),
+        Probe("accuracy", "prediction", correct, summed, whole=True),
+    )
+}
 
 
 def named(spec: EvalSpec) -> list[Probe]:

@@ -28,6 +28,13 @@ PANELS = {
     "rows": figures.Rows("t", "x", rows={"a": ONE, "b": TWO}, bars=(1, 2)),
     "spread": figures.Rows("t", "x", rows={"a": ONE}, spread=True),
     "marks": figures.Rows("t", "x", rows={"a": ONE}, marks=[figures.Mark("m", "|", {"a": 0.5})]),
+    "spans": figures.Spans(
+        "t",
+        "x",
+        rows={"a": figures.Span(2.0, (1.2, 3.4), (1, 4)), "b": figures.Span(4.0, None, (4, 4))},
+        at=[0.67, 1, 2, 4],
+        mark=4,
+    ),
     "heat": figures.Heat(
         "t", "x", "y", cells=pd.DataFrame([[1.0, -2.0], [math.nan, 4]], index=["a", "b"], columns=[1, 2])
     ),
@@ -78,6 +85,9 @@ def test_means_and_intervals():
     assert [series.name for series in named.series()] == ["mean", "seed 3", "seed 5"]
     assert shown("rows")["measured"]["y"] == [150.0, 325.0]
     assert shown("marks")["m"]["y"] == [50.0]
+    level = shown("spans")["level with the best"]
+    assert (level["y"], level["low"], level["high"]) == ([2.0, 4.0], [1, 4], [4, 4])
+    assert shown("spans")["best that was tried, interval of the best"]["low"] == [1.2, None]
     assert "low" not in figures.Dots("t", dots={"a": estimate([1.0])}).values()["series"][0]
 
 

@@ -41,6 +41,10 @@ def test_rows_wait_until_they_are_handed_over():
         {"step": 5, "split": "val", "probe": "attention_logit", "layer": layer, "index": None, "value": value}
         for layer, value in enumerate([2.5, 7.0])
     ]
+    rows.observe(5, "val", "accuracy", [0.5], whole=True)
+    assert rows.tables()["probes"].to_pylist() == [
+        {"step": 5, "split": "val", "probe": "accuracy", "layer": None, "index": None, "value": 0.5}
+    ]
 
 
 def test_bytes_do_not_depend_on_the_pieces(tmp_path: Path):

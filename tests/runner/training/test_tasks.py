@@ -5,17 +5,22 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+import torch
+
 from runner.data.spec import DataSpec
 from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.evidence import log
 from runner.plan.plan import Plan
 from runner.plan.spec import check
+from runner.training.probes import correct
 from tests.conftest import train_here
 
 
 def test_modular_arithmetic_is_trained_and_evaluated(tiny: Plan, tmp_path: Path):
     data = DataSpec("none", (0, 100), (100, 169), task="arithmetic", arithmetic=ArithmeticSpec(2, 13))
-    spec = replace(tiny.spec, data=data, model=replace(tiny.spec.model, block_size=4))
+    asked = replace(tiny.spec.eval, probes=("accuracy",))
+    spec = replace(tiny.spec, data=data, model=replace(tiny.spec.model, block_size=4), eval=asked)
     plan = replace(tiny, spec=check(spec, "here"))
     assert train_here(plan, tmp_path) == "finished"
     folder = plan.folder(tmp_path)
@@ -26,3 +31,13 @@ def test_modular_arithmetic_is_trained_and_evaluated(tiny: Plan, tmp_path: Path)
     assert manifest["corpus"]["vocabulary"] == 16
     assert manifest["corpus"]["bytes_per_token"] == {}, "it is no text"
     assert not (folder / "samples.txt").exists(), "its answers are no next tokens"
+    seen = log.read(folder / "probes.parquet", log.PROBES).to_pylist()
+    shares = [row["value"] * 2 * 69 for row in seen if row["split"] == "val"]
+    assert shares == pytest.approx(list(map(round, shares)), abs=1e-3), "whole answers of 69 pairs and two functions"
+    assert max(shares) <= 2 * 69
+
+
+def test_accuracy_is_the_weight_of_the_right_answers():
+    logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    targets, weights = torch.tensor([1, 1, 1, 0]), torch.tensor([0.1, 0.2, 0.3, 0.4])
+    assert float(correct(logits, targets, weights)) == pytest.approx(0.1 + 0.3 + 0.4)

@@ -1,0 +1,131 @@
+# %% [markdown]
+# # Equal parameters: is 4 the best ratio at a fixed size?
+#
+# The matrices of the blocks have a fixed number of parameters, and the width $d$ and the hidden width $d_\text{ff}$ are
+# traded against each other. Every shape is trained at several learning rates and judged at its best one: the rate is
+# chosen on validation, the loss reported on test. Seeds are paired: every shape sees the same batches in the same
+# order. All intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/equal-parameters"
+
+# %%
+import pandas as pd
+
+from analysis.study import arms, baselines, optimum, shapes, stats, wording
+from analysis.study.figures import Dots, Sweep, Traces
+from analysis.study.optimum import MARGIN, REFERENCE
+from analysis.study.results import Results
+
+results = Results(output)
+
+# %% [markdown]
+# ## The evidence
+
+# %%
+sweep = arms.read(logs, "equal-parameters", profile, all_planned=True)
+results.provenance(sweep.runs)
+family, counts = shapes.Shapes(sweep), baselines.read(logs, sweep)
+by_ratio, spec = family.by_ratio, sweep.spec
+budget = by_ratio[REFERENCE].matrices
+off = {r: shape.matrices / budget - 1 for r, shape in by_ratio.items()}
+assert max(map(abs, off.values())) < 2e-3, f"the shapes differ in parameters: {off}"
+tuned = family.tuned("test")
+found = optimum.find(tuned.losses)
+LOSS = "test loss (nats per character)"
+NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
+EQUAL = f"Equal parameters: {budget:,} in the matrices of every model's blocks, and equal steps"
+
+# %% [markdown]
+# ## Losses by ratio, and by learning rate
+# On the left each shape at its best rate; on the right every shape at every rate.
+
+
+# %%
+def rates(ratio: float) -> dict[int, pd.Series]:
+    """Validation losses of a ratio by learning rate, for each seed."""
+    at = {rate: losses for (r, rate), losses in family.ends("val").items() if r == ratio}
+    return {seed: pd.Series({rate: losses[seed] for rate, losses in sorted(at.items())}) for seed in sweep.seeds}
+
+
+results.figure(
+    "losses",
+    [
+        Sweep(
+            "Each ratio at its best rate", "MLP ratio r (log scale)", LOSS,
+            at=list(by_ratio), lines={"test": [stats.estimate(tuned.losses[r]) for r in by_ratio]},
+        ),
+        Traces(
+            "At each learning rate", "learning rate (log scale)", "validation loss (nats per character)",
+            lines={f"r = {shapes.name(r)}": rates(r) for r in by_ratio}, shape=lambda ax: ax.set_xscale("log"),
+        ),
+    ],
+    alt=[
+        "Test loss at the end against the MLP ratio, with intervals.",
+        "Validation loss at the end against the learning rate, a colour for each ratio and a line a seed.",
+    ],
+    caption=f"{EQUAL}. Left, each ratio at the learning rate that is best for it on validation: mean over "
+    f"{sweep.count}, with the 95% interval of that mean. Right, a line a seed. Profile {profile}.{sweep.omitted}",
+)  # fmt: skip
+from_four = {r: stats.estimate(tuned.losses[r] - tuned.losses[REFERENCE]) for r in by_ratio}
+results.figure(
+    "differences",
+    Dots(
+        f"Difference from r = {REFERENCE:g}", "MLP ratio r", "nats per character",
+        dots=from_four, seeds="joined", named=sweep.seeds, zero=True,
+    ),
+    alt=f"Difference of each ratio's test loss from that of r = {REFERENCE:g}, with intervals and a line a seed.",
+    caption=f"{EQUAL}. Each ratio at its best rate, minus r = {REFERENCE:g}, paired by seed; below zero is better than "
+    f"r = {REFERENCE:g}. {NOTE}",
+)  # fmt: skip
+
+# %% [markdown]
+# ## Tables and numbers
+
+# %%
+rows = [
+    {
+        "r": shapes.name(r),
+        "width": shape.model.d_model,
+        "hidden width": shape.d_ff,
+        "parameters of the blocks": f"{shape.matrices:,}",
+        "all parameters": f"{shape.cost.total():,}",
+        "best rate": f"{tuned.rates[r]:g}",
+        "test loss": wording.cell(stats.estimate(tuned.losses[r]), 4),
+        f"minus r = {REFERENCE:g}": "–" if r == REFERENCE else from_four[r].signed(),
+        "minus the best": "–" if r == found.best else found.differences[r].signed(),
+    }
+    for r, shape in by_ratio.items()
+]
+results.table(
+    "shapes",
+    pd.DataFrame(rows),
+    caption=f"{EQUAL}. Losses in nats per character at the rate that is best on validation: mean over {sweep.count} ± "
+    f"half of the 95% interval; differences paired by seed. Profile {profile}.",
+)
+optimum.report(results, found)
+seen = spec["train"]["steps"] * spec["train"]["batch_size"] * spec["model"]["block_size"]
+span = spec["data"]["train"]
+for name, value, unit, digits in (
+    ("seeds", len(sweep.seeds), "seeds", None),
+    ("runs", len(sweep.runs), "runs", None),
+    ("shapes", len(by_ratio), "", None),
+    ("rates", len(family.rates), "", None),
+    ("layers", spec["model"]["n_layer"], "", None),
+    ("block", spec["model"]["block_size"], "characters", None),
+    ("steps", spec["train"]["steps"], "steps", None),
+    ("budget", budget, "parameters", None),
+    ("off", 100 * max(map(abs, off.values())), "percent", 2),
+    ("train-tokens", span[1] - span[0], "characters", None),
+    ("read", seen, "characters", None),
+    ("epochs", seen / (span[1] - span[0]), "times", 2),
+    ("narrow", min(by_ratio), "", 2),
+    ("wide", max(by_ratio), "", 2),
+    ("at-edge", len(tuned.edge), "", None),
+    ("margin", MARGIN, "nats", 2),
+):
+    results.number(name, value, unit, digits=digits)
+counts.report(results, tuned.losses[found.best], "nats")
+results.save()
