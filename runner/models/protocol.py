@@ -47,6 +47,10 @@ class Model(nn.Module, ABC):
         loss_N = F.cross_entropy(logits_NV, y_BS.flatten(), reduction="none")
         return (loss_N * weight_BS.flatten()).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
 
+    def embedding(self) -> Tensor | None:
+        """The vector of each token, [V, D], which a run may leave as evidence; None where a kind has none."""
+        return None
+
     @classmethod
     @abstractmethod
     def cost(cls, spec: Any, vocabulary: int, context: int, dtype: torch.dtype) -> Description:

@@ -9,6 +9,7 @@ from runner.settings import Need
 # kind → its settings and its network, as module:class. To add one is a line here and its two modules.
 KINDS = {
     "gpt": ("runner.models.gpt.spec:GPTSpec", "runner.models.gpt.network:GPT"),
+    "minigpt": ("runner.models.minigpt.spec:MiniGPTSpec", "runner.models.minigpt.network:MiniGPT"),
 }
 
 
