@@ -18,6 +18,7 @@ DOWNLOADS = (
     "metrics.parquet",
     "timing.parquet",
     "probes.parquet",
+    "embedding.parquet",
     "samples.txt",
 )  # as runner.evidence.log.EVIDENCE
 ENDED = ("finished", "diverged")

@@ -10,7 +10,8 @@ from runner.errors import UserError
 @dataclass(frozen=True)
 class Placement:
     """A resolved choice. `threads` are those of one run; `jobs` runs go side by side. A run without `weights` leaves
-    its log alone: nothing to resume, to sample or to keep, for runs whose speed is the point."""
+    its log alone: nothing to resume, to sample or to keep, for runs whose speed is the point. One with `embedding`
+    leaves that of its tokens as evidence, two bytes a number."""
 
     device: str = "cpu"
     precision: str = "float32"
@@ -20,6 +21,7 @@ class Placement:
     log_every: int = 10
     checkpoint_seconds: float = 15.0
     weights: bool = True
+    embedding: bool = False
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
