@@ -19,6 +19,7 @@ DOWNLOADS = (
     "metrics.parquet",
     "timing.parquet",
     "probes.parquet",
+    "embedding.parquet",
     "samples.txt",
 )  # as runner.evidence.log.EVIDENCE
 DECISIVE = ("manifest.json", "metrics.parquet")  # timing differs between two runs of one spec and decides nothing

@@ -6,6 +6,7 @@ The folder of a run, under `runs/` when it is trained and under `logs/` once it 
     metrics.parquet   the numbers; the same bytes for the same run on the same kind of machine
     timing.parquet    wall clock, seconds; never part of a comparison
     probes.parquet    what its probes measured; only where the run has probes
+    embedding.parquet the model's token embedding at the end; only where the run's placement asks for it
     samples.txt       text that the trained model wrote
 
 metrics.parquet, one row per measurement, ordered by step:
@@ -31,6 +32,12 @@ probes.parquet, one row per observation, ordered by step:
     layer    int32     counted from 0; null for the whole model
     index    int32     of a bin, a head or a unit, where a probe has several values per layer; else null
     value    float64
+
+embedding.parquet, one row a token, in the order of their ids:
+
+    text      string       what the token stands for; empty for a mark, U+FFFD for a part of a character
+    times     int64        how often it comes in the training split
+    vector    [float16]    its row of the embedding
 """
 
 import json
@@ -74,9 +81,20 @@ PROBES = pa.schema(
     ],
     metadata={"runner.probes": SCHEMA_VERSION},
 )
-SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}
+EMBEDDING = pa.schema(
+    [("text", pa.string()), ("times", pa.int64()), ("vector", pa.list_(pa.float16()))],
+    metadata={"runner.embedding": SCHEMA_VERSION},
+)
+SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}  # those that grow while a run goes
 NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
-EVIDENCE = ("manifest.json", "metrics.parquet", "timing.parquet", "probes.parquet", "samples.txt")
+EVIDENCE = (
+    "manifest.json",
+    "metrics.parquet",
+    "timing.parquet",
+    "probes.parquet",
+    "embedding.parquet",
+    "samples.txt",
+)
 
 
 def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -166,6 +184,12 @@ class Run:
         """The rows of probes.parquet, with the columns above; none where the run has no probes."""
         path = self.path / "probes.parquet"
         return read(path, PROBES) if path.is_file() else table([], PROBES)
+
+    def embedding(self) -> pa.Table:
+        """The model's token embedding at the end, with the columns above; no rows where it was not asked to leave
+        it."""
+        path = self.path / "embedding.parquet"
+        return read(path, EMBEDDING) if path.is_file() else table([], EMBEDDING)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

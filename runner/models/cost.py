@@ -8,6 +8,7 @@ from torch import Tensor
 
 from runner.models import registry
 from runner.models.dropout import site_keys
+from runner.models.gradients import query_blocks
 from runner.models.registry import ModelSpec
 
 
@@ -15,7 +16,8 @@ from runner.models.registry import ModelSpec
 class Description:
     """Costs of a model at a context of `context` tokens, matrix products in `dtype`.
 
-    parameters      by part: of a GPT "token" (also the output layer), "position", "attention", "mlp", "norm"
+    parameters      by part: of a GPT "token" (also the output layer, where there is no "output"), "position",
+                    "attention", "mlp", "norm"
     flops           of a training step (backward counted twice forward), for each token that is read: of a GPT
                     "attention" (its projections), "scores" (queries, keys, values; causal), "mlp", "output"
     activation      bytes that backward needs, a sequence, as this code keeps them on a CPU
@@ -43,6 +45,17 @@ class Description:
 def describe(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype = torch.bfloat16) -> Description:
     """The costs of a model with this vocabulary, in sequences of `context` tokens (at most its block size)."""
     return registry.network(spec.kind).cost(spec, vocabulary, context, dtype)
+
+
+def score_flops(n_layer: int, width: int, context: int) -> float:
+    """FLOPs a token of queries, keys and values in training. A position attends to itself and what is before it:
+    (context + 1) / 2 on average, one product with keys and one with values, two operations for each unit."""
+    return 3 * 4 * n_layer * width * (context + 1) / 2
+
+
+def score_bytes(n_layer: int, n_head: int, context: int, itemsize: int) -> int:
+    """Bytes of attention's weights that backward needs, a sequence, as `runner.models.gradients` keeps them."""
+    return 2 * itemsize * n_layer * n_head * sum((stop - start) * stop for start, stop in query_blocks(context))
 
 
 def kept(model: Any, batch: int, context: int) -> int:

@@ -47,14 +47,23 @@ class Operations:
         """Operations with products in `dtype`; `compiled` says whether what lies between them is compiled."""
         return cls(dtype, kernels(compiled))
 
-    def linear(self, x_NI: Tensor, weight_OI: Tensor, norm_I: Tensor | None = None, few: bool = False) -> Tensor:
-        """x @ (weight * norm).T: the weight of a LayerNorm is cheaper to apply to the matrix that comes after it, but
-        where x has `few` rows."""
+    def linear(
+        self,
+        x_NI: Tensor,
+        weight_OI: Tensor,
+        norm_I: Tensor | None = None,
+        bias_O: Tensor | None = None,
+        *,
+        few: bool = False,
+    ) -> Tensor:
+        """x @ (weight * norm).T + bias: the weight of a LayerNorm is cheaper to apply to the matrix that comes after
+        it, but where x has `few` rows."""
         if norm_I is not None and few:
             x_NI = (x_NI * norm_I).to(self.dtype)
         elif norm_I is not None:
             weight_OI = weight_OI * norm_I
-        return Linear.apply(x_NI, weight_OI.to(self.dtype))
+        y_NO = Linear.apply(x_NI, weight_OI.to(self.dtype))
+        return y_NO if bias_O is None else y_NO + bias_O.to(self.dtype)
 
     def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None, p: float) -> tuple[Tensor, Tensor]:
         """The residual stream after a branch, dropped out with probability p where there is a key, and its LayerNorm

@@ -65,6 +65,10 @@ class Model(nn.Module, ABC):
         """Take from the inputs [B, T] of training batches what evaluation needs and training does not give, such as
         a population's statistics, into buffers. Only asked for where `calibration` is above 0."""
 
+    def embedding(self) -> Tensor | None:
+        """The vector of each token, [V, D], which a run may leave as evidence; None where a kind has none."""
+        return None
+
     @classmethod
     @abstractmethod
     def cost(cls, spec: Any, vocabulary: int, context: int, dtype: torch.dtype) -> Description:

@@ -10,6 +10,7 @@ from runner.settings import Need
 KINDS = {
     "gpt": ("runner.models.gpt.spec:GPTSpec", "runner.models.gpt.network:GPT"),
     "megabyte": ("runner.models.megabyte.spec:MegabyteSpec", "runner.models.megabyte.network:Megabyte"),
+    "minigpt": ("runner.models.minigpt.spec:MiniGPTSpec", "runner.models.minigpt.network:MiniGPT"),
     "mlp": ("runner.models.mlp.spec:MLPSpec", "runner.models.mlp.network:MLP"),
     "wavenet": ("runner.models.wavenet.spec:WaveNetSpec", "runner.models.wavenet.network:WaveNet"),
 }

@@ -16,6 +16,7 @@ class Placement:
     log_every           steps between two rows of the log
     checkpoint_seconds  least seconds between two checkpoints
     weights             whether weights are stored; a run without them cannot be resumed or sampled from
+    embedding           whether the token embedding at the end is evidence of the run, two bytes a number
     """
 
     device: str = "cpu"
@@ -26,6 +27,7 @@ class Placement:
     log_every: int = 10
     checkpoint_seconds: float = 15.0
     weights: bool = True
+    embedding: bool = False
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:

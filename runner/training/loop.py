@@ -25,7 +25,7 @@ from runner.plan import budget
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
-from runner.training import sample
+from runner.training import embedding, sample
 from runner.training.batches import Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
@@ -120,6 +120,11 @@ class _Run:
         if group.size > 1 and kept:  # each process would have those of its own share
             raise UserError(f"{plan.name}: its model keeps statistics of batches: train it with one process")
         self.probes = named(self.spec.eval)
+        if placement.embedding and self.engine.model.embedding() is None:
+            raise UserError(
+                f"{plan.name}: a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
+                "placement.embedding out"
+            )
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Checkpoint | None = None
@@ -333,6 +338,8 @@ class _Run:
             codec = self.tokens.codec
             text = sample.generate(self.engine.model, codec, codec.prompt, SAMPLE_LENGTH, self.spec.seed)
             write_atomic(self.folder / "samples.txt", text + "\n")
+            if self.placement.embedding:
+                log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])

@@ -33,6 +33,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         log_every=wishes.get("log_every", 10),
         checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),
         weights=wishes.get("weights", True),
+        embedding=wishes.get("embedding", False),
     )
 
 

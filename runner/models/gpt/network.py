@@ -11,9 +11,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from runner.models.cost import Description, kept
+from runner.models.cost import Description, kept, score_bytes, score_flops
 from runner.models.gpt.spec import GPTSpec
-from runner.models.gradients import Embedding, query_blocks
+from runner.models.gradients import Embedding
 from runner.models.layers import Operations, Past
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
@@ -72,7 +72,7 @@ class MLP(nn.Module):
             self.post_norm = nn.Parameter(torch.empty(spec.d_model))
 
     def forward(self, n_ND: Tensor, training: bool, few: bool) -> Tensor:
-        h_NF = self.ops.linear(n_ND, self.up, self.norm, few)
+        h_NF = self.ops.linear(n_ND, self.up, self.norm, few=few)
         h_NF = self.ops.activation(h_NF, self.spec.activation, training)
         tap("mlp.hidden", self.layer, h_NF)
         branch_ND = self.ops.linear(h_NF, self.down)
@@ -158,6 +158,9 @@ class GPT(Model):
             x_ND, n_ND = block(x_ND, n_ND, B, turn_2TK, rest[3 * i : 3 * i + 3], past)
         return n_ND
 
+    def embedding(self) -> Tensor:
+        return self.token
+
     @classmethod
     def cost(cls, spec: GPTSpec, vocabulary: int, context: int, dtype: torch.dtype) -> Description:
         """Closed forms for parameters and FLOPs; what backward keeps is traced."""
@@ -172,18 +175,15 @@ class GPT(Model):
             if part in flops:
                 flops[part] += 6 * shape.numel()
         flops["output"] = 6.0 * shapes["token"].numel()
-        # A position attends to itself and what is before it: (context + 1) / 2 on average, one product with keys and
-        # one with values, two operations for each unit.
-        flops["scores"] = 3 * 4 * spec.n_layer * spec.d_model * (context + 1) / 2
+        flops["scores"] = score_flops(spec.n_layer, spec.d_model, context)
         itemsize = torch.empty(0, dtype=dtype).element_size()
-        squares = sum((stop - start) * stop for start, stop in query_blocks(context))
         return Description(
             context=context,
             dtype=str(dtype).removeprefix("torch."),
             parameters=parameters,
             flops=flops,
             activation=activation(spec, vocabulary, context, dtype),
-            scores=2 * itemsize * spec.n_layer * spec.n_head * squares,
+            scores=score_bytes(spec.n_layer, spec.n_head, context, itemsize),
             kv_cache=2 * itemsize * spec.n_layer * spec.kv_heads * spec.d_head,
         )
 
