@@ -40,7 +40,7 @@ class Stack(nn.Module):
         embedding_ND = (x_BTD + self.position[:T]).flatten(0, 1)
         x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, keys[0], self.spec.dropout)
         for i, block in enumerate(self.blocks):
-            x_ND, n_ND = block(x_ND, n_ND, B, None, keys[1 + 3 * i : 4 + 3 * i])
+            x_ND, n_ND = block(x_ND, n_ND, B, None, keys[1 + 3 * i : 4 + 3 * i], None)
         return n_ND
 
 
