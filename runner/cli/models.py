@@ -9,18 +9,22 @@ from runner.cli import options
 from runner.cli.terminal import console
 from runner.errors import UserError
 from runner.models.registry import ModelSpec
-from runner.plan import experiment, presets
+from runner.plan import experiment
+from runner.plan.presets import VOCABULARY
 
 if TYPE_CHECKING:
     from runner.models.cost import Description  # which imports torch
 
 
 def describe_model(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A named model, such as d12_mlp3x.")],
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A named model, such as d12_mlp3x, or a kind, such as wavenet.")
+    ],
     context: Annotated[
         int | None, typer.Option(help="Tokens of a sequence; the model's block size if left out.")
     ] = None,
     settings: options.Settings = None,
+    vocabulary: Annotated[int, typer.Option(min=1, help="Tokens that it knows; GPT-2's if left out.")] = VOCABULARY,
 ) -> None:
     """Show what a model costs, without training it: parameters by part, FLOPs per token, bytes of activations and KV
     cache."""
@@ -30,14 +34,22 @@ def describe_model(
     length = spec.block_size if context is None else context
     if not 1 <= length <= spec.block_size:
         raise UserError(f"--context {length} must lie between 1 and the model's block_size = {spec.block_size}")
-    console.print(table(name, spec, cost.describe(spec, presets.VOCABULARY, length)))
+    console.print(table(name, spec, cost.describe(spec, vocabulary, length)))
 
 
 def table(name: str, spec: ModelSpec, costs: "Description") -> Table:
     """The sizes and costs of a model as a table for the terminal."""
     lines = [*spec.details(), f"sequences of {costs.context} tokens, products in {costs.dtype}"]
     shape = f"{name}: " + "\n".join(lines)
-    grid = Table(title=shape, box=None, pad_edge=False, title_justify="left", title_style="", show_header=False)
+    grid = Table(
+        title=shape,
+        box=None,
+        pad_edge=False,
+        title_justify="left",
+        title_style="",
+        show_header=False,
+        min_width=max(map(len, shape.splitlines())),
+    )
     grid.add_column("")
     grid.add_column("", justify="right")
     grid.add_column("", justify="right")

@@ -6,23 +6,22 @@ import re
 import tomllib
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runner.data import dataset
 from runner.data.spec import DataSpec
 from runner.errors import UserError
+from runner.models import registry
 from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
 from runner.plan.placement import checked
 from runner.plan.plan import Plan
-from runner.plan.spec import check, from_dict
-from runner.settings import OTHER_NAMES
+from runner.plan.spec import TrainSpec, check, from_dict
+from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-WHOLE = {
-    "data": {"train": [0, 2**31], "val": [0, 2**31]}
-}  # splits long enough for any block, for specs whose data are not used
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
@@ -182,11 +181,19 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
 
 
 def model(name: str, settings: dict[str, Any]) -> ModelSpec:
-    """The spec of a named model, overridden by `settings` (by dotted path)."""
-    tables: dict[str, Any] = {"model": {"config": name}}
+    """A named model, or a kind of model at its default sizes, with the `settings` of a user, by dotted path."""
+    kind = name in registry.KINDS
+    tables: dict[str, Any] = {"model": {"kind" if kind else "config": name}}
     for path, value in settings.items():
         tables = _with(tables, path.split("."), value, name)
-    return from_dict(_resolved({"model": tables["model"]}, name) | WHOLE, name).model
+    return _model(_resolved({"model": tables["model"]}, name)["model"], name)
+
+
+def _model(table: dict[str, Any], where: str) -> ModelSpec:
+    """The checked spec of a model's table alone."""
+    spec: ModelSpec = build(registry.spec_of(table, where), table, where, "model.")
+    spec.check(partial(need, where))
+    return spec
 
 
 def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
@@ -279,8 +286,7 @@ def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
             raise UserError(f"{where}: train.tokens and train.steps both set the length of the run: give one of them")
         tokens = budget.tokens(str(train.pop("tokens")))
         size = {key: value for key, value in train.items() if key == "batch_size"}
-        spec = from_dict({"model": model, "train": size} | WHOLE, where)
-        per_step = spec.train.batch_size * spec.model.block_size
+        per_step = build(TrainSpec, size, where, "train.").batch_size * _model(model, where).block_size
         train["steps"] = tokens // per_step
         if not train["steps"]:
             raise UserError(f"{where}: train.tokens = {tokens:,} are less than the {per_step:,} tokens of one step")

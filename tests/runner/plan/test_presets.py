@@ -82,6 +82,12 @@ def test_a_person_may_set_more():
         model("d12", {"model.depth": 3})
 
 
+def test_a_kind_is_a_model_at_its_defaults():
+    assert model("wavenet", {"model.kernel": 3, "model.block_size": 81}).receptive_field == 81
+    with pytest.raises(UserError, match="mlp: width = 0 must be at least 1"):
+        model("mlp", {"model.width": 0})
+
+
 def test_unknown_models_are_told_with_the_known_ones():
     with pytest.raises(UserError, match="unknown model 'd24'; known: d12, d12_norms"):
         presets.named("d24")
