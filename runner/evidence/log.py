@@ -26,14 +26,16 @@ timing.parquet:
 probes.parquet, one row an observation, ordered by step:
 
     step     int32     updates made before the observation
-    split    string    as above
+    split    string    as above; "batch": a part of the training batch that the next step reads, dropout off, and what
+                       that step does
     probe    string    its name in `runner.training.probes`
-    layer    int32     counted from 0; null for the whole model
-    index    int32     of a bin, a head or a unit, where a probe has several values a layer; else null
+    layer    int32     counted from 0; null for what belongs to no layer, such as an embedding
+    index    int32     of a bin (see `bin_edges`), a head or a unit, where a probe has several values a layer; else null
     value    float64
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,6 +114,25 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     return rows
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a probe found of a layer, with the columns above."""
+
+    layer: int | None
+    index: int | None
+    value: float
+
+
+LOWEST, HIGHEST = -24, 8  # powers of two
+
+
+def bin_edges() -> list[float]:
+    """The edges of a probe's histogram: bin `index` lies between edges index and index + 1. The middle one holds all
+    that is smaller than 2^LOWEST; from there bins grow by a factor of two, and the outermost know no end."""
+    powers = [2.0**power for power in range(LOWEST, HIGHEST)]
+    return [-math.inf, *(-power for power in reversed(powers)), *powers, math.inf]
+
+
 class Rows:
     """Measurements that wait to be written, by the log that they go into."""
 
@@ -122,10 +143,10 @@ class Rows:
         """Note a row of metrics; `more` are columns that it has."""
         self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
 
-    def observe(self, step: int, split: str, probe: str, values: Iterable[float]) -> None:
-        """Note what a probe found, a value a layer."""
+    def observe(self, step: int, split: str, probe: str, found: Iterable[Seen]) -> None:
+        """Note what a probe found."""
         row = {"step": step, "split": split, "probe": probe}
-        self.waiting["probes"] += [{**row, "layer": layer, "value": value} for layer, value in enumerate(values)]
+        self.waiting["probes"] += [row | vars(each) for each in found]
 
     def time(self, step: int, phase: str, since: float) -> float:
         """Note how long a phase took; returns the present, where the next one begins."""

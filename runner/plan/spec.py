@@ -67,10 +67,11 @@ class EvalSpec:
     `exact` predicts every token of a split once, in windows side by side. `sampled` is nanoGPT's habit: the mean over
     `batches` random batches, the same ones at each evaluation of a seed. `splits` names those that are evaluated, all
     of them unless given: a large training split costs more to evaluate than to train on. `probes` names what is
-    observed of the model besides, see `runner.training.probes`; `attention_logits` is an older name for the first of
-    them. `train_tokens` evaluates this many tokens of the training split (rounded up to whole windows) instead of all,
-    in windows spread evenly over it: a training split can be many times as long as the others. `stride` lets the
-    windows overlap: one begins every so many tokens, and counts with those that no window before has predicted.
+    observed of the model besides, or "all", see `runner.training.probes`; `attention_logits` is an older name for the
+    first of them. Those that observe training steps do so every `probe_every` steps. `train_tokens` evaluates this many
+    tokens of the training split (rounded up to whole windows) instead of all, in windows spread evenly over it: a
+    training split can be many times as long as the others. `stride` lets the windows overlap: one begins every so many
+    tokens, and counts with those that no window before has predicted.
     """
 
     every: int = 250
@@ -79,6 +80,7 @@ class EvalSpec:
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
     probes: tuple[str, ...] = later(())
+    probe_every: int = later(100)
     train_tokens: int | None = later(None)
     stride: int | None = later(None)
 
@@ -87,6 +89,7 @@ class EvalSpec:
         need(self.mode in ("exact", "sampled"), f'eval.mode = "{self.mode}" must be "exact" or "sampled"')
         need(self.every >= 1, f"eval.every = {self.every} must be at least 1")
         need(self.batches >= 1, f"eval.batches = {self.batches} must be at least 1")
+        need(self.probe_every >= 1, f"eval.probe_every = {self.probe_every} must be at least 1")
         need(
             self.train_tokens is None or self.train_tokens >= 1,
             f"eval.train_tokens = {self.train_tokens} must be at least 1; leave it out for the whole training split",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from runner import lock
 from runner.data import dataset
@@ -24,12 +25,13 @@ from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.training import sample
-from runner.training.batches import Batches
+from runner.training.batches import Batch, Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
-from runner.training.probes import named
+from runner.training.probes.probe import Evaluated, Shown, Updated, Watching, rows_of
+from runner.training.probes.registry import named
 from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
@@ -110,7 +112,10 @@ class _Run:
         self.batches = Batches(self.spec, self.tokens, device, group)
         names = self.spec.eval.splits or tuple(self.spec.data.splits())
         self.splits = {name: self.batches.split(name) for name in names}
-        self.probes = named(self.spec.eval)
+        probes = named(self.spec.eval)
+        self.evaluated = [probe for probe in probes if isinstance(probe, Evaluated)]
+        self.shown = [probe for probe in probes if isinstance(probe, Shown)]
+        self.updated = [probe for probe in probes if isinstance(probe, Updated)]
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Commit | None = None
@@ -131,6 +136,8 @@ class _Run:
                 if step > trained:
                     clock = self.rows.time(step, "train", clock)
                 finite = self._evaluate(step)
+                if step == steps:
+                    self._show(step, self.batches.train(step))
                 clock = self.rows.time(step, "eval", clock)
                 trained = step
                 if not finite:
@@ -150,8 +157,7 @@ class _Run:
                     self._commit(step)
                 self.say(f"{self.plan.name}: stopped and saved at step {step} of {steps}; the same command goes on")
                 return "stopped"
-            batch = self.batches.train(step)
-            loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU)
+            loss, norm = self._step(step)
             if step % self.placement.log_every == 0:
                 self.loss = float(loss)
                 self.rows.measure(
@@ -168,6 +174,25 @@ class _Run:
                 if not math.isfinite(self.loss):
                     return self._diverge(step + 1, at=step)
             step += 1
+
+    def _step(self, step: int) -> tuple[Tensor, Tensor]:
+        """One update; its loss and the gradient's norm. Every so many of them, probes observe."""
+        batch = self.batches.train(step)
+        watch = None
+        if self.group.leads and step % self.spec.eval.probe_every == 0:
+            self._show(step, batch)
+            watch = Watching(self.updated) if self.updated else None
+        found = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU, watch)
+        for probe, seen in watch.found.items() if watch else ():
+            self.rows.observe(step, "batch", probe, seen)
+        return found
+
+    def _show(self, step: int, batch: Batch) -> None:
+        """Let probes see what the model makes of a batch after so many updates."""
+        if self.shown and self.group.leads:
+            for probe, value_L in self.engine.show(batch.inputs_BT, self.shown).items():
+                for layer, value in enumerate(value_L):
+                    self.rows.observe(step, "batch", probe, rows_of(value, layer))
 
     def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
         """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
@@ -257,11 +282,12 @@ class _Run:
         """Measure every split; False where a loss is not finite."""
         losses = {}
         for name, batches in self.splits.items():
-            found, seen = self.engine.evaluate_all(batches, self.probes)
+            found, seen = self.engine.evaluate_all(batches, self.evaluated)
             losses[name] = float(found.sum())
             self.rows.measure(step, name, losses[name])
             for probe, value_L in seen.items():
-                self.rows.observe(step, name, probe, value_L.tolist())
+                for layer, value in enumerate(value_L):
+                    self.rows.observe(step, name, probe, rows_of(value, layer))
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int) -> None:
