@@ -14,7 +14,7 @@ help:
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make serve                                    show it on this machine, with live reload"
 	@echo "make test                                     pass the tests"
-	@echo "make bench                                    measure the training step, logs, the tokeniser and sampling"
+	@echo "make bench                                    measure the training step, logs, the tokeniser, sampling and probes"
 	@echo "make lint                                     check the style and the types of the code"
 	@echo "make clean                                    remove what can be made again, but no runs"
 
@@ -50,6 +50,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.tokens
 	@$(BIN)/python -m benchmarks.sample
+	@$(BIN)/python -m benchmarks.probes
 
 lint: $(READY)
 	@$(BIN)/ruff check

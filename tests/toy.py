@@ -68,7 +68,7 @@ class Toy(Model):
             with torch.no_grad():
                 self.mean.lerp_(h_BTD.mean((0, 1)), 0.1)
         h_BTD = torch.tanh(h_BTD - self.mean)
-        tap("toy.hidden", 0, h_BTD)
+        tap("mlp.hidden", 0, h_BTD)
         return Linear.apply(h_BTD.flatten(0, 1).to(self.ops.dtype), self.out.to(self.ops.dtype)).view(
             *x_BT.shape, self.vocabulary
         )

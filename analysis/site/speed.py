@@ -9,7 +9,7 @@ from analysis.study import text
 from runner.errors import UserError
 
 ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
-ORDER = ("step", "sweep", "tokens", "sample", "log")
+ORDER = ("step", "sweep", "tokens", "sample", "probes", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
     "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
@@ -18,6 +18,8 @@ NOTES = {
     "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
     "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
     "laptop model, 64 tokens, moves on by 32 when it is full.",
+    "probes": "What a run observes of itself, where it is asked to: a step that one probe, or all of them, observe, "
+    "beside a plain one. They observe one step in many, so the share of a step is what counts.",
     "log": "What writing a log costs a step, and how long reading takes.",
 }
 

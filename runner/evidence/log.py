@@ -27,10 +27,12 @@ timing.parquet:
 probes.parquet, one row per observation, ordered by step:
 
     step     int32     updates done before the observation
-    split    string    as above
+    split    string    as above; "batch": a part of the training batch that the next step reads, dropout off, and what
+                       that step does
     probe    string    its name in `runner.training.probes`
-    layer    int32     counted from 0; null for the whole model
-    index    int32     of a bin, a head or a unit, where a probe has several values per layer; else null
+    layer    int32     counted from 0; null for the whole model, and for what belongs to no layer, such as an embedding
+    index    int32     of a bin (see `bin_edges`), a head or a unit, where a probe has several values per layer; else
+                       null
     value    float64
 
 embedding.parquet, one row a token, in the order of their ids:
@@ -41,6 +43,7 @@ embedding.parquet, one row a token, in the order of their ids:
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -130,6 +133,25 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
     return rows
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a probe found of a layer, with the columns above."""
+
+    layer: int | None
+    index: int | None
+    value: float
+
+
+LOWEST, HIGHEST = -24, 8  # powers of two
+
+
+def bin_edges() -> list[float]:
+    """The edges of a probe's histogram: bin `index` lies between edges index and index + 1. The middle one holds all
+    that is smaller than 2^LOWEST; from there bins grow by a factor of two, and the outermost know no end."""
+    powers = [2.0**power for power in range(LOWEST, HIGHEST)]
+    return [-math.inf, *(-power for power in reversed(powers)), *powers, math.inf]
+
+
 class Rows:
     """Collects rows for the logs until they are written, by kind of log."""
 
@@ -140,12 +162,10 @@ class Rows:
         """Add a row of metrics; `more` are its other columns."""
         self.waiting["metrics"].append({"step": step, "split": split, "loss": loss, **more})
 
-    def observe(self, step: int, split: str, probe: str, values: Iterable[float], whole: bool = False) -> None:
-        """Add the values of a probe: one per layer, or one of the whole model."""
+    def observe(self, step: int, split: str, probe: str, found: Iterable[Seen]) -> None:
+        """Add the values of a probe."""
         row = {"step": step, "split": split, "probe": probe}
-        self.waiting["probes"] += [
-            {**row, "layer": None if whole else layer, "value": value} for layer, value in enumerate(values)
-        ]
+        self.waiting["probes"] += [row | vars(each) for each in found]
 
     def time(self, step: int, phase: str, since: float) -> float:
         """Add the seconds of a phase that started at `since`; returns the present time, the start of the next phase."""

@@ -1,4 +1,9 @@
-"""Taps: named places in a model where a listener may look at tensors. Without a listener they cost nothing."""
+"""Taps: named places in a model where a listener may look at tensors. Without a listener they cost nothing.
+
+Kinds give one name to what is alike, so that probes know no kind: `attention.qkv` are queries, keys and values side by
+side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation, [..., F];
+`residual` what a layer hands on to the next, [..., D].
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -88,7 +88,8 @@ class EvalSpec:
     mode              "exact" predicts every token of a split once, in adjacent windows; "sampled", as in nanoGPT, is
                       the mean over `batches` random batches, the same ones at every evaluation of a seed
     splits            the names of the splits to evaluate; all of them if None
-    probes            the names of the probes to run, see `runner.training.probes`
+    probes            the names of the probes to run, or "all", see `runner.training.probes`
+    probe_every       steps between two observations of the probes that observe training steps
     attention_logits  an older name for the probe "attention_logit"
     train_tokens      evaluate only this many tokens of the training split (rounded up to whole windows), in windows
                       spread evenly over it; None means all of it
@@ -102,6 +103,7 @@ class EvalSpec:
     splits: tuple[str, ...] | None = later(None)
     attention_logits: bool = later(False)
     probes: tuple[str, ...] = later(())
+    probe_every: int = later(100)
     train_tokens: int | None = later(None)
     stride: int | None = later(None)
 
@@ -110,6 +112,7 @@ class EvalSpec:
         need(self.mode in ("exact", "sampled"), f'eval.mode = "{self.mode}" must be "exact" or "sampled"')
         need(self.every >= 1, f"eval.every = {self.every} must be at least 1")
         need(self.batches >= 1, f"eval.batches = {self.batches} must be at least 1")
+        need(self.probe_every >= 1, f"eval.probe_every = {self.probe_every} must be at least 1")
         need(
             self.train_tokens is None or self.train_tokens >= 1,
             f"eval.train_tokens = {self.train_tokens} must be at least 1; leave it out for the whole training split",

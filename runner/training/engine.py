@@ -19,10 +19,11 @@ from runner.models.taps import listening
 from runner.plan.spec import TrainSpec
 from runner.training.group import Group
 from runner.training.optimizer import Optimizer
-from runner.training.probes import Listening, Probe
+from runner.training.probes.probe import Evaluated, Listening, Shown, Watching
 
 # Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
 COMPILED: dict[str, Any] = {"deterministic": True}
+SHOWN = 2048  # tokens of a batch that probes see: as many as a layer's covariance needs, and few beside a large batch
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -83,9 +84,11 @@ class Engine:
         if compile and not small_kernels:
             self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True, options=COMPILED)
 
-    def step(self, x_BT: Tensor, y_BT: Tensor, step: int, weight_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def step(
+        self, x_BT: Tensor, y_BT: Tensor, step: int, weight_BT: Tensor | None = None, watch: Watching | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
-        on the device. Weights have the mean 1 in each row; none at all are 1 each."""
+        on the device. Weights have the mean 1 in each row; none at all are 1 each. `watch` sees the parameters."""
         count, mine = self.micro_batches, self.group.share(self.micro_batches)
         keys_N = site_keys(self.seed, step, count * self.model.sites)
         keys_MS = keys_N.view(count, self.model.sites).to(self.device, non_blocking=True)
@@ -97,7 +100,22 @@ class Engine:
             (loss if count == 1 else loss / count).backward()
         total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         self.group.add([total, *(p.grad for p in self.optimizer.parameters.values() if p.grad is not None)])
-        return total / count, self.optimizer.step(step)
+        if watch is None:
+            return total / count, self.optimizer.step(step)
+        watch.before(self.optimizer.parameters)
+        norm = self.optimizer.step(step)
+        watch.after(self.optimizer.parameters)
+        return total / count, norm
+
+    @torch.no_grad()
+    def show(self, x_BT: Tensor, probes: Sequence[Shown]) -> dict[str, Tensor]:
+        """What probes find in the first sequences of a batch, without dropout, [layers] or [layers, indices] by name.
+        They are of its first micro-batch, so the leader of a group finds what a process by itself would."""
+        first_bT = x_BT.chunk(len(self.group.share(self.micro_batches)))[0]
+        hear = Listening(probes)
+        with listening(hear):
+            self.model(first_bT[: max(1, SHOWN // x_BT.shape[1])])
+        return hear.take()
 
     @torch.no_grad()
     def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor | None) -> Tensor:
@@ -110,7 +128,7 @@ class Engine:
     def evaluate_all(
         self,
         batches: Sequence[tuple[Tensor, Tensor, Tensor | None]],
-        probes: Sequence[Probe] = (),
+        probes: Sequence[Evaluated] = (),
         before_each: Callable[[], None] = lambda: None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The summed loss of each batch, and what probes found by layer; the processes of a group share the work.

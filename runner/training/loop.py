@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from runner import lock
 from runner.data import dataset
@@ -26,12 +27,13 @@ from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.training import embedding, sample
-from runner.training.batches import Batches
+from runner.training.batches import Batch, Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
-from runner.training.probes import named
+from runner.training.probes.probe import Evaluated, Shown, Updated, Watching, rows_of
+from runner.training.probes.registry import named
 from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
@@ -119,12 +121,15 @@ class _Run:
         kept = self.engine.model.state_dict().keys() - dict(self.engine.model.named_parameters()).keys()
         if group.size > 1 and kept:  # each process would have those of its own share
             raise UserError(f"{plan.name}: its model keeps statistics of batches: train it with one process")
-        self.probes = named(self.spec.eval)
         if placement.embedding and self.engine.model.embedding() is None:
             raise UserError(
                 f"{plan.name}: a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
                 "placement.embedding out"
             )
+        probes = named(self.spec.eval)
+        self.evaluated = [probe for probe in probes if isinstance(probe, Evaluated)]
+        self.shown = [probe for probe in probes if isinstance(probe, Shown)]
+        self.updated = [probe for probe in probes if isinstance(probe, Updated)]
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Checkpoint | None = None
@@ -149,6 +154,8 @@ class _Run:
                 except _Leaving:
                     return self._leave(step, committed, due=True)
                 due = False
+                if step == steps:
+                    self._show(step, self.batches.train(step))
                 clock = self.rows.time(step, "eval", clock)
                 trained = step
                 if not finite:
@@ -162,8 +169,7 @@ class _Run:
                 return self._end()
             if self._stops(stopping, step):
                 return self._leave(step, committed)
-            batch = self.batches.train(step)
-            loss, norm = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU)
+            loss, norm = self._step(step)
             if step % self.placement.log_every == 0:
                 self.loss = float(loss)
                 self.rows.measure(
@@ -191,6 +197,25 @@ class _Run:
                 self._commit(step, due)
             self.say(f"{name}: stopped and saved at step {step} of {steps}; the same command goes on")
         return Status.STOPPED
+
+    def _step(self, step: int) -> tuple[Tensor, Tensor]:
+        """One update; its loss and the gradient's norm. Every `eval.probe_every` of them, probes observe."""
+        batch = self.batches.train(step)
+        watch = None
+        if self.group.leads and step % self.spec.eval.probe_every == 0:
+            self._show(step, batch)
+            watch = Watching(self.updated) if self.updated else None
+        found = self.engine.step(batch.inputs_BT, batch.targets_BU, step, batch.weights_BU, watch)
+        for probe, seen in watch.found.items() if watch else ():
+            self.rows.observe(step, "batch", probe, seen)
+        return found
+
+    def _show(self, step: int, batch: Batch) -> None:
+        """Let probes see what the model makes of a batch after so many updates."""
+        if self.shown and self.group.leads:
+            for probe, value_L in self.engine.show(batch.inputs_BT, self.shown).items():
+                for layer, value in enumerate(value_L):
+                    self.rows.observe(step, "batch", probe, rows_of(value, layer))
 
     def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
         """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
@@ -290,13 +315,13 @@ class _Run:
         if model.calibration:
             last = range(max(0, step - model.calibration), max(step, model.calibration))
             model.calibrate([self.batches.train(number).inputs_BT for number in last])
-        found = {name: self.engine.evaluate_all(batches, self.probes, ask) for name, batches in self.splits.items()}
+        found = {name: self.engine.evaluate_all(batches, self.evaluated, ask) for name, batches in self.splits.items()}
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
         for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])
-            for probe in self.probes:
-                if probe.name in seen:
-                    self.rows.observe(step, name, probe.name, seen[probe.name].tolist(), probe.whole)
+            for probe in self.evaluated:
+                for layer, value in enumerate(seen.get(probe.name, ())):
+                    self.rows.observe(step, name, probe.name, rows_of(value, None if probe.whole else layer))
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _commit(self, step: int, due: bool = False) -> None:

@@ -72,8 +72,8 @@ def stream(
 
     number  of the sample: each has its own stream of the seed
     draw    how a token is drawn; from all of them, by their odds, unless given
-    stride  tokens by which the window moves on when it is full: with 1 the model always reads all that it can, and a
-            cache is of no use any more; with half of the block it reads at least half of what it can
+    stride  tokens by which the window moves on when it is full: with 1 the model always reads all that it can, but a
+            cache is of no use beyond the block; with half of the block it reads at least half of what it can
     cache   ask `decode` where its products are float32; no text depends on it
 
     Raises `UserError` for settings that cannot be, and for a prompt without a token, with characters that the model

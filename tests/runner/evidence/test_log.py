@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,15 +37,24 @@ def test_rows_wait_until_they_are_handed_over():
     }  # fmt: skip
     assert found["timing"].to_pylist() == [{"step": 5, "phase": "train", "seconds": since}]
     assert [table.num_rows for table in rows.tables().values()] == [0, 0]
-    rows.observe(5, "val", "attention_logit", [2.5, 7.0])
+    seen = [(0, None, 2.5), (None, 3, 7.0)]
+    rows.observe(5, "val", "attention_logit", [log.Seen(*each) for each in seen])
     assert rows.tables()["probes"].to_pylist() == [
-        {"step": 5, "split": "val", "probe": "attention_logit", "layer": layer, "index": None, "value": value}
-        for layer, value in enumerate([2.5, 7.0])
+        {"step": 5, "split": "val", "probe": "attention_logit", "layer": layer, "index": index, "value": value}
+        for layer, index, value in seen
     ]
     rows.observe(5, "val", "accuracy", [0.5], whole=True)
     assert rows.tables()["probes"].to_pylist() == [
         {"step": 5, "split": "val", "probe": "accuracy", "layer": None, "index": None, "value": 0.5}
     ]
+
+
+def test_the_edges_of_a_histogram_are_powers_of_two_and_open():
+    edges = log.bin_edges()
+    assert edges == sorted(edges)
+    assert edges == [-edge for edge in reversed(edges)]
+    assert (edges[-1], edges[-2], edges[33]) == (math.inf, 2**7, 2**-24)
+    assert len(edges) == 66
 
 
 def test_bytes_do_not_depend_on_the_pieces(tmp_path: Path):

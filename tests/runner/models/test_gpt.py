@@ -21,7 +21,8 @@ from runner.models.taps import listening
 from runner.plan.spec import RunSpec, TrainSpec, check
 from runner.training.engine import Engine
 from runner.training.optimizer import learning_rate
-from runner.training.probes import PROBES, Listening
+from runner.training.probes.probe import Listening
+from runner.training.probes.registry import PROBES
 
 SPEC = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
 VOCAB = 11

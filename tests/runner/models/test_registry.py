@@ -73,6 +73,18 @@ def test_it_is_verified_and_sampled(toy, tmp_path: Path):
     assert len(sample.generate(model, codec, "ROMEO", 20, seed=1)) == 25
 
 
+def test_probes_observe_it(toy, tmp_path: Path):
+    """They know taps and parameters, and no kind. What it does not tap, it is not asked for."""
+    spec = replace(toy.spec, eval=replace(toy.spec.eval, probes=("all",), probe_every=20))
+    train_here(replace(toy, spec=spec), tmp_path)
+    found = log.read_run(toy.folder(tmp_path)).probes().to_pandas()
+    hidden = {"dead_units", "active_units", "participation_ratio", "hidden_histogram"}
+    updates = {"gradient_norm", "update_ratio", "weight_histogram", "gradient_histogram"}
+    assert set(found.probe) == hidden | updates
+    assert set(found[found.probe.isin(hidden)].layer) == {0}
+    assert found[found.probe.isin(updates)].layer.isna().all()
+
+
 def test_it_is_described(toy):
     costs = describe(toy.spec.model, 65, 32)
     assert costs.total() == 3 * 65 * 8

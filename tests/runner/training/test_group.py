@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -69,7 +70,7 @@ def sessions(runs: Path) -> list[int]:
     return [session["from_step"] for session in json.loads(found[0].read_text())["sessions"]] if found else []
 
 
-def alone(settings: dict[str, int], runs: Path) -> Plan:
+def alone(settings: dict[str, Any], runs: Path) -> Plan:
     """The same run in this process."""
     plan = experiment.load("mlp-ratio").variant("smoke", settings, 0)
     assert train_here(plan, runs) == "finished"
@@ -82,11 +83,15 @@ def own_words(said: str) -> list[str]:
 
 
 def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
-    plan = alone({"train.grad_accumulation": 2, "train.steps": 20}, tmp_path / "one")
-    code, both, errors = call(tmp_path / "two", *TRAIN, *SETTINGS)
+    watched = {"eval.probes": ["all"], "eval.probe_every": 5}
+    plan = alone({"train.grad_accumulation": 2, "train.steps": 20} | watched, tmp_path / "one")
+    words = [word for name, value in watched.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+    code, both, errors = call(tmp_path / "two", *TRAIN, *SETTINGS, *words)
     assert code == 0, errors
     assert errors == ""
-    assert metrics(tmp_path / "one") == metrics(tmp_path / "two")
+    for log in ("metrics.parquet", "probes.parquet"):
+        one, two = ((folder(tmp_path / name) / log).read_bytes() for name in ("one", "two"))
+        assert one == two
     assert own_words(both) == [
         f"{plan.name} trains: it has not been trained",
         f"✓ {plan.name} finished",
@@ -96,7 +101,7 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
     assert files[0] == files[1], "one folder and one log"
     assert json.loads((folder(tmp_path / "two") / "manifest.json").read_text())["environment"]["processes"] == 2
     stamp = (folder(tmp_path / "two") / "manifest.json").stat().st_mtime_ns
-    code, again, errors = call(tmp_path / "two", *TRAIN, *SETTINGS)
+    code, again, errors = call(tmp_path / "two", *TRAIN, *SETTINGS, *words)
     assert code == 0, errors
     assert errors == ""
     assert "it finished at step 20" in again

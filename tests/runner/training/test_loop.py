@@ -16,7 +16,8 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
 from runner.files import checksum
 from runner.plan.plan import Plan
-from runner.training.probes import PROBES
+from runner.training.probes.probe import Evaluated, Shown
+from runner.training.probes.registry import PROBES
 from runner.training.progress import Progress
 from tests.conftest import at_call, train_here
 
@@ -65,29 +66,63 @@ def test_probes_are_written_where_the_spec_asks(tiny, tmp_path, through):
     assert "probes.parquet" in run.manifest["files"]
 
 
+def watched(plan: Plan, every: int = 7) -> Plan:
+    return replace(plan, spec=replace(plan.spec, eval=replace(plan.spec.eval, probes=("all",), probe_every=every)))
+
+
+@pytest.fixture(scope="module")
+def seen(smoke: Plan, tmp_path_factory):
+    """A run that all probes observed: its folder's root, and what they found."""
+    root, plan = tmp_path_factory.mktemp("seen"), watched(tiny_of(smoke))
+    assert train_here(plan, root) == "finished"
+    return root, log.read_run(plan.folder(root)).probes().to_pandas()
+
+
+def test_looking_at_everything_changes_no_number(seen, smoke, through):
+    assert metrics(smoke, seen[0]) == through
+
+
 @pytest.mark.parametrize("name", PROBES)
-def test_every_probe_gives_a_number_a_layer_or_one_of_the_whole_model(tiny, tmp_path, name):
-    asked = replace(tiny.spec, eval=replace(tiny.spec.eval, probes=(name,)))
-    assert train_here(replace(tiny, spec=asked), tmp_path) == "finished"
-    found = log.read_run(tiny.folder(tmp_path)).probes().to_pandas()
-    assert set(found.probe) == {name}
-    layers = set() if PROBES[name].whole else set(range(tiny.spec.model.n_layer))
-    assert set(found.layer.dropna()) == layers
-    assert found.value.notna().all()
+def test_every_probe_gives_numbers_for_every_layer_or_one_of_the_whole_model(seen, smoke, name):
+    found, whole = seen[1].query("probe == @name"), getattr(PROBES[name], "whole", False)
+    assert set(found.layer.dropna()) == (set() if whole else set(range(smoke.spec.model.n_layer)))
+    assert np.isfinite(found.value).all()
+    if isinstance(PROBES[name], Evaluated):
+        assert sorted(set(found.step)) == list(range(0, 31, 5)), "as the splits are evaluated"
+        assert set(found.split) == {"train", "val", "test"}
+    else:
+        last = [30] if isinstance(PROBES[name], Shown) else []  # after the last update, which was not seen coming
+        assert sorted(set(found.step)) == [0, 7, 14, 21, 28, *last]
+        assert set(found.split) == {"batch"}
+    places = found[["step", "split", "layer", "index"]]
+    assert not places.duplicated().any()
+
+
+def test_gradients_by_layer_are_parts_of_the_whole(tiny, tmp_path):
+    plan = watched(tiny, 10)
+    train_here(plan, tmp_path)
+    run = log.read_run(plan.folder(tmp_path))
+    parts = run.probes().to_pandas().query("probe == 'gradient_norm'")
+    whole = run.metrics().to_pandas().query("split == 'batch'")
+    assert list(whole.step) == [0, 10, 20]
+    norms = parts.groupby("step").value.apply(lambda values: math.hypot(*values))
+    assert list(norms) == pytest.approx(list(whole.grad_norm), rel=1e-5)
+    assert parts.layer.isna().sum() == 3, "the embeddings belong to no layer"
 
 
 def test_a_probe_that_does_not_exist_is_named(tiny, tmp_path):
     asked = replace(tiny.spec, eval=replace(tiny.spec.eval, probes=("alive",)))
-    with pytest.raises(UserError, match=r"eval\.probes: unknown probe 'alive'; known: attention_logit"):
+    known = f"known: {', '.join(PROBES)}, or all"
+    with pytest.raises(UserError, match=rf"eval\.probes: unknown probe 'alive'; {known}"):
         train_here(replace(tiny, spec=asked), tmp_path)
 
 
-def test_probes_are_the_same_after_a_resume(tiny, tmp_path):
-    plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, attention_logits=True)))
-    assert train_here(plan, tmp_path / "parted", stopping=at_call(150)) == "stopped"
-    for root in ("parted", "whole"):
-        assert train_here(plan, tmp_path / root) == "finished"
-    parted, whole = ((plan.folder(tmp_path / r) / "probes.parquet").read_bytes() for r in ("parted", "whole"))
+@pytest.mark.parametrize("at", [7, 12, 29])
+def test_probes_are_the_same_after_a_resume(smoke, tmp_path, seen, batches, at):
+    plan, before = watched(tiny_of(smoke)), (at // 5 + 1) * batches + at
+    assert train_here(plan, tmp_path, stopping=at_call(before)) == "stopped"
+    assert train_here(plan, tmp_path) == "finished"
+    parted, whole = ((plan.folder(root) / "probes.parquet").read_bytes() for root in (tmp_path, seen[0]))
     assert parted == whole
 
 

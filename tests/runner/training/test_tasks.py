@@ -13,7 +13,7 @@ from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.evidence import log
 from runner.plan.plan import Plan
 from runner.plan.spec import check
-from runner.training.probes import correct
+from runner.training.probes.prediction import correct
 from tests.conftest import train_here
 
 

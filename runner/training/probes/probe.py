@@ -1,0 +1,117 @@
+"""What a probe is: it observes something of a model beside the losses, for `probes.parquet`.
+
+There are three kinds, by what they see and when:
+
+    Evaluated   what a tap of the model shows (see `runner.models.taps`) while a whole split is evaluated
+    Shown       the same of a part of a training batch, without dropout, before the step of that batch
+    Updated     what a step does to the parameters
+
+The last two observe every `eval.probe_every` steps. What they find goes under the split "batch".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from runner.evidence.log import Seen
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """`measure` makes one number of what the tap shows of a layer in a batch; `combine` one of a layer's numbers,
+    [batches, layers] to [layers]. What is of the `whole` model has one number, and no layer."""
+
+    name: str
+    tap: str
+    measure: Callable[..., Tensor]
+    combine: Callable[[Tensor], Tensor]
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`measure` makes one number, or one for each index, of what the tap shows of a layer."""
+
+    name: str
+    tap: str
+    measure: Callable[..., Tensor]
+
+
+class Change(NamedTuple):
+    """A parameter before and after a step, and its gradient before clipping."""
+
+    before: Tensor
+    gradient: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True)
+class Updated:
+    """`measure` makes one number, or one for each index, of a layer's parameters."""
+
+    name: str
+    measure: Callable[[list[Change]], Tensor]
+
+
+Probe = Evaluated | Shown | Updated
+
+
+class Listening:
+    """Hears the taps of a model while it reads one batch, and measures what the probes ask for."""
+
+    def __init__(self, probes: Sequence[Evaluated | Shown]) -> None:
+        self.probes = probes
+        self.found: dict[str, list[Tensor]] = {probe.name: [] for probe in probes}
+
+    def __call__(self, tap: str, layer: int, *shown: Any) -> None:
+        for probe in self.probes:
+            if probe.tap == tap:
+                self.found[probe.name].append(probe.measure(*shown))
+
+    def take(self) -> dict[str, Tensor]:
+        """What the layers of one pass gave, [layers] or [layers, indices] by probe."""
+        taken = {name: torch.stack(values) for name, values in self.found.items() if values}
+        self.found = {name: [] for name in self.found}
+        return taken
+
+
+class Watching:
+    """Keeps the parameters of before a step, and measures what the probes ask for after it."""
+
+    def __init__(self, probes: Sequence[Updated]) -> None:
+        self.probes = probes
+        self.found: dict[str, list[Seen]] = {probe.name: [] for probe in probes}
+
+    def before(self, parameters: dict[str, nn.Parameter]) -> None:
+        """The gradients are there, and nothing is clipped yet."""
+        self.kept = {n: (p.detach().clone(), p.grad.clone()) for n, p in parameters.items() if p.grad is not None}
+
+    def after(self, parameters: dict[str, nn.Parameter]) -> None:
+        """The step is made."""
+        for layer, names in by_layer(list(parameters)).items():
+            changes = [Change(*self.kept[name], parameters[name].detach()) for name in names if name in self.kept]
+            for probe in self.probes if changes else ():
+                self.found[probe.name] += rows_of(probe.measure(changes), layer)
+
+
+def by_layer(names: Sequence[str]) -> dict[int | None, list[str]]:
+    """The names of parameters by layer: a layer's are alike up to their first number, such as `blocks.3.` in the GPT.
+    Those without a number, such as an embedding, belong to no layer."""
+    found: dict[int | None, list[str]] = {}
+    layers: dict[tuple[str, ...], int] = {}
+    for name in names:
+        parts = tuple(name.split("."))
+        number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+        layer = None if number is None else layers.setdefault(parts[: number + 1], len(layers))
+        found.setdefault(layer, []).append(name)
+    return found
+
+
+def rows_of(value: Tensor, layer: int | None) -> list[Seen]:
+    """What was measured of a layer: a number, or one for each index."""
+    if value.ndim == 0:
+        return [Seen(layer, None, value.item())]
+    return [Seen(layer, index, each) for index, each in enumerate(value.tolist())]
