@@ -1,4 +1,4 @@
-"""AdamW with clipping, and its learning rate schedule."""
+"""AdamW with gradient clipping, and the learning rate schedule."""
 
 import math
 
@@ -9,7 +9,8 @@ from runner.plan.spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Linear warm-up, then half a cosine, or a level and a line, down to `min_learning_rate` at step `steps`."""
+    """The learning rate of a step: linear warm-up, then a decay to `min_learning_rate` at step `steps`. It decays as
+    half a cosine or, with `warmdown_steps`, is constant and then falls linearly."""
     if step < spec.warmup_steps:
         return spec.learning_rate * (step + 1) / (spec.warmup_steps + 1)
     if step >= spec.steps:
@@ -22,7 +23,7 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 
 class Optimizer:
-    """Clip by the global norm, then AdamW with decay on matrices only (every parameter of two or more dimensions)."""
+    """Clips by the global norm, then applies AdamW, with weight decay on parameters of two or more dimensions only."""
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
@@ -40,7 +41,8 @@ class Optimizer:
         )
 
     def step(self, step: int) -> Tensor:
-        """Update from the gradients at `step`, drop them, and give their norm before clipping (no host sync)."""
+        """Update the parameters with the learning rate of `step`, and clear the gradients. Returns the gradients' norm
+        before clipping, still on the device."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
         for group in self.adamw.param_groups:
@@ -58,6 +60,7 @@ class Optimizer:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state` returned; the tensors are copied."""
         self.adamw.state.clear()
         for label, tensor in state.items():
             part, name = label.split(".", 1)
@@ -65,7 +68,7 @@ class Optimizer:
             self.adamw.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
 
     def allocate(self) -> None:
-        """Make room for the state that the first step makes, to be filled."""
+        """Allocate the state that the first step would make, as zeros."""
         for parameter in self.parameters.values():
             self.adamw.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
