@@ -53,9 +53,9 @@ def read_index(folder: Path) -> list[Shard]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or move {folder} away to begin anew") from None
+        raise UserError(f"{path} cannot be read ({error}): restore it, or move {folder} away to start again") from None
     if version != SCHEMA_VERSION:
-        raise UserError(f"{path} has schema {version!r}, not {SCHEMA_VERSION!r}: move {folder} away to begin anew")
+        raise UserError(f"{path} has schema {version!r}, not {SCHEMA_VERSION!r}: move {folder} away to start again")
     return shards
 
 
@@ -82,7 +82,7 @@ def write(
         if number < len(shards) and (shards[number].sha256, shards[number].starts_sha256) != sums:
             raise UserError(
                 f"{token_path(folder, number)} comes out with sha256 {sums[0]}, not {shards[number].sha256} as the "
-                f"first time: move {folder} away to make all of it anew"
+                f"first time: move {folder} away to load all of it again"
             )
     write_atomic(start_path(folder, number), begins)
     if number >= len(shards):
