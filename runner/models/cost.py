@@ -18,9 +18,9 @@ class Description:
     parameters      by part: "token" (also the output layer), "position", "attention", "mlp", "norm"
     flops           of a training step (backward counted twice forward), a token: "attention" (its projections),
                     "scores" (queries, keys, values; causal), "mlp", "output"
-    activation      bytes per sequence that this code keeps for backward on a CPU
-    scores          the part of `activation` that is quadratic in the context: the attention weights
-    kv_cache        bytes of keys and values per token
+    activation      bytes that backward needs, a sequence, as this code keeps them on a CPU
+    scores          the part of `activation` that grows with the square of the context: attention's weights
+    kv_cache        bytes of keys and values, a token
     """
 
     context: int

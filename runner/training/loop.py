@@ -282,11 +282,11 @@ class _Run:
         stop within an evaluation, as each of them has other batches.
         """
 
-        def check() -> None:
+        def ask() -> None:
             if self.group.size == 1 and stopping():
                 raise _Stopped
 
-        found = {name: self.engine.evaluate_all(batches, self.probes, check) for name, batches in self.splits.items()}
+        found = {name: self.engine.evaluate_all(batches, self.probes, ask) for name, batches in self.splits.items()}
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
         for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])

@@ -1,4 +1,4 @@
-"""AdamW with gradient clipping, and the learning rate schedule."""
+"""AdamW with clipping, and its learning rate schedule."""
 
 import math
 
@@ -9,8 +9,7 @@ from runner.plan.spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """The learning rate of a step: linear warm-up, then a decay to `min_learning_rate` at step `steps`. It decays as
-    half a cosine or, with `warmdown_steps`, is constant and then falls linearly."""
+    """Linear warm-up, then half a cosine, or a level and a line, down to `min_learning_rate` at step `steps`."""
     if step < spec.warmup_steps:
         return spec.learning_rate * (step + 1) / (spec.warmup_steps + 1)
     if step >= spec.steps:
@@ -23,7 +22,7 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 
 class Optimizer:
-    """Clips by the global norm, then applies AdamW, with weight decay on parameters of two or more dimensions only."""
+    """Clip by the global norm, then AdamW with decay on matrices only (every parameter of two or more dimensions)."""
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
@@ -41,8 +40,7 @@ class Optimizer:
         )
 
     def step(self, step: int) -> Tensor:
-        """Update the parameters with the learning rate of `step`, and clear the gradients. Returns the gradients' norm
-        before clipping, still on the device."""
+        """Update from the gradients at `step`, drop them, and give their norm before clipping (no host sync)."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
         for group in self.adamw.param_groups:
@@ -60,7 +58,6 @@ class Optimizer:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Continue from what `state` returned; the tensors are copied."""
         self.adamw.state.clear()
         for label, tensor in state.items():
             part, name = label.split(".", 1)
@@ -68,7 +65,7 @@ class Optimizer:
             self.adamw.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
 
     def allocate(self) -> None:
-        """Allocate the state that the first step would make, as zeros."""
+        """Make room for the state that the first step makes, to be filled."""
         for parameter in self.parameters.values():
             self.adamw.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
