@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.build import evidence, execute
-from analysis.study import text
 from analysis.build.project import Project
+from analysis.study import text
 
 IDENTICAL, PRINTED, WITHIN, DIFFERS = "identical", "same as printed", "within interval", "differs"
 

@@ -21,7 +21,7 @@ DOWNLOADS = (
     "probes.parquet",
     "samples.txt",
 )  # the same as runner.evidence.log.EVIDENCE
-DECISIVE = ("manifest.json", "metrics.parquet")  # no result depends on timing, which differs between two runs of one spec
+DECISIVE = ("manifest.json", "metrics.parquet")  # no result depends on timing, which differs by run
 PREFERRED = ("paper", "laptop", "smoke")
 
 

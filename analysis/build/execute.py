@@ -173,7 +173,9 @@ def settle(project: Project, executed: list[Plan]) -> None:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _inputs(project: Project, values: dict[str, Any], logs: Path, experiments: list[str], profile: str) -> dict[str, Any]:
+def _inputs(
+    project: Project, values: dict[str, Any], logs: Path, experiments: list[str], profile: str
+) -> dict[str, Any]:
     """The parts that depend on the profile, and the lock file."""
     lock = project.root / LOCK
     return {
@@ -336,7 +338,7 @@ def _explain(plan: Plan, project: Project, error: Any) -> str:
     place = project.shown(plan.source) + (f":{line}" if line else "")
     frames = [sub(r"\x1b\[[0-9;]*m", "", str(frame)) for frame in error.traceback]
     arrow = next((row.strip() for row in "\n".join(frames).splitlines() if row.lstrip().startswith("--")), "")
-    number = error.exec_count - 1 if error.exec_count and error.exec_count > 1 else 1  # papermill adds a cell of parameters
+    number = error.exec_count - 1 if error.exec_count and error.exec_count > 1 else 1  # papermill adds a cell
     source = "\n".join(f"    {row}" for row in text.splitlines())
     where = f"\n  at {arrow}" if arrow else ""
     return f"{place}: code cell {number} failed: {error.ename}: {error.evalue}\n{source}{where}"
