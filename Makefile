@@ -1,4 +1,4 @@
-# The two commands: `make reproduce` and `make test`. All of it calls `runner` and `analysis`, which also work alone.
+# The main targets are `make reproduce` and `make test`. They call `runner` and `analysis`, which also work without make.
 PROFILE ?= laptop
 PYTHON ?= python3
 VENV := .venv
@@ -8,17 +8,17 @@ RAY := $(VENV)/.ray
 
 .PHONY: help reproduce site serve test bench lint clean
 help:
-	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (laptop unless named)"
-	@echo "               [POST=slug]                    only what this post needs"
-	@echo "               [WITH=experiment]              train it, too, however long it takes"
+	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (default: laptop)"
+	@echo "               [POST=slug]                    only this post and what it needs"
+	@echo "               [WITH=experiment]              train this experiment even if it takes days"
 	@echo "make site                                     build the site from the published logs, without training"
-	@echo "make serve                                    show it on this machine, with live reload"
+	@echo "make serve                                    serve it on this machine, with live reload"
 	@echo "make test                                     pass the tests"
 	@echo "make bench                                    measure the training step, logs, the tokeniser, sampling and probes"
 	@echo "make lint                                     check the style and the types of the code"
-	@echo "make clean                                    remove what can be made again, but no runs"
+	@echo "make clean                                    remove build outputs and caches; runs stay"
 
-# An environment from the lock file. It is made again when the lock changes.
+# The environment from the lock file; updated when the lock file changes.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); name a Python from 3.11 to 3.13: make PYTHON=python3.11 …" >&2; exit 2; }
@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What the tests need on top: Ray, for sweeps over several machines.
+# The environment with Ray, which sweeps over several machines and their tests need.
 $(RAY): requirements-ray.lock $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-ray.lock
 	@touch $@

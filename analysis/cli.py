@@ -1,4 +1,4 @@
-"""The `analysis` command: from logs to pages."""
+"""The `analysis` command: executes notebooks, weaves posts, builds the site."""
 
 import sys
 from collections.abc import Iterator
@@ -23,32 +23,35 @@ app = typer.Typer(
     help="From logs to pages: execute notebooks, weave posts, build the site.",
 )
 
-Notebook = Annotated[str | None, typer.Argument(help="One notebook, such as mlp-ratio. All of them if left out.")]
-Logs = Annotated[Path | None, typer.Option("--logs", help="Where the evidence lies: logs (published) or runs (yours).")]
-Profile = Annotated[
-    str | None, typer.Option("--profile", help="Left out: each that there is, of paper, laptop and smoke.")
+Notebook = Annotated[str | None, typer.Argument(help="One notebook, such as mlp-ratio; all of them if left out.")]
+Logs = Annotated[
+    Path | None,
+    typer.Option("--logs", help="The folder of evidence: logs (published; the default) or runs (your own)."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Execute even where nothing has changed.")]
-Drafts = Annotated[bool, typer.Option("--drafts", help="Show posts that are not published, too.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help="paper, laptop or smoke; every one with evidence if left out.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Execute notebooks even if nothing has changed.")]
+Drafts = Annotated[bool, typer.Option("--drafts", help="Include unpublished posts.")]
 
 
 @app.command()
 def execute(notebook: Notebook = None, profile: Profile = None, logs: Logs = None, force: Force = False) -> None:
-    """Execute the notebooks whose inputs have changed, and say why."""
-    project = projects.here()
+    """Execute the notebooks whose inputs have changed, and print the reasons."""
+    project = projects.current()
     _execute(project, _plans(project, notebook, profile, logs), force)
 
 
 @app.command()
 def weave(drafts: Drafts = False) -> None:
-    """Fill posts with results and write plain Markdown into build/docs."""
-    _weave(projects.here(), drafts)
+    """Include results in the posts, and write the pages as plain Markdown into build/docs."""
+    _weave(projects.current(), drafts)
 
 
 @app.command()
 def build(profile: Profile = None, logs: Logs = None, force: Force = False, drafts: Drafts = False) -> None:
-    """Execute, weave and build the site: all that `make site` does. Ends by printing the posts' paths."""
-    project = projects.here()
+    """Execute notebooks, weave posts and build the site, as `make site` does. Prints the paths of the posts."""
+    project = projects.current()
     _execute(project, _plans(project, None, profile, logs), force)
     woven = _weave(project, drafts)
     with _bar("site", 1) as (step, _):
@@ -62,17 +65,21 @@ def build(profile: Profile = None, logs: Logs = None, force: Force = False, draf
 @app.command()
 def reproduce(
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
-    post: Annotated[str | None, typer.Option(help="Only what this post needs, such as is-4-the-magic-number.")] = None,
+    post: Annotated[
+        str | None, typer.Option(help="Only this post and what it needs, such as is-4-the-magic-number.")
+    ] = None,
     asked: Annotated[
         list[str] | None,
-        typer.Option("--with", metavar="EXPERIMENT", help="Train it however long it takes; may be repeated."),
+        typer.Option(
+            "--with", metavar="EXPERIMENT", help="Train this experiment even if it takes days; may be repeated."
+        ),
     ] = None,
 ) -> None:
-    """Train, analyse and build the site, a post at a time: all that `make reproduce` does. Stopped at any moment, it
-    goes on when called again."""
+    """Train, analyse and build the site, a post at a time, as `make reproduce` does. It can be stopped at any moment;
+    called again, it continues."""
     show = reproducing.Show(lambda text: print(text, flush=True), sys.stdout.isatty())
     try:
-        outcome = reproducing.reproduce(projects.here(), profile, post, asked or [], show)
+        outcome = reproducing.reproduce(projects.current(), profile, post, asked or [], show)
     finally:
         show.end()
     for line in outcome.lines:
@@ -84,29 +91,30 @@ def reproduce(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="On the loopback address.")] = 8000,
-    drafts: Annotated[bool, typer.Option(help="Show posts that are not published, too.")] = True,
+    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8000,
+    drafts: Annotated[bool, typer.Option(help="Include unpublished posts.")] = True,
 ) -> None:
-    """Show the site on the loopback address; posts, notebooks, theme and settings reload as they change."""
-    project = projects.here()
+    """Serve the site on the loopback address, with live reload of posts, notebooks, theme and mkdocs.yml."""
+    project = projects.current()
 
-    def fresh() -> weaving.Woven:
+    def update() -> weaving.Woven:
         _execute(project, [plan for name in project.notebook_names() for plan in executing.as_before(project, name)])
         return _weave(project, drafts)
 
-    def again() -> None:
+    def reweave() -> None:
         try:
-            fresh()
-        except (UserError, executing.NotebookFailed) as error:  # the page stays as it was until it is mended
+            update()
+        except (UserError, executing.NotebookFailed) as error:  # the pages stay as they were until it is corrected
             print(error, file=sys.stderr, flush=True)
 
-    generator.serve(project, port, again, fresh().newest)
+    generator.serve(project, port, reweave, update().newest)
 
 
 @app.command()
 def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = None) -> None:
-    """Compare results with what the published logs give for the same profile. Left out: the last results."""
-    project = projects.here()
+    """Compare results with those of the published logs in the same profile. Without --logs and --profile, the last
+    results are compared."""
+    project = projects.current()
     if profile or logs:
         _execute(project, _plans(project, notebook, profile, logs), quiet=True)
     for name in _names(project, notebook):
@@ -118,7 +126,8 @@ def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = Non
 
 
 def main() -> None:
-    """The entry point. A `UserError` is one line and exit status 2, a failed notebook exit status 1."""
+    """Run the command. A `UserError` is printed as one line, with exit status 2; a failed notebook exits with status
+    1."""
     try:
         app()
     except UserError as error:
@@ -130,7 +139,7 @@ def main() -> None:
 
 
 def _show_comparison(found: comparing.Comparison) -> None:
-    """One line, and a table of what differs."""
+    """Print a comparison: one line, and a table of the rows that differ in print."""
     from rich.console import Console
     from rich.table import Table
 
@@ -173,14 +182,15 @@ def _execute(project: projects.Project, plans: list[executing.Plan], force: bool
 
 def _weave(project: projects.Project, drafts: bool) -> weaving.Woven:
     woven = weaving.weave(project, drafts)
-    said = [f"{n} {word}" for n, word in ((woven.changed, "written"), (woven.removed, "removed")) if n]
-    print(f"weave: {', '.join(said) or 'unchanged'}", flush=True)
+    counts = [f"{n} {word}" for n, word in ((woven.changed, "written"), (woven.removed, "removed")) if n]
+    print(f"weave: {', '.join(counts) or 'unchanged'}", flush=True)
     return woven
 
 
 @contextmanager
 def _bar(stage: str, total: int) -> Iterator[tuple[Any, Any]]:
-    """A progress bar, where a person is watching; gives one function for a whole step, one for its parts."""
+    """A progress bar on a terminal; yields a function to call after each step, and one for progress within a step (None
+    without a terminal)."""
     if not sys.stderr.isatty():
         yield (lambda: None), None
         return

@@ -1,8 +1,8 @@
-"""From an empty folder to pages, a post at a time: train what it stands on, execute its notebooks, build its page.
+"""Reproduces the site, a post at a time: trains its experiments, executes its notebooks, builds its page.
 
-Posts come in the order of the index, the title post first. Where a post has no results of its own yet, its page shows
-the published ones, and says so; a site that is stopped half-way is whole. With nothing changed since the last time,
-only names and times of files are looked at.
+Posts come in the order of the index, the title post first. A post without own results shows the published ones,
+labelled as such, so that the site is complete at any moment. Where nothing has changed since the last call, only the
+names, sizes and times of files are read.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from runner.plan.plan import Plan
 
 STAMP = "reproduce.json"
-TOO_LONG = 2 * 86_400.0  # seconds; an experiment that takes longer is trained where it is asked for
-SOON = 120.0  # seconds; with less left to train, pages wait for results of their own
-EVERY = 60.0  # seconds between two lines about the whole, where nobody watches a terminal
-LOOKED_AT = (
+TOO_LONG = 2 * 86_400.0  # seconds; a longer experiment is trained only if it is named by --with
+SOON = 120.0  # seconds; with less left to train, the pages are built together at the end
+EVERY = 60.0  # seconds between two lines of overall progress without a terminal
+WATCHED = (
     "analysis",
     "benchmarks/results",
     "logs",
@@ -45,7 +45,7 @@ LOOKED_AT = (
 
 @dataclass(frozen=True)
 class Part:
-    """A post, its notebooks, and the experiments whose evidence these read."""
+    """A post, its notebooks, and the experiments that these read."""
 
     slug: str
     notebooks: tuple[str, ...]
@@ -54,7 +54,8 @@ class Part:
 
 @dataclass
 class Outcome:
-    """`code` is the exit status: 0, 1 where it was stopped, 2 where something failed. `lines` end what was said."""
+    """The outcome: `code` is the exit status (0, 1 if stopped, 2 if something failed), `lines` are to be printed at the
+    end, `compared` has the comparisons with the published results."""
 
     code: int = 0
     lines: list[str] = field(default_factory=list)
@@ -62,7 +63,8 @@ class Outcome:
 
 
 def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[str], show: "Show") -> Outcome:
-    """Make all of it, or what the post `only` needs. `asked` are experiments that are trained however long it takes."""
+    """Reproduce all posts, or the post `only`; `asked` names the experiments to train however long they take. `show`
+    prints the progress. Raises a `UserError` for an unknown post, profile or experiment."""
     stamp, call = project.root / "build" / STAMP, {"profile": profile, "only": only, "asked": sorted(asked)}
     try:
         kept = json.loads(stamp.read_text(encoding="utf-8"))
@@ -81,9 +83,9 @@ def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[
 
 
 def fingerprint(project: Project, profile: str) -> str:
-    """One hash over the names, sizes and times of all files that matter, which takes no time to find."""
+    """One hash of the names, sizes and times of all files that the outcome depends on, without reading them."""
     digest = hashlib.sha256(os.environ.get("SITE_URL", "").encode())
-    folders = [project.root / name for name in LOOKED_AT]
+    folders = [project.root / name for name in WATCHED]
     folders += sorted(path / profile for path in (project.root / "runs").glob("*"))
     files = [project.root / "mkdocs.yml", project.root / "requirements.lock"]
     for path in (*files, *(path for folder in folders for path in _files(folder))):
@@ -93,7 +95,7 @@ def fingerprint(project: Project, profile: str) -> str:
 
 
 def parts(project: Project, only: str | None = None) -> list[Part]:
-    """The published posts with what they stand on, in the order of the index."""
+    """The published posts, or the post `only`, with their notebooks and experiments, in the order of the index."""
     from analysis.site import post
 
     posts = [post.load(path, project.shown(path)) for path in sorted(project.posts.glob("*/index.md"))]
@@ -108,7 +110,7 @@ def parts(project: Project, only: str | None = None) -> list[Part]:
 
 
 def reads(project: Project, name: str) -> list[str]:
-    """The experiments that a notebook reads."""
+    """The experiments that a notebook reads; a `UserError` for an unknown notebook."""
     source = project.notebooks / f"{name}.py"
     if not source.is_file():
         raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
@@ -123,15 +125,17 @@ class _Reproduction:
         self.root = project.root / "runs"
         self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
         for name in sorted(asked - set(self.experiments)):
-            raise UserError(f"no post that is made here stands on {name!r}; known: {', '.join(self.experiments)}")
+            raise UserError(
+                f"--with {name}: no post to be built reads that experiment; known: {', '.join(self.experiments)}"
+            )
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
         for name in without:
-            show.line(f"{name} has no {profile} profile: what is published of it stays")
-        # Expanded and inspected before anything is done, so that a name that is wrong is said at once.
+            show.line(f"{name} has no {profile} profile: its published results stay")
+        # All experiments are expanded and inspected first, so that a wrong name is reported at once.
         self.todo = {n: [] if n in without else self._missing(loaded) for n, loaded in self.experiments.items()}
         self.complete: set[str] = set()  # experiments all of whose runs have ended
         self.outcome = Outcome()
-        self.waiting: list[Part] = []  # their results are made, their pages are not
+        self.waiting: list[Part] = []  # with results, but without their pages
 
     def go(self) -> Outcome:
         from runner.launch import sweep
@@ -159,11 +163,11 @@ class _Reproduction:
         finally:
             signal.signal(signal.SIGTERM, before)
         if self.outcome.code == 1:
-            self.show.line("stopped, and the runs are saved; the site is completed with what there is now")
+            self.show.line("stopped, and the runs are saved; completing the site with the results so far")
         self._pages()
         self.show.end()
         if self.outcome.code == 1:
-            self.show.line("the same command goes on where it stopped. The site is whole:")
+            self.show.line("run the same command again to continue. The site is complete:")
         self.outcome.lines = [str(self._page(part)) for part in self.parts]
         if self.outcome.code == 0:
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
@@ -171,13 +175,13 @@ class _Reproduction:
         return self.outcome
 
     def _missing(self, loaded: "Experiment") -> "list[Plan]":
-        """The runs of an experiment that have not ended, those that its rule has added among them."""
+        """The runs of an experiment that have not ended, including those that its rule adds."""
         from runner.evidence import planned, state
         from runner.launch import fetch
 
         plans = loaded.plans(self.profile)
         if not fetch.loaded(fetch.wanted(plans)):
-            return plans  # what their data are cannot be told
+            return plans  # without their data, their identity is unknown
         plans += planned.added(loaded, self.profile, self.root)
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
 
@@ -188,29 +192,32 @@ class _Reproduction:
                 self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged")
 
     def _estimate(self, workers: Any) -> None:
-        """Measure how long each experiment will take here, say it, and leave out what takes too long."""
+        """Measure and print how long each experiment will take on this machine, and leave out those that take too
+        long."""
         from runner.data import corpora, openwebtext
         from runner.launch import durations, estimate
 
         names = [name for name, missing in self.todo.items() if missing]
         texts = {plan.spec.data.corpus for name in names for plan in self.todo[name]}
         for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
-            corpora.load(text, self.show.line)  # once, before workers ask for it together
+            corpora.load(text, self.show.line)  # once, before several workers need it at the same time
         self.show.line(f"measuring a few steps of {', '.join(names)}")
-        found: dict[str, estimate.Estimate] = {}
+        estimates: dict[str, estimate.Estimate] = {}
         wishes = {name: self.experiments[name].placement(self.profile) for name in names}
-        for jobs in sorted({wishes[name].get("jobs", 1) for name in names}):  # as many side by side as there will be
+        for jobs in sorted(
+            {wishes[name].get("jobs", 1) for name in names}
+        ):  # measured with as many side by side as in training
             alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
-            asked = [(self.todo[name], wishes[name]) for name in alike]
-            found |= zip(alike, workers.call_each(estimate.measure, asked, jobs), strict=True)
+            args = [(self.todo[name], wishes[name]) for name in alike]
+            estimates |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
         for name in names:
-            seconds, runs = found[name].seconds, len(self.todo[name])
-            told = f"{name}: {runs} run{'s' * (runs > 1)} to train, about {durations.words(seconds)} here"
+            seconds, runs = estimates[name].seconds, len(self.todo[name])
+            line = f"{name}: {runs} run{'s' * (runs > 1)} to train, about {durations.words(seconds)} here"
             if seconds > TOO_LONG and name not in self.asked:
-                self.show.line(f"{told}, which is too long: left out; add it with WITH={name}")
+                self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
                 self.todo[name] = []
                 continue
-            self.show.line(told)
+            self.show.line(line)
             self.show.expect(name, seconds, runs)
         self.show.line(f"together about {durations.words(self.show.left())}")
 
@@ -221,7 +228,7 @@ class _Reproduction:
         self.show.begin(loaded.name)
         try:
             statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, self.show.handle)
-        except UserError as error:  # what others can do without it, they do
+        except UserError as error:  # other experiments do not depend on it
             self.show.line(f"{loaded.name}: {error}")
             self.outcome.code = 2
             return
@@ -235,17 +242,17 @@ class _Reproduction:
             self.todo[loaded.name] = []
 
     def _results(self, part: Part) -> None:
-        """Execute a post's notebooks, and build its page where the site is whole or a wait would be long."""
+        """Execute a post's notebooks. Build its page, unless the other pages lack results that will come soon."""
         changed = [self._execute(name) for name in part.notebooks]
         self.waiting.append(part)
         if not any(changed):
             return
-        there = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
-        if there or self.show.left() > SOON:
+        complete = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
+        if complete or self.show.left() > SOON:
             self._pages()
 
     def _pages(self) -> "Woven":
-        """Bring all results and the whole site up to date; say where the pages are that have waited for it."""
+        """Bring all results and the site up to date; print the paths of the waiting pages."""
         from analysis.site import generator, weave
 
         for name in self.project.notebook_names():
@@ -261,24 +268,25 @@ class _Reproduction:
         return self.project.site / "posts" / part.slug / "index.html"
 
     def _execute(self, name: str) -> bool:
-        """Bring a notebook's results up to date; whether they had to be made."""
-        plans, made = self._plans(name), False
+        """Bring a notebook's results up to date; returns whether it was executed."""
+        plans, executed = self._plans(name), False
         for plan in plans:
             kept = execute.record(plan.output)
             if not execute.due(plan) and (not kept or kept["logs"] == self.project.shown(plan.logs)):
                 continue
             if kept and plan.logs != self.project.logs and kept["logs"] == self.project.shown(self.project.logs):
-                # What the published logs gave is what one's own results will be compared with.
+                # Keep the results of the published logs, for the comparison with one's own.
                 kept_at = self.project.published / name / plan.profile
                 shutil.rmtree(kept_at, ignore_errors=True)
                 shutil.copytree(plan.output, kept_at)
             self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
-            made = True
+            executed = True
         execute.settle(self.project, plans)
-        return made
+        return executed
 
     def _plans(self, name: str) -> list[execute.Plan]:
-        """From one's own runs where they are complete, else from the published ones, in each of their profiles."""
+        """The plans of a notebook: with one's own runs where they are complete, else with the published logs, in all
+        their profiles."""
         if self._own(name):
             return execute.plans(self.project, name, self.root, self.profile)
         try:
@@ -289,7 +297,7 @@ class _Reproduction:
             return execute.plans(self.project, name, self.root, self.profile)  # nothing is published
 
     def _own(self, name: str) -> bool:
-        """Whether all runs that a notebook reads were made here."""
+        """Whether all runs that a notebook reads have been trained by the user."""
         return all(self._complete(each) for each in reads(self.project, name))
 
     def _complete(self, name: str) -> bool:
@@ -307,41 +315,41 @@ class _Reproduction:
 
 
 class Show:
-    """Lines for a person, and the time that is left for everything: under the lines on a terminal, else among them."""
+    """Prints lines and the overall progress with the time left: as a bar on a terminal, else as a line a minute."""
 
     def __init__(
         self, write: Callable[[str], None], terminal: bool, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.write, self.terminal, self.clock = write, terminal, clock
         self.expected: dict[str, tuple[float, int]] = {}  # seconds and runs, by experiment
-        self.done: dict[str, float] = {}  # the part of them that is done
-        self.steps: dict[str, float] = {}  # the part of each run that goes
-        self.now, self.spent, self.begun, self.told = "", 0.0, 0.0, clock()
+        self.done: dict[str, float] = {}  # the fraction of them that is done, by experiment
+        self.steps: dict[str, float] = {}  # the fraction of each run of the present experiment
+        self.now, self.spent, self.begun, self.printed = "", 0.0, 0.0, clock()
         self.bar: Any = None
 
     def line(self, text: str) -> None:
-        """Say something."""
+        """Print a line."""
         if self.bar:
             self.bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             self.write(text)
 
     def expect(self, experiment: str, seconds: float, runs: int) -> None:
-        """How long an experiment will take."""
+        """Add an experiment to the overall progress, with the estimated seconds of its runs."""
         self.expected[experiment], self.done[experiment] = (seconds, runs), 0.0
 
     def begin(self, experiment: str) -> None:
-        """Its runs go now."""
+        """Start the clock of an experiment."""
         self.now, self.begun, self.steps = experiment, self.clock(), {}
 
     def over(self, experiment: str) -> None:
-        """They go no longer."""
+        """Stop the clock of an experiment, which has ended."""
         self.spent += self.clock() - self.begun
         self.done[experiment], self.now, self.steps = 1.0, "", {}
         self._draw()
 
     def left(self) -> float:
-        """Seconds that training will take from now on: as expected, and stretched as what is done was."""
+        """The estimated seconds of training that are left, scaled by the ratio of actual to estimated time so far."""
         done = sum(self.expected[name][0] * self.done[name] for name in self.expected)
         total = sum(seconds for seconds, _ in self.expected.values())
         spent = self.spent + (self.clock() - self.begun if self.now else 0.0)
@@ -349,14 +357,14 @@ class Show:
         return (total - done) * stretch
 
     def handle(self, event: "Event") -> None:
-        """Hear what a sweep tells."""
+        """Print an event of a sweep; the callback for `runner.launch.sweep.experiment`."""
         from runner.launch import events
 
         match event:
             case events.Line(text):
                 self.line(text)
             case events.Unplanned(folder):
-                self.line(f"{folder.name} is in {folder.parent}, but not in the plan; figures leave it out")
+                self.line(f"{folder.name} is in {folder.parent}, but not in the plan: figures leave it out")
             case events.Inspected(run, state):
                 if state.action != "skip":
                     self.line(f"{self.now}/{run} {state.action}s: {state.reason}")
@@ -373,7 +381,7 @@ class Show:
                 self.line(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar:
             self.bar.stop()
         self.bar = None
@@ -385,7 +393,7 @@ class Show:
         self._draw()
 
     def _draw(self) -> None:
-        """The overall progress: a bar, or a line a minute."""
+        """Update the bar, or print a line if the last one is a minute old."""
         if not self.expected:
             return
         from runner.launch import durations
@@ -395,8 +403,8 @@ class Show:
         left = f"about {durations.words(self.left())} left"
         if self.terminal:
             self._bar().update(self.task, completed=done / total, left=left)
-        elif self.clock() - self.told > EVERY:
-            self.told = self.clock()
+        elif self.clock() - self.printed > EVERY:
+            self.printed = self.clock()
             self.line(f"{done / total:.0%} trained, {left}")
 
     def _bar(self) -> Any:
@@ -418,7 +426,7 @@ class Show:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of those in it, in order; checkpoints and what Python keeps are left out."""
+    """All files of a folder, recursively and in order, except checkpoints, locks and caches of Python."""
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""How far one's own results agree with the published ones."""
+"""Compares a user's own results with the published ones."""
 
 import json
 from collections import Counter
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from analysis.build import evidence, execute
-from analysis.study import text
 from analysis.build.project import Project
+from analysis.study import text
 
 IDENTICAL, PRINTED, WITHIN, DIFFERS = "identical", "same as printed", "within interval", "differs"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number or verdict, here and as published."""
+    """One number or verdict as text, of one's own results and of the published ones; `agrees` is one of the four
+    words."""
 
     name: str
     here: str
@@ -25,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing one notebook's results; `nothing` says why there was nothing to compare with."""
+    """The comparison of one notebook's results in one profile; `nothing` says why there are no published ones."""
 
     name: str
     profile: str
@@ -33,17 +34,17 @@ class Comparison:
     nothing: str = ""
 
     def summary(self) -> str:
-        """One line."""
+        """The comparison in one line: how many rows agree in which way."""
         if self.nothing:
             return f"{self.name}: {self.nothing}"
         counts = Counter(row.agrees for row in self.rows)
-        told = ", ".join(f"{counts[word]} {word}" for word in (IDENTICAL, PRINTED, WITHIN, DIFFERS) if counts[word])
-        return f"{self.name}, {self.profile} profile, against the published results: {told or 'no numbers'}"
+        shown = ", ".join(f"{counts[word]} {word}" for word in (IDENTICAL, PRINTED, WITHIN, DIFFERS) if counts[word])
+        return f"{self.name}, {self.profile} profile, against the published results: {shown or 'no numbers'}"
 
 
 def compare(project: Project, name: str) -> list[Comparison]:
-    """Compare the results of a notebook, profile by profile, with what it makes of the published logs; empty if it was
-    not executed."""
+    """Compare a notebook's results with those of the published logs, which it executes again where needed; returns one
+    comparison for each profile with results, none if it was not executed."""
     folder = project.results / name
     return [_compare(project, name, folder / profile) for profile in execute.profiles(folder)]
 
@@ -52,11 +53,11 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
     profile, experiments = kept["profile"], kept["experiments"]
     if not all(evidence.runs(project.logs, e, profile) for e in experiments):
-        there = sorted({p for e in experiments for p in evidence.profiles(project.logs, e)})
+        available = sorted({p for e in experiments for p in evidence.profiles(project.logs, e)})
         about = f"nothing is published for the profile {profile}"
-        return Comparison(name, profile, [], f"{about}; published: {', '.join(there) or 'no profile'}")
+        return Comparison(name, profile, [], f"{about}; published: {', '.join(available) or 'no profile'}")
     plan = execute.plan(project, name, project.logs, profile, project.published)
-    if plan.key == kept["key"]:  # made from the very same logs: there is nothing to execute
+    if plan.key == kept["key"]:  # made from the same logs: there is nothing to execute
         published = folder
     else:
         lacking = execute.execute(plan, project).lacking
@@ -71,35 +72,35 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
 
 
 def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:
-    """Numbers by name, then verdicts by claim."""
-    found = []
+    """The comparison of two `results.json`: numbers by name, then verdicts by claim."""
+    compared = []
     for name in sorted(here["numbers"].keys() | published["numbers"].keys()):
-        mine, other = here["numbers"].get(name), published["numbers"].get(name)
-        found.append(Row(name, _number(mine), _number(other), _number_agrees(mine, other)))
+        own, other = here["numbers"].get(name), published["numbers"].get(name)
+        compared.append(Row(name, _number(own), _number(other), _number_agrees(own, other)))
     for id in sorted(here["claims"].keys() | published["claims"].keys(), key=_claim_order):
-        mine, other = here["claims"].get(id), published["claims"].get(id)
-        found.append(Row(id, _claim(mine), _claim(other), _claim_agrees(mine, other)))
-    return found
+        own, other = here["claims"].get(id), published["claims"].get(id)
+        compared.append(Row(id, _claim(own), _claim(other), _claim_agrees(own, other)))
+    return compared
 
 
-def _number_agrees(mine: dict[str, Any] | None, other: dict[str, Any] | None) -> str:
-    if mine is None or other is None:
+def _number_agrees(own: dict[str, Any] | None, other: dict[str, Any] | None) -> str:
+    if own is None or other is None:
         return DIFFERS
-    if mine["value"] == other["value"]:
+    if own["value"] == other["value"]:
         return IDENTICAL
-    if _number(mine) == _number(other):
+    if _number(own) == _number(other):
         return PRINTED
-    return WITHIN if _inside(mine["value"], other.get("interval")) else DIFFERS
+    return WITHIN if _inside(own["value"], other.get("interval")) else DIFFERS
 
 
-def _claim_agrees(mine: dict[str, Any] | None, other: dict[str, Any] | None) -> str:
-    if mine is None or other is None or mine["verdict"] != other["verdict"]:
+def _claim_agrees(own: dict[str, Any] | None, other: dict[str, Any] | None) -> str:
+    if own is None or other is None or own["verdict"] != other["verdict"]:
         return DIFFERS
-    if mine == other:
+    if own == other:
         return IDENTICAL
-    if _claim(mine) == _claim(other):
+    if _claim(own) == _claim(other):
         return PRINTED
-    return WITHIN if _inside(mine["effect"], other.get("interval")) else DIFFERS
+    return WITHIN if _inside(own["effect"], other.get("interval")) else DIFFERS
 
 
 def _inside(value: float | None, interval: list[float] | None) -> bool:

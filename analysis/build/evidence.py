@@ -1,7 +1,7 @@
-"""Which evidence lies under a root, by name and by content.
+"""Lists the evidence under a root, and fingerprints it.
 
-Reading the numbers is `runner.evidence.log`'s work. This module does without it, because it answers what must be quick: has
-anything changed? Importing pyarrow alone would take longer.
+Reading the numbers is left to `runner.evidence.log`. This module does not import it, because it has to find out quickly
+whether anything has changed, and importing pyarrow alone would take longer.
 """
 
 import json
@@ -21,18 +21,18 @@ DOWNLOADS = (
     "probes.parquet",
     "embedding.parquet",
     "samples.txt",
-)  # as runner.evidence.log.EVIDENCE
-DECISIVE = ("manifest.json", "metrics.parquet")  # timing differs between two runs of one spec and decides nothing
+)  # the same as runner.evidence.log.EVIDENCE
+DECISIVE = ("manifest.json", "metrics.parquet")  # no result depends on timing, which differs by run
 PREFERRED = ("paper", "laptop", "smoke")
 
 
 def experiments(root: Path) -> list[str]:
-    """The experiments that left evidence under `root`."""
+    """The experiments with a folder under `root`."""
     return _folders(root)
 
 
 def profiles(root: Path, experiment: str) -> list[str]:
-    """The profiles of an experiment with at least one run, the most telling first."""
+    """The profiles of an experiment with at least one ended run, the largest first."""
     return preferred(name for name in _folders(root / experiment) if runs(root, experiment, name))
 
 
@@ -48,7 +48,7 @@ def runs(root: Path, experiment: str, profile: str) -> list[Path]:
 
 
 def manifest(run: Path) -> dict[str, Any]:
-    """What the run says of itself."""
+    """The manifest of a run's folder; a `UserError` where it cannot be read."""
     try:
         return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -56,7 +56,7 @@ def manifest(run: Path) -> dict[str, Any]:
 
 
 def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
-    """Run name → hash of what the run found; and that of the baselines beside the runs, by the name of their file."""
+    """The hashes of a profile's evidence: of each run by its name, and of the file of baselines by that file's name."""
     counted = root / experiment / profile / BASELINES
     return {
         run.name: "-".join(sha256(run / name)[:16] for name in DECISIVE if (run / name).is_file())
@@ -65,13 +65,16 @@ def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
 
 
 def common_profiles(root: Path, names: list[str]) -> list[str]:
-    """The profiles of which every experiment of `names` has runs, the most telling first."""
+    """The profiles in which every experiment of `names` has ended runs, the largest first."""
     return [p for p in profiles(root, names[0]) if all(runs(root, n, p) for n in names)] if names else []
 
 
 def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str) -> list[str]:
-    """`wanted` alone, or every profile that the experiments have in common. Without experiments one is as good as
-    another."""
+    """The profile `wanted`, or, if it is None, all profiles that the experiments have in common. Without experiments,
+    one profile: `wanted` or laptop.
+
+    Raises a `UserError` where there is no such evidence; it calls the root `shown`.
+    """
     if not names:
         return [wanted or PREFERRED[1]]
     common = common_profiles(root, names)
@@ -80,12 +83,12 @@ def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str
     if wanted is not None and wanted in common:
         return [wanted]
     about = f"profile {wanted!r} of {' and '.join(names)}" if wanted else " and ".join(names)
-    there = f"; there are: {', '.join(common)}" if common else ""
-    raise UserError(f"no logs of {about} under {shown}{there}")
+    available = f"; there are: {', '.join(common)}" if common else ""
+    raise UserError(f"no logs of {about} under {shown}{available}")
 
 
 def preferred(names: Iterable[str]) -> list[str]:
-    """Profiles in order, the most telling first."""
+    """The profiles in the order paper, laptop, smoke, then any others by name."""
     return sorted(names, key=lambda p: (PREFERRED.index(p) if p in PREFERRED else len(PREFERRED), p))
 
 
@@ -94,7 +97,7 @@ def _folders(path: Path) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[int, float, str]]:
-    """Sort key in which digits count as numbers."""
+    """A sort key that compares runs of digits as numbers."""
     parts, word = [], ""
     for char in [*name, ""]:
         if word and (not char or char.isdigit() != word[-1].isdigit()):

@@ -1,10 +1,11 @@
-"""Executes notebooks, and only those whose inputs have changed.
+"""Executes the notebooks whose inputs have changed.
 
-What a notebook depends on is hashed by content, part by part: its source, the modules it imports, its parameters, the
-logs it reads, the lock file. The parts are kept beside the results, so that the driver can say why it executes.
+The inputs are hashed by content, part by part: the notebook's source, the modules that it imports, its parameters, the
+logs that it reads, and the lock file. The hashes are stored beside the results, so that the reason for an execution can
+be shown.
 
 A notebook is executed once for each profile that all its experiments have, into `build/analysis/<notebook>/<profile>/`.
-Where a profile has too little evidence yet, it says so (`arms.Incomplete`), and the profile is left out of the pages.
+Where it finds too little evidence in a profile, it raises `arms.Incomplete`, and the profile is left out of the pages.
 """
 
 import contextlib
@@ -30,16 +31,16 @@ Progress = Callable[[int, int], None]
 
 
 class NotebookFailed(Exception):
-    """A cell raised. The message names the notebook, the cell, its source and the exception."""
+    """A cell of a notebook has raised. The message has the notebook, the cell, its source and the exception."""
 
 
 class _Lacking(Exception):
-    """The notebook found too little evidence; the message says what is missing."""
+    """A notebook found too little evidence; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one execution would depend on."""
+    """One execution of a notebook: its profile, where it reads and writes, and the hashes of its inputs (`parts`)."""
 
     name: str
     source: Path
@@ -48,11 +49,11 @@ class Plan:
     profile: str
     experiments: list[str]
     parts: dict[str, Any]
-    label: str = ""  # how messages call it; with its profile where there are several
+    label: str = ""  # its name in messages, with the profile where there are several
 
     @property
     def key(self) -> str:
-        """One hash for all the parts."""
+        """One hash of all parts, in hexadecimal."""
         import hashlib
 
         return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
@@ -60,8 +61,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a notebook: executed for `reason`, or left alone where it is empty. `lacking` says what evidence is
-    missing where it gave no results."""
+    """The outcome of `execute`.
+
+    reason   why the notebook was executed; empty where it was not
+    seconds  how long that took
+    lacking  which evidence is missing, where there are no results for that reason
+    """
 
     name: str
     reason: str
@@ -69,7 +74,7 @@ class Outcome:
     lacking: str = ""
 
     def line(self) -> str:
-        """For the terminal."""
+        """The outcome in one line, for the terminal."""
         if self.lacking:
             return f"{self.name}: too little evidence yet ({self.lacking})"
         return f"{self.name}: {f'executed in {self.seconds:.1f} s' if self.reason else 'unchanged'}"
@@ -83,7 +88,7 @@ def plan(
     output: Path | None = None,
     given: dict[str, Any] | None = None,
 ) -> Plan:
-    """What the notebook `name` depends on in one profile, the most telling one unless it is named."""
+    """The plan of the notebook `name` for one profile: `profile`, or else the largest that there is."""
     return plans(project, name, logs, profile, output, given)[0]
 
 
@@ -95,8 +100,11 @@ def plans(
     output: Path | None = None,
     given: dict[str, Any] | None = None,
 ) -> list[Plan]:
-    """What the notebook `name` depends on, in each profile that there is or in the one that is named. Needs neither
-    papermill nor the evidence's contents in memory."""
+    """The plans of the notebook `name`: one for `profile`, or else one for each profile of the evidence under `logs`.
+
+    `output` is the folder of all results (the project's if None), `given` has parameters that override the notebook's.
+    Raises a `UserError` for an unknown notebook, profile or parameter. It neither imports papermill nor reads the logs.
+    """
     source = project.notebooks / f"{name}.py"
     if not source.is_file():
         raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
@@ -134,7 +142,8 @@ def plans(
 
 
 def as_before(project: Project, name: str) -> list[Plan]:
-    """From the logs and in the profiles of the last execution; from the published ones at first."""
+    """The plans of a notebook with the logs and profiles of its last execution; with the published logs if there was
+    none."""
     kept = [record(project.results / name / profile) for profile in profiles(project.results / name)]
     if not any(kept):
         return plans(project, name, project.logs)
@@ -142,31 +151,35 @@ def as_before(project: Project, name: str) -> list[Plan]:
 
 
 def profiles(folder: Path) -> list[str]:
-    """The profiles in which the notebook of this folder has results, the most telling first."""
-    there = folder.iterdir() if folder.is_dir() else ()
-    return evidence.preferred(path.name for path in there if path.name[0] != "." and record(path))
+    """The profiles in which the notebook of this folder has results, the largest first."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return evidence.preferred(path.name for path in paths if path.name[0] != "." and record(path))
 
 
 def settle(project: Project, executed: list[Plan]) -> None:
-    """Remove the results of profiles that were not asked for, so that pages show what the last execution was about. A
-    notebook that found enough evidence in no profile is a fault."""
+    """Remove the results of profiles that are not among the executed plans, so that pages show the last execution only.
+
+    Raises `NotebookFailed` where a notebook found too little evidence in every profile.
+    """
     for name in dict.fromkeys(plan.name for plan in executed):
-        mine = [plan for plan in executed if plan.name == name]
-        if not any(record(plan.output) for plan in mine):
-            said = "; ".join(f"profile {p.profile}: {_attempt(p.output).get('lacking', 'no results')}" for p in mine)
-            raise NotebookFailed(f"{project.shown(mine[0].source)}: too little evidence ({said})")
-        keep = {plan.output for plan in mine}
-        for folder in {plan.output.parent for plan in mine}:
+        own = [plan for plan in executed if plan.name == name]
+        if not any(record(plan.output) for plan in own):
+            missing = "; ".join(f"profile {p.profile}: {_attempt(p.output).get('lacking', 'no results')}" for p in own)
+            raise NotebookFailed(f"{project.shown(own[0].source)}: too little evidence ({missing})")
+        keep = {plan.output for plan in own}
+        for folder in {plan.output.parent for plan in own}:
             for path in folder.iterdir():
-                if path not in keep and path.name[0] != ".":  # another process may be at work in its own folder
+                if path not in keep and path.name[0] != ".":  # a hidden folder may be in use by another process
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _inputs(project: Project, values: dict[str, Any], logs: Path, experiments: list[str], profile: str) -> dict[str, Any]:
+def _inputs(
+    project: Project, values: dict[str, Any], logs: Path, experiments: list[str], profile: str
+) -> dict[str, Any]:
     """The parts that depend on the profile, and the lock file."""
     lock = project.root / LOCK
     return {
-        # Where the evidence lies and where the results go decide nothing: the evidence is hashed itself.
+        # No result depends on the places of logs and output: the evidence is hashed by content.
         "parameters": {k: v for k, v in values.items() if k not in ("logs", "output")} | {"profile": profile},
         "logs": {
             f"{e}/{profile}/{run}": digest
@@ -178,13 +191,13 @@ def _inputs(project: Project, values: dict[str, Any], logs: Path, experiments: l
 
 
 def record(folder: Path) -> dict[str, Any] | None:
-    """What is kept of the last execution, if its results are there."""
+    """The record of the last execution in this folder; None where it has no results."""
     kept = _attempt(folder) if (folder / "results.json").is_file() else {}
     return kept or None
 
 
 def _attempt(folder: Path) -> dict[str, Any]:
-    """What is kept of the last execution, also if it found too little evidence; empty where there was none."""
+    """The record of the last execution in this folder, with results or without; empty where there was none."""
     try:
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -216,23 +229,26 @@ def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:
 
 
 def due(plan: Plan, force: bool = False) -> str:
-    """Why the plan must be executed; empty where its results, or the lack of evidence, are still those of its inputs."""
+    """Why the plan must be executed; empty where its last outcome, results or too little evidence, is up to date."""
     kept = _attempt(plan.output)
-    there = kept and (kept.get("lacking") or (plan.output / "results.json").is_file())
-    return reason(plan, kept if there else None, force)
+    complete = kept and (kept.get("lacking") or (plan.output / "results.json").is_file())
+    return reason(plan, kept if complete else None, force)
 
 
 def execute(plan: Plan, project: Project, force: bool = False, progress: Progress | None = None) -> Outcome:
-    """Bring the results of one notebook in one profile up to date. A failure leaves the earlier results as they were."""
+    """Bring the results of one plan up to date; `progress` is called with the numbers of executed and of all cells.
+
+    Raises `NotebookFailed` where a cell raises; the earlier results then stay.
+    """
     label, kept = plan.label or plan.name, _attempt(plan.output)
     why = due(plan, force)
     if not why:
-        if kept.get("logs") != project.shown(plan.logs):  # the same evidence at another place
+        if kept.get("logs") != project.shown(plan.logs):  # the same evidence in another folder
             _write_record(plan, project, plan.output, kept.get("lacking", ""))
         return Outcome(label, "", lacking=kept.get("lacking", ""))
     began, lacking = time.monotonic(), ""
     plan.output.parent.mkdir(parents=True, exist_ok=True)
-    if not force and _taken_back(plan, project):
+    if not force and _restored(plan, project):
         return Outcome(label, "")
     scratch = Path(tempfile.mkdtemp(prefix=f".{plan.profile}-", dir=plan.output.parent))
     try:
@@ -251,8 +267,9 @@ def execute(plan: Plan, project: Project, force: bool = False, progress: Progres
     return Outcome(label, why, time.monotonic() - began, lacking)
 
 
-def _taken_back(plan: Plan, project: Project) -> bool:
-    """Whether results of the very same inputs were kept to be compared with, and stand in their place again."""
+def _restored(plan: Plan, project: Project) -> bool:
+    """Restore results of the same inputs from the published ones that are kept for comparisons; returns whether there
+    were any."""
     kept_at = project.published / plan.name / plan.profile
     kept = record(kept_at)
     if kept_at == plan.output or kept is None or kept["key"] != plan.key:
@@ -266,7 +283,7 @@ def _taken_back(plan: Plan, project: Project) -> bool:
 
 
 def stale(project: Project, folder: Path) -> str:
-    """Why the results in a folder `<notebook>/<profile>` no longer follow from what is there; empty where they do."""
+    """Why the results in a folder `<notebook>/<profile>` are out of date; empty where they are up to date."""
     kept = record(folder)
     if kept is None:
         return "not executed yet"
@@ -297,7 +314,7 @@ def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None)
                 progress_bar=False,
                 log_output=False,
                 extra_arguments=["--IPKernelApp.log_level=50"],
-            )  # no remarks about the kernel's own affairs
+            )  # no messages of the kernel about itself
         except PapermillExecutionError as error:
             if error.ename == INCOMPLETE:
                 raise _Lacking(error.evalue) from None
@@ -306,7 +323,7 @@ def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None)
 
 
 def _explain(plan: Plan, project: Project, error: Any) -> str:
-    """One readable message for a cell that raised."""
+    """The error message for a cell that raised: file and line, exception, source."""
     from re import sub
 
     text = error.source.strip("\n")
@@ -329,7 +346,8 @@ def _explain(plan: Plan, project: Project, error: Any) -> str:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """What the kernel needs to find this package and to draw without a screen."""
+    """Set, for the length of the block, the variables that a kernel needs to import this package and to draw without a
+    display."""
     home = str(Path(__file__).resolve().parents[2])
     wanted = {
         "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -351,7 +369,8 @@ def _environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _engine(progress: Progress | None) -> Iterator[str | None]:
-    """Papermill's own engine, which also tells `progress` of each finished cell."""
+    """The name of a papermill engine that calls `progress` after each cell; None, for papermill's default, without
+    it."""
     if progress is None:
         yield None
         return
@@ -387,7 +406,7 @@ def _write_record(plan: Plan, project: Project, folder: Path, lacking: str = "")
 
 
 def _swap(new: Path, place: Path) -> None:
-    """Put a finished folder in the place of the old one."""
+    """Replace the folder `place` by the folder `new`."""
     old = place.with_name(f".{place.name}-old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
@@ -397,7 +416,7 @@ def _swap(new: Path, place: Path) -> None:
 
 
 def _plans(project: Project, experiments: list[str]) -> list[Path]:
-    """The files that say which runs an experiment has: a notebook may ask for the planned ones alone."""
+    """The TOML files of experiments, on which results depend where a notebook reads planned runs only."""
     folder = project.root / "runner" / "experiments"
     return [path for name in experiments for path in folder.rglob(f"{name}.toml")]
 

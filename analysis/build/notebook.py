@@ -1,4 +1,4 @@
-"""A notebook as a file: a percent script with one cell of parameters."""
+"""Parses notebooks, which are percent scripts with one cell of parameters."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ TAGGED = re.compile(r"""tags\s*=\s*\[[^\]]*["']parameters["'][^\]]*\]""")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell, and the line of the file on which its text begins."""
+    """One cell: "markdown" or "code", its text, and the line of the file on which the text starts."""
 
     kind: str
     text: str
@@ -24,7 +24,7 @@ class Cell:
 
 
 def cells(source: str) -> list[Cell]:
-    """The cells of a percent script; a YAML header and what stands before the first marker are left out."""
+    """The cells of a percent script. Text before the first marker, such as a YAML header, is left out."""
     found: list[Cell] = []
     for number, line in enumerate(source.splitlines(), 1):
         marker = MARKER.match(line)
@@ -41,7 +41,7 @@ def cells(source: str) -> list[Cell]:
 
 
 def title(source: str, otherwise: str) -> str:
-    """The first heading of the notebook."""
+    """The first heading of the notebook; `otherwise` where it has none."""
     for cell in cells(source):
         heading = re.search(r"^#\s+(.+)$", cell.text, re.M) if cell.kind == "markdown" else None
         if heading:
@@ -50,7 +50,11 @@ def title(source: str, otherwise: str) -> str:
 
 
 def parameters(source: str, where: str) -> dict[str, Any]:
-    """The defaults of the one cell tagged `parameters`. Only JSON types: papermill turns all else into text."""
+    """The parameters of a notebook with their defaults, from its one cell tagged `parameters`.
+
+    Raises a `UserError` where there is not exactly one such cell, and for a value that is not of a JSON type: papermill
+    would turn it into text.
+    """
     tagged = [cell for cell in cells(source) if cell.parameters]
     if len(tagged) != 1:
         raise UserError(f'{where}: needs exactly one cell "# %% tags=["parameters"]", and has {len(tagged)}')
@@ -77,7 +81,7 @@ def parameters(source: str, where: str) -> dict[str, Any]:
 
 
 def check_parameters(given: dict[str, Any], known: dict[str, Any], where: str) -> None:
-    """Refuse a name that the notebook does not take, and a value that would not arrive as it was given."""
+    """Raise a `UserError` for a parameter that the notebook lacks, and for a value that is not of a JSON type."""
     for name, value in given.items():
         if name not in known:
             raise UserError(f"{where}: unknown parameter {name!r}; known: {', '.join(known)}")
@@ -90,13 +94,14 @@ def check_parameters(given: dict[str, Any], known: dict[str, Any], where: str) -
 
 
 def reads(known: dict[str, Any], name: str) -> list[str]:
-    """The experiments whose evidence a notebook reads: its parameter `experiments`, else the one of its own name."""
+    """The experiments that a notebook with parameters `known` reads: its parameter `experiments`, else that of its
+    name."""
     named = known.get("experiments", known.get("experiment", name))
     return [named] if isinstance(named, str) else list(named)
 
 
 def imports(path: Path, root: Path) -> list[Path]:
-    """The modules of the checkout that a script imports, directly or through others, itself left out."""
+    """The files of the project's modules that a script imports, directly or through others; sorted."""
     seen: dict[Path, None] = {}
     waiting = [path]
     while waiting:
@@ -112,11 +117,11 @@ def imports(path: Path, root: Path) -> list[Path]:
 def _modules(path: Path) -> set[str]:
     text = path.read_text(encoding="utf-8")
     if path.parent.name == "notebooks":
-        text = re.sub(r"^\s*[%!].*$", "", text, flags=re.M)  # lines for IPython alone
+        text = re.sub(r"^\s*[%!].*$", "", text, flags=re.M)  # IPython commands
     try:
         tree = ast.parse(text)
     except SyntaxError:
-        return set()  # executing it will say so, with its cell
+        return set()  # its execution reports the error, with the cell
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -127,5 +132,5 @@ def _modules(path: Path) -> set[str]:
 
 
 def _prose(text: str) -> str:
-    """A Markdown cell without its comment signs."""
+    """The text of a Markdown cell without the comment signs."""
     return "\n".join(re.sub(r"^# ?", "", line) for line in text.splitlines()).strip("\n")

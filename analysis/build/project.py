@@ -1,4 +1,5 @@
-"""Where things are. Every path of the package comes from here, so a test can build a whole house in a folder."""
+"""The project's folders. All paths of the package come from here, so that a test can use a project in another
+folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +18,22 @@ class Project:
 
     @property
     def ledger(self) -> Path:
-        """The claims that can be checked."""
+        """The file of claims."""
         return self.root / "analysis" / "ledger.toml"
 
     @property
     def posts(self) -> Path:
-        """The prose."""
+        """The posts, one folder for each."""
         return self.root / "posts"
 
     @property
     def results(self) -> Path:
-        """What the notebooks wrote, a folder each."""
+        """The results of the notebooks, `<notebook>/<profile>/`."""
         return self.root / "build" / "analysis"
 
     @property
     def published(self) -> Path:
-        """What the same notebooks make of the published logs, to compare with."""
+        """The results of the notebooks from the published logs, for comparisons."""
         return self.root / "build" / "published"
 
     @property
@@ -52,19 +53,19 @@ class Project:
 
     @property
     def benchmarks(self) -> Path:
-        """What the benchmarks wrote last, a parquet file each."""
+        """The results of the benchmarks, one parquet file for each."""
         return self.root / "benchmarks" / "results"
 
     def notebook_names(self) -> list[str]:
-        """Every notebook, by the stem of its file."""
+        """The names of all notebooks, which are the stems of their files."""
         return sorted(path.stem for path in self.notebooks.glob("*.py"))
 
     def shown(self, path: Path) -> str:
-        """`path` as a message shows it: from the checkout's root where it lies inside."""
+        """`path` for messages: relative to the root where it is inside."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def here() -> Project:
-    """The checkout that this package belongs to, or the current folder for an installed copy."""
+def current() -> Project:
+    """The checkout of this package; for an installed package, the project in the working directory."""
     root = Path(__file__).resolve().parents[2]
     return Project(root if (root / "mkdocs.yml").is_file() else Path.cwd())

@@ -1,4 +1,4 @@
-"""Builds the site from the woven pages, and serves it while one writes."""
+"""Builds the site from the woven pages with MkDocs, and serves it with live reload."""
 
 import datetime
 import hashlib
@@ -20,17 +20,17 @@ STAMP = "site.json"
 
 
 def build(project: Project, newest: datetime.date | None) -> bool:
-    """Build the site, unless its sources are those of the last build; returns whether it had to be built.
+    """Build the site, unless its sources are those of the last build; returns whether it was built.
 
-    The old site stays until the new one is whole. The clock is that of the newest post, so that the same sources give
-    the same bytes.
+    The old site stays until the new one is complete. Dates in the site are that of the newest post, so that the same
+    sources give the same bytes. Raises a `UserError` with the messages of MkDocs.
     """
     stamp = project.root / "build" / STAMP
     wanted = fingerprint(project)
     if (project.site / "index.html").is_file() and _read(stamp) == wanted:
         return False
     fresh = project.root / "build" / "site"
-    # Not --quiet: warnings that are not printed do not count as faults.
+    # Not --quiet: --strict counts only warnings that are printed.
     _run(project, ["build", "--strict", "--clean", "--site-dir", str(fresh)], newest)
     stamp.unlink(missing_ok=True)
     _replace(fresh, project.site)
@@ -39,12 +39,13 @@ def build(project: Project, newest: datetime.date | None) -> bool:
 
 
 def serve(project: Project, port: int, reweave: Callable[[], None], newest: datetime.date | None) -> None:
-    """Serve on the loopback address. Pages reload when the theme or a woven page changes; posts are woven again."""
+    """Serve the site on the loopback address until Ctrl-C. Pages reload when the theme or a woven page changes;
+    `reweave` is called when a post, a notebook or the ledger changes."""
     from watchdog.events import FileSystemEvent, FileSystemEventHandler
     from watchdog.observers import Observer
 
     class Rewoven(FileSystemEventHandler):
-        """Waits for a moment of quiet: an editor's save is several events."""
+        """Calls `reweave` once no event has come for a moment, as an editor's save is several events."""
 
         def __init__(self) -> None:
             self.timer: threading.Timer | None = None
@@ -65,7 +66,7 @@ def serve(project: Project, port: int, reweave: Callable[[], None], newest: date
     observer.start()
     command = [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}", "--livereload"]
     server = subprocess.Popen([*command, "--watch-theme"], cwd=project.root, env=_environment(newest))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server does not outlive this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the server ends with this process
     try:
         server.wait()
     except KeyboardInterrupt:
@@ -78,7 +79,7 @@ def serve(project: Project, port: int, reweave: Callable[[], None], newest: date
 
 
 def fingerprint(project: Project) -> str:
-    """One hash over the woven pages, the configuration, the theme and the lock file."""
+    """One hash of the woven pages, the configuration, the theme, the lock file and SITE_URL."""
     digest = hashlib.sha256(os.environ.get("SITE_URL", "").encode())
     files = [project.root / "mkdocs.yml", project.root / "requirements.lock"]
     for folder in (project.docs, project.root / "theme"):
@@ -89,7 +90,7 @@ def fingerprint(project: Project) -> str:
     return digest.hexdigest()
 
 
-def named(project: Project) -> tuple[str, str]:
+def title(project: Project) -> tuple[str, str]:
     """The site's name and tagline, from its configuration."""
     config = (project.root / "mkdocs.yml").read_text(encoding="utf-8")
     found = [re.search(rf"^{key}:\s*(.+?)\s*$", config, re.M) for key in ("site_name", "site_description")]
@@ -107,9 +108,9 @@ def _run(project: Project, words: list[str], newest: datetime.date | None) -> No
         check=False,
     )
     if done.returncode:
-        told = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("WARN", "ERR", "Ab"))]
-        told = told or (done.stderr + done.stdout).splitlines()
-        raise UserError("the site does not build:\n" + "\n".join(f"  {line}" for line in told[-12:]))
+        lines = (done.stderr + done.stdout).splitlines()
+        errors = [line for line in lines if line.startswith(("WARN", "ERR", "Ab"))] or lines
+        raise UserError("the site does not build:\n" + "\n".join(f"  {line}" for line in errors[-12:]))
 
 
 def _environment(newest: datetime.date | None) -> dict[str, str]:
@@ -126,7 +127,7 @@ def _environment(newest: datetime.date | None) -> dict[str, str]:
 
 
 def _replace(fresh: Path, site: Path) -> None:
-    """Put what is in `fresh` in the place of what is in `site`; hidden files, which say what git sees, stay."""
+    """Replace the content of `site` by that of `fresh`; hidden files, such as .gitignore, stay."""
     site.mkdir(parents=True, exist_ok=True)
     for path in site.iterdir():
         if not path.name.startswith("."):

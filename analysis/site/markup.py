@@ -1,7 +1,7 @@
-"""How one number, table, figure or verdict is written in a page. Plain Markdown with `attr_list` and `md_in_html`.
+"""The Markdown of numbers, tables, figures and verdicts, with the extensions `attr_list` and `md_in_html`.
 
-Links to files are Markdown links: the site generator checks them and moves them along. `up` is the way from the page
-to the root of the pages, such as `../../`.
+Links to files are Markdown links, so that the site generator checks and adjusts them. `up` is the relative path from
+the page to the root of the pages, such as `../../`.
 """
 
 import html
@@ -20,7 +20,7 @@ MARKS = {
 
 
 def number(entry: dict[str, Any], digits: int | None = None, interval: bool = False) -> str:
-    """A number inside a sentence, and its interval behind it where one is wanted and known."""
+    """A number within a sentence; with `interval`, followed by its interval where it has one."""
     if entry["value"] is None:
         return f'<abbr title="{html.escape(entry["reason"])}">not available</abbr>'
     digits = entry["digits"] if digits is None else digits
@@ -31,7 +31,7 @@ def number(entry: dict[str, Any], digits: int | None = None, interval: bool = Fa
 
 
 def table(entry: dict[str, Any]) -> str:
-    """A Markdown table that scrolls by itself where the page is too narrow."""
+    """A Markdown table in a block that scrolls on narrow pages."""
     rule = ["--:" if numeric else ":--" for numeric in entry["numeric"]]
     rows = [[text.escape(name) for name in entry["columns"]], rule, *([_cell(c) for c in r] for r in entry["rows"])]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -40,8 +40,8 @@ def table(entry: dict[str, Any]) -> str:
 
 
 def figure(name: str, folder: str, entry: dict[str, Any], provenance: str, up: str, id: str) -> str:
-    """The panels side by side, in light and in dark, the caption, and where it all comes from. `folder` holds the files
-    of the panels, `id` is the address on the page."""
+    """A figure: its panels side by side, each in a light and a dark version, its caption and its provenance. `folder`
+    has the files of the panels, `id` is the anchor on the page."""
     images = []
     for k, panel in enumerate(entry["panels"], 1):
         size = f"width={panel['width']} height={panel['height']}"
@@ -59,14 +59,15 @@ def figure(name: str, folder: str, entry: dict[str, Any], provenance: str, up: s
 
 
 def provenance(experiments: dict[str, dict[str, Any]], notebook: str, up: str) -> str:
-    """Profile, seeds, machine, runs, commit, notebook, and the command that makes it again."""
+    """The provenance of a figure, for each experiment: profile, seeds, machine, runs, commit, notebook, and the command
+    that reproduces it."""
     return "\n\n".join(_provenance(name, entry, notebook, up) for name, entry in sorted(experiments.items()))
 
 
 def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: str = "") -> str:
-    """A badge that says the verdict in words, sign and colour, and the numbers behind it.
+    """A badge with the verdict as a sign, words and a colour, followed by its numbers.
 
-    With `says`, the claim's own words stand between the two; a paragraph of it alone is set off by the style sheet.
+    With `says`, the text of the claim comes between the two. `link` is the target of the badge, `anchor` its own id.
     """
     kind = entry["verdict"].replace(" ", "-")
     label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{text.NBSP}{entry['verdict'].replace(' ', text.NBSP)}"
@@ -140,7 +141,7 @@ def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) 
 
 
 def _cell(value: str) -> str:
-    """A cell as it stands; one in backticks stays code."""
+    """The text of a cell, escaped; text in backticks stays code."""
     if len(value) > 2 and value[0] == value[-1] == "`":
         return value.replace("|", "\\|")
     return text.escape(value)

@@ -1,4 +1,4 @@
-"""The pages around the posts: the list of posts, the ledger, the evidence, the notebooks."""
+"""The pages of posts and around them: the index, the ledger of claims, the evidence, the notebooks."""
 
 import datetime
 import html
@@ -14,11 +14,11 @@ from analysis.site.post import Post, Rendered
 from analysis.study import text
 from runner.plan.spec import from_dict
 
-Files = dict[str, bytes | Path]  # where in the pages → what stands there
+Files = dict[str, bytes | Path]  # path of a page or file → its content, or the file to copy
 
 
 def front(**values: Any) -> str:
-    """Front matter. JSON is YAML, and leaves no doubt about quotes."""
+    """Front matter, with values as JSON, which is valid YAML; empty values are left out."""
     rows = [
         f"{key}: {value if isinstance(value, datetime.date) else json.dumps(value, ensure_ascii=False)}"
         for key, value in values.items()
@@ -28,7 +28,7 @@ def front(**values: Any) -> str:
 
 
 def post(post: Post, rendered: Rendered, note: str = "") -> str:
-    """A post's own page; `note` says where its results come from."""
+    """The page of a post; `note` is a sentence on the origin of its results."""
     origin = f'<p class="caption">{text.escape(note)}</p>\n\n' if note else ""
     tags = " ".join(f"[{text.escape(tag)}](../../tags.md){{ .tag }}" for tag in post.tags)
     draft = ' · <span class="draft">draft</span>' if not post.published else ""
@@ -52,7 +52,8 @@ def post(post: Post, rendered: Rendered, note: str = "") -> str:
 
 
 def index(posts: list[tuple[Post, Rendered]], name: str, tagline: str) -> str:
-    """All posts, as they come: emoji, title, date and summary."""
+    """The index: emoji, title, date and summary of all posts, in the given order. `name` and `tagline` are the
+    site's."""
     items = []
     for one, rendered in posts:
         draft = ' · <span class="draft">draft</span>' if not one.published else ""
@@ -71,12 +72,12 @@ def index(posts: list[tuple[Post, Rendered]], name: str, tagline: str) -> str:
 
 
 def tags() -> str:
-    """Filled by the site generator."""
+    """The page of tags, which the site generator fills."""
     return front(title="Tags", hide=["toc"]) + "# Tags\n\n<!-- material/tags -->\n"
 
 
 def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]]) -> str:
-    """The ledger with its verdicts, and where each is discussed. The verdict of the most telling profile leads."""
+    """The ledger of claims with their verdicts, that of the largest profile first, and the posts that discuss them."""
     leading = {id: next(iter(by_profile.values())) for id, by_profile in verdicts.items()}
     counts = {word: sum(v["verdict"] == word for v in leading.values()) for word in markup.MARKS}
     tally = " ".join(
@@ -122,12 +123,12 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two verdicts differ in nothing but the size at which they were found."""
+    """Whether two verdicts are equal except for their scope."""
     return {**one, "scope": ""} == {**other, "scope": ""}
 
 
 def notebooks(names: dict[str, Path]) -> Files:
-    """A readable page for each notebook, the script itself beside it, and a list of them."""
+    """A page for each notebook, its script, and an index of notebooks."""
     files: Files = {}
     rows = []
     for name, path in names.items():
@@ -145,7 +146,10 @@ def notebooks(names: dict[str, Path]) -> Files:
 
 
 def proofs(folders: dict[tuple[str, str], Path]) -> Files:
-    """A page for each experiment and profile, with every run's files to download, and a list of them."""
+    """The pages of evidence: for each experiment and profile one with all runs' files to download, and an index.
+
+    `folders` has the root of the evidence by (experiment, profile).
+    """
     files: Files = {}
     rows = ["| experiment | profile | runs | machine |", "|:--|:--|--:|:--|"]
     for (experiment, profile), root in sorted(folders.items()):
@@ -237,7 +241,7 @@ def _when(post: Post, rendered: Rendered) -> str:
 
 
 def _several(manifests: list[dict[str, Any]], *path: str) -> str:
-    """The one value that all manifests share, or those that there are."""
+    """The values at a path of the manifests, each once, as text."""
     found = set()
     for value in manifests:
         for key in path:
@@ -247,7 +251,7 @@ def _several(manifests: list[dict[str, Any]], *path: str) -> str:
 
 
 def _flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted path."""
+    """The settings of nested tables, by dotted path."""
     flat: dict[str, Any] = {}
     for key, value in spec.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

@@ -1,6 +1,6 @@
-"""A post: front matter, and prose that takes results in by name.
+"""Posts: front matter, and prose with results included by name.
 
-What a post may call, beside plain Jinja2:
+A post is a Jinja2 template that may call:
 
     {{ number("best-ratio") }}  {{ table("ratios") }}  {{ figure("loss") }}  {{ claim("S0-4") }}
     {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}
@@ -9,8 +9,8 @@ What a post may call, beside plain Jinja2:
     {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
 
 A notebook has results for each published profile of its experiments. A post is written for one of them, `profile`: the
-most telling one of its first notebook. A name means that profile, or the most telling one of a notebook that lacks it,
-unless the post says which. Where several notebooks give a name, the post says whose it is:
+largest of its first notebook. A name is looked up in that profile, or in the largest of a notebook that lacks it; the
+arguments `profile` and `notebook` override this. Where several notebooks have a name, `notebook` is required:
 
     {% if published("mlp-ratio", "paper") %} {{ number("onset-wide", profile="laptop") }} {% endif %}
     {% if profile_of("web-ratio") == "paper" %}    {{ number("seeds", notebook="three-x") }}
@@ -38,7 +38,7 @@ NOT_READ = r'<figure.*?</figure>|<div class="data-table".*?</div>|<math.*?</math
 
 @dataclass(frozen=True)
 class Post:
-    """A post as it is written."""
+    """The source of a post."""
 
     slug: str
     where: str
@@ -49,29 +49,29 @@ class Post:
     published: bool
     notebooks: list[str]
     tags: list[str]
-    body: str  # with an empty line for each of the front matter, so that line numbers are those of the file
+    body: str  # with empty lines in place of the front matter, so that line numbers are those of the file
     notebook_line: int = 1
-    pin: bool = False  # comes before the others, whatever their dates
+    pin: bool = False  # whether it comes before the others, whatever their dates
 
     @property
     def order(self) -> tuple[bool, datetime.date, str]:
-        """Posts are listed from the highest to the lowest: pinned ones, then the newest."""
+        """The sort key of the index, in descending order: pinned posts, then the newest."""
         return self.pin, self.date, self.slug
 
 
 @dataclass
 class Sources:
-    """What posts can take in: results by notebook and profile, verdicts by claim and profile, the most telling profile
-    first."""
+    """The results that posts can include: by notebook and profile, and verdicts by claim and profile, the largest
+    profile first."""
 
     results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    claims: dict[str, str] = field(default_factory=dict)  # what each claim says
+    claims: dict[str, str] = field(default_factory=dict)  # the text of each claim
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A post as Markdown, and the claims that it discusses."""
+    """A post as Markdown, the claims that it discusses, and its reading time in minutes."""
 
     markdown: str
     claims: list[str]
@@ -79,11 +79,11 @@ class Rendered:
 
 
 class _Fault(UserError):
-    """Something that a post asks for and that is not there; its line is found from the traceback."""
+    """A post names a result that does not exist. Its line is found from the traceback."""
 
 
 def load(path: Path, where: str) -> Post:
-    """Read a post, or say which line of it is wrong."""
+    """Read a post. Raises a `UserError` with the line of an error in its front matter."""
     front, body, lines = _split(path.read_text(encoding="utf-8"), where)
     for key in front:
         if key not in KEYS:
@@ -117,7 +117,7 @@ def load(path: Path, where: str) -> Post:
 
 
 def render(post: Post, sources: Sources) -> Rendered:
-    """The post's prose with its results in place."""
+    """The post as Markdown, with its results included. Raises a `UserError` with the line of an unknown name."""
     for name in post.notebooks:
         if name not in sources.results:
             raise UserError(
@@ -130,7 +130,8 @@ def render(post: Post, sources: Sources) -> Rendered:
 
 
 def fill(body: str, where: str, context: dict[str, Any]) -> str:
-    """Render Jinja2, strictly, and mathematics; whatever is wrong is said with its line."""
+    """Render a template (undefined names are errors), and then its formulas as MathML. Raises a `UserError` with file
+    and line."""
     import jinja2
     import jinja2.meta
 
@@ -146,7 +147,7 @@ def fill(body: str, where: str, context: dict[str, Any]) -> str:
         if not isinstance(error, _Fault):
             raise
         raise UserError(f"{where}:{_line(error, where)}: {error}") from None
-    except Exception as error:  # an undefined attribute, a sum of text and number: the prose is at fault
+    except Exception as error:  # such as an undefined attribute, or the sum of a text and a number
         raise UserError(f"{where}:{_line(error, where)}: {_first_line(error)}") from None
     try:
         return mathml.convert(filled).lstrip("\n")
@@ -157,14 +158,14 @@ def fill(body: str, where: str, context: dict[str, Any]) -> str:
 
 
 class _Names:
-    """The functions that one post may call. Each looks a name up, and fails with those that are known."""
+    """The functions that one post may call. Each looks up a name; the error for an unknown one suggests known ones."""
 
     def __init__(self, post: Post, sources: Sources, up: str) -> None:
         self.post, self.sources, self.up, self.claims = post, sources, up, []  # type: ignore[var-annotated]
         self.usual = next(iter(sources.results[post.notebooks[0]]), "") if post.notebooks else ""
 
     def context(self) -> dict[str, Any]:
-        """What Jinja2 sees."""
+        """The variables and functions of the template."""
         calls: list[Callable[..., Any]] = [
             self.number,
             self.value,
@@ -188,15 +189,15 @@ class _Names:
     def number(
         self, name: str, digits: int | None = None, interval: bool = False, profile: str = "", notebook: str = ""
     ) -> str:
-        """A number as text, with the interval that it was measured with if `interval`."""
+        """A number as text; with `interval`, followed by its confidence interval."""
         return markup.number(self._find("number", name, profile, notebook).entry, digits, interval)
 
     def value(self, name: str, profile: str = "", notebook: str = "") -> Any:
-        """The number itself, for conditions."""
+        """The value of a number, for conditions."""
         return self._find("number", name, profile, notebook).entry["value"]
 
     def has(self, name: str, profile: str = "", notebook: str = "") -> bool:
-        """Whether there is such a number, with a value."""
+        """Whether there is a number of this name that has a value."""
         results = [self._results(n, profile) for n in self._named(notebook)]
         return any(r is not None and r["numbers"].get(name, {}).get("value") is not None for r in results)
 
@@ -206,13 +207,13 @@ class _Names:
         return self._results(notebook, profile) is not None
 
     def profile_of(self, notebook: str) -> str:
-        """The profile that a notebook's names mean in this post, where none is named."""
+        """The profile in which a notebook's names are looked up in this post by default."""
         self._named(notebook)
         found = _of_profile(self.sources.results[notebook], "", self.usual)
         return found[0] if found else ""
 
     def table(self, name: str, profile: str = "", notebook: str = "") -> str:
-        """A table."""
+        """A table as Markdown."""
         return markup.table(self._find("table", name, profile, notebook).entry)
 
     def figure(self, name: str, profile: str = "", notebook: str = "") -> str:
@@ -220,14 +221,15 @@ class _Names:
         found = self._find("figure", name, profile, notebook)
         experiment, known = found.entry["experiment"], found.results["provenance"]
         if experiment and experiment not in known:
-            raise _Fault(f"figure {name!r} stands on {experiment!r}, of which {found.notebook} gives no provenance")
-        stands_on = {experiment: known[experiment]} if experiment else known
-        where = markup.provenance(stands_on, found.notebook, self.up)
+            raise _Fault(f"figure {name!r} reads {experiment!r}, of which {found.notebook} has no provenance")
+        sources = {experiment: known[experiment]} if experiment else known
+        provenance = markup.provenance(sources, found.notebook, self.up)
         id = f"{name}-{profile}" if profile else name
-        return markup.figure(name, f"{found.notebook}/{found.profile}", found.entry, where, self.up, id)
+        return markup.figure(name, f"{found.notebook}/{found.profile}", found.entry, provenance, self.up, id)
 
     def claim(self, id: str, brief: bool = False, profile: str = "") -> str:
-        """The claim with its verdict, or with `brief` the verdict's badge alone; the ledger links to the first."""
+        """A claim with its verdict, or with `brief` only the verdict's badge. The first of a claim is what the ledger
+        links to."""
         entry = self._verdict(id, profile)
         anchor = "" if id in self.claims else f"claim-{id.lower()}"
         if anchor:
@@ -236,7 +238,7 @@ class _Names:
         return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says)
 
     def verdict(self, id: str, profile: str = "") -> str:
-        """The verdict's word, for conditions."""
+        """The verdict of a claim as text, such as "supported", for conditions."""
         return self._verdict(id, profile)["verdict"]
 
     def agreement(self, first: str, second: str) -> str:
@@ -259,11 +261,11 @@ class _Names:
             raise _Fault(f"unknown claim {id!r}; {text.known(str(id), self.sources.verdicts)}")
         found = _of_profile(self.sources.verdicts[id], profile, self.usual)
         if found is None:
-            raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_there(self.sources.verdicts[id])}")
+            raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_available(self.sources.verdicts[id])}")
         return found[1]
 
     def _named(self, notebook: str) -> list[str]:
-        """The notebooks of the front matter, or the one of them that is named."""
+        """The notebooks of the front matter, or only `notebook` if it is given."""
         if notebook and notebook not in self.post.notebooks:
             raise _Fault(
                 f"unknown notebook {notebook!r} in the front matter; {text.known(notebook, self.post.notebooks)}"
@@ -271,7 +273,8 @@ class _Names:
         return [notebook] if notebook else self.post.notebooks
 
     def _results(self, notebook: str, profile: str) -> dict[str, Any] | None:
-        """The results of a notebook in a profile, the most telling one unless it is named."""
+        """The results of a notebook in a profile, by default the one of `_of_profile`; None where it lacks that
+        profile."""
         found = _of_profile(self.sources.results[notebook], profile, self.usual)
         return found[1] if found else None
 
@@ -286,13 +289,14 @@ class _Names:
         if holders:
             names = [found.notebook for found in holders]
             raise _Fault(
-                f'{kind} {name!r} is given by {" and by ".join(names)}: rename one, or say whose: notebook="{names[0]}"'
+                f"{kind} {name!r} is given by {' and by '.join(names)}: rename one, or name the notebook: "
+                f'notebook="{names[0]}"'
             )
         elsewhere = [n for n in named if any(name in results[kinds] for results in self.sources.results[n].values())]
         if profile and elsewhere:
             raise _Fault(
-                f"{kind} {name!r} is not there in profile {profile!r} of {elsewhere[0]}; "
-                f"{_there(self.sources.results[elsewhere[0]])}"
+                f"{kind} {name!r} does not exist in profile {profile!r} of {elsewhere[0]}; "
+                f"{_available(self.sources.results[elsewhere[0]])}"
             )
         names = {known for one in chosen.values() if one for known in one[1][kinds]}
         raise _Fault(f"unknown {kind} {str(name)!r}; {text.known(str(name), names)}")
@@ -309,8 +313,8 @@ class _Found:
 
 
 def _of_profile(by_profile: dict[str, dict[str, Any]], profile: str, usual: str) -> tuple[str, dict[str, Any]] | None:
-    """The results of a profile; if none is named, of the `usual` one, or else the most telling. Results that stand on
-    no evidence are the same in every profile."""
+    """A profile and its results: `profile`, else the `usual` one, else the largest; None where `profile` is missing.
+    Results that read no evidence are the same in every profile."""
     first, results = next(iter(by_profile.items()))
     if first == "" or results.get("provenance") == {}:
         return first, results
@@ -318,12 +322,12 @@ def _of_profile(by_profile: dict[str, dict[str, Any]], profile: str, usual: str)
     return (chosen, by_profile[chosen]) if chosen in by_profile else None
 
 
-def _there(by_profile: dict[str, Any]) -> str:
+def _available(by_profile: dict[str, Any]) -> str:
     return f"there are: {', '.join(by_profile)}"
 
 
 def _split(source: str, where: str) -> tuple[dict[str, Any], str, dict[str, int]]:
-    """Front matter, body and the line of each key."""
+    """Split a post into front matter, body, and the line of each key."""
     import yaml
 
     match = re.match(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", source, re.S)
@@ -354,7 +358,7 @@ def _date(value: Any, where: str) -> datetime.date:
 
 
 def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[str, Any]) -> None:
-    """A name that does not exist is an error even in a branch that is not taken."""
+    """Raise a `UserError` for an undefined name, also in a branch that is not taken."""
     import jinja2.meta
     import jinja2.nodes
 
@@ -365,7 +369,7 @@ def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[st
 
 
 def _line(error: BaseException, where: str) -> int:
-    """The line of the post on which an exception arose: Jinja2 gives its frames the numbers of the template."""
+    """The line of the post that raised an exception: Jinja2's frames have the line numbers of the template."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == where]
     return frames[-1].lineno or 1 if frames else 1
 
@@ -375,5 +379,5 @@ def _first_line(error: Any) -> str:
 
 
 def slug_ok(slug: str) -> bool:
-    """Whether a folder's name can be an address."""
+    """Whether the name of a post's folder can be its address: lower-case words joined by hyphens."""
     return bool(KEBAB.fullmatch(slug))

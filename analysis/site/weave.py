@@ -1,6 +1,6 @@
-"""Posts and results become pages: plain Markdown under `build/docs`, which any site generator can take.
+"""Weaves posts and results into pages: plain Markdown under `build/docs`, for any site generator.
 
-Everything is made in memory first. If anything is wrong, nothing is written.
+All pages are made in memory first. After an error, nothing is written.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from runner.errors import UserError
 
 @dataclass(frozen=True)
 class Woven:
-    """What came of it: which posts, and how many files had to be written or removed."""
+    """The outcome of weaving: the posts with a page, and how many files were written and removed."""
 
     posts: list[post.Post]
     changed: int
@@ -27,12 +27,15 @@ class Woven:
 
     @property
     def newest(self) -> datetime.date | None:
-        """The date of the newest post."""
+        """The date of the newest post; None without posts."""
         return max((one.date for one in self.posts), default=None)
 
 
 def weave(project: Project, drafts: bool = False) -> Woven:
-    """Bring `build/docs` up to date. `drafts` also shows posts that are not published."""
+    """Bring `build/docs` up to date; with `drafts`, unpublished posts get pages too.
+
+    Raises a `UserError`, with file and line, for an error in a post or in the ledger, and for stale results.
+    """
     posts = _posts(project)
     records = _check_fresh(project, posts)
     results = {n: {profile: _results(project, n, profile) for profile in kept} for n, kept in records.items()}
@@ -40,11 +43,11 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     ledger = claims.load(project.ledger, where, project.notebook_names())
     verdicts = claims.verdicts(ledger, results, where)
     sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()})
-    rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: a fault in one is a fault
+    rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: an error in one is an error
     shown = [(one, made) for one, made in rendered if one.published or drafts]
 
     files: pages.Files = {
-        "index.md": pages.index(shown, *generator.named(project)).encode(),
+        "index.md": pages.index(shown, *generator.title(project)).encode(),
         "tags.md": pages.tags().encode(),
         "claims.md": pages.claims(ledger, verdicts, shown).encode(),
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
@@ -65,7 +68,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
 
 
 def sync(folder: Path, files: pages.Files) -> tuple[int, int]:
-    """Make `folder` hold exactly `files`, touching only what differs; returns how many were written and removed."""
+    """Make the content of `folder` exactly `files`, writing only those that differ; returns the numbers of files
+    written and removed."""
     wanted = {folder / name: content for name, content in files.items()}
     changed = 0
     for path, content in wanted.items():
@@ -94,7 +98,9 @@ def _posts(project: Project) -> list[post.Post]:
     for path in sorted(project.posts.glob("*/index.md")):
         where = project.shown(path)
         if not post.slug_ok(path.parent.name):
-            raise UserError(f"{where}: the folder's name becomes the address: lower-case words joined by hyphens")
+            raise UserError(
+                f"{where}: the folder's name is the post's address: rename it to lower-case words joined by hyphens"
+            )
         found.append(post.load(path, where))
     return sorted(found, key=lambda one: one.order, reverse=True)
 
@@ -103,7 +109,7 @@ Records = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → recor
 
 
 def _check_fresh(project: Project, posts: list[post.Post]) -> Records:
-    """The records of all notebooks; stale results are refused, where a post uses them with the post's line."""
+    """The records of all notebooks. Raises a `UserError` for stale results, at the line of a post that uses them."""
     users = {name: f"{one.where}:{one.notebook_line}" for one in reversed(posts) for name in one.notebooks}
     records: Records = {}
     for name in project.notebook_names():
@@ -131,24 +137,24 @@ def _results(project: Project, name: str, profile: str) -> dict[str, Any]:
 
 
 def _origins(project: Project, records: Records) -> dict[str, str]:
-    """Where the results of each notebook come from, in a sentence; none where all are the published ones."""
+    """A sentence for each notebook on the origin of its results; empty where all are the published ones."""
     published = project.shown(project.logs)
     if all(record["logs"] == published for by_profile in records.values() for record in by_profile.values()):
         return {}
-    found = {}
+    origins = {}
     for name, by_profile in records.items():
         profiles = " and ".join(by_profile)
-        ours = any(record["logs"] != published for record in by_profile.values())
-        found[name] = (
+        own = any(record["logs"] != published for record in by_profile.values())
+        origins[name] = (
             f"Your own results, {profiles} profile."
-            if ours
+            if own
             else f"Published results, {profiles} profile: there are none of your own yet."
         )
-    return found
+    return origins
 
 
 def _evidence(project: Project, records: Records) -> dict[tuple[str, str], Path]:
-    """(experiment, profile) → the root that holds it: what the notebooks read, and all that is published beside it."""
+    """The root of the evidence of each (experiment, profile): what the notebooks read, and all published evidence."""
     found: dict[tuple[str, str], Path] = {}
     for record in (record for by_profile in records.values() for record in by_profile.values()):
         root = project.root / record["logs"]

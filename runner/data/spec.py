@@ -1,4 +1,4 @@
-"""What a run reads, as a frozen specification. Importable without torch."""
+"""The specification of a run's data: corpus, splits, tokenizer, task. Importable without torch."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ UNITS = ("tokens", "characters", "documents")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A corpus, its splits, as half-open ranges `(start, stop)`, and what is learnt of it.
+    """The data of a run: a corpus, its splits as half-open ranges `(start, stop)`, a tokenizer and a task.
 
-    tokenizer      "characters", "bytes", "gpt2" and "p50k_base" for those byte pairs, "bert-base-uncased" for that
-                   WordPiece, or "sentencepiece" for byte pairs that are trained on the training split
-    unit           what splits are ranges of: "tokens", "characters", or whole "documents", each closed by the
-                   tokenizer's end, or by an empty line where it has none
-    task           what is read, and what is to be predicted: "windows", in which every token predicts the next;
-                   "context", in which `block_size` tokens predict one; "arithmetic", which reads no corpus, so that
-                   corpus = "none", and whose splits are ranges of pairs of numbers
+    tokenizer      "characters", "bytes", "gpt2" or "p50k_base" (byte pairs), "bert-base-uncased" (WordPiece), or
+                   "sentencepiece" (byte pairs that are trained on the training split)
+    unit           what splits are ranges of: "tokens", "characters" or "documents"; each document ends with the
+                   tokenizer's end token, or with an empty line where it has none
+    task           "windows", in which every token predicts the next; "context", in which `block_size` tokens predict
+                   one; or "arithmetic", which generates its data (corpus = "none"), with splits that are ranges of
+                   pairs of numbers
     sentencepiece, arithmetic
                    the settings of that tokenizer or task
     """
@@ -40,16 +40,17 @@ class DataSpec:
     sentencepiece: SentencePieceSpec = later(SentencePieceSpec())
 
     def splits(self) -> dict[str, tuple[int, int]]:
-        """The splits that exist, by name, in the order in which they are evaluated."""
+        """The splits by name, in the order in which they are evaluated; `test` only where there is one."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: span for name, span in named.items() if span is not None}
 
     def settings(self, name: str) -> Any:
-        """The settings of a task or a tokenizer: those of the table that has its name, None where there is none."""
+        """The settings of the task or tokenizer `name`; None where it has none."""
         return getattr(self, name) if name in _tables() else None
 
     def check(self, where: str, block: int) -> None:
-        """Raise a `UserError` that names the first setting that cannot be, for a model that reads `block` tokens."""
+        """Raise a `UserError` for the first invalid setting; `block` is the model's block size, `where` the spec's
+        origin."""
         for name, known in (("tokenizer", TOKENIZERS), ("task", TASKS), ("unit", UNITS)):
             given = getattr(self, name)
             need(where, given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
@@ -97,10 +98,10 @@ class DataSpec:
             self.corpus != openwebtext.NAME or self.tokenizer == "gpt2",
             f'corpus = "{self.corpus}" is read as GPT-2\'s tokens: set tokenizer = "gpt2"',
         )
-        if self.unit == "tokens":  # else a split's tokens are counted when they are made
+        if self.unit == "tokens":  # else the numbers of tokens are known only once they are encoded
             TASKS[self.task].check(where, self.splits(), block, self.settings(self.task))
 
 
 def _tables() -> dict[str, Any]:
-    """The settings of tasks and tokenizers that have some, at their defaults."""
+    """The default settings of tasks and tokenizers, by name; those without settings are left out."""
     return {f.name: f.default for f in dataclasses.fields(DataSpec) if dataclasses.is_dataclass(f.default)}

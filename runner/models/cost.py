@@ -1,4 +1,4 @@
-"""What a model costs before it is trained: parameters by part, FLOPs a token, bytes. Nothing is allocated for it."""
+"""The costs of a model, computed without allocating it: parameters by part, FLOPs per token, bytes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from runner.models.registry import ModelSpec
 
 @dataclass(frozen=True)
 class Description:
-    """Costs of a model at a context of `context` tokens, matrix products in `dtype`.
+    """The costs of a model for sequences of `context` tokens, with matrix products in `dtype`.
 
     parameters      by part: of a GPT "token" (also the output layer, where there is no "output"), "position",
                     "attention", "mlp", "norm"
@@ -34,16 +34,17 @@ class Description:
     kv_cache: int
 
     def total(self) -> int:
-        """Parameters of the whole model."""
+        """The number of all parameters."""
         return sum(self.parameters.values())
 
     def work(self, output: bool = True) -> float:
-        """FLOPs a token in training, with or without the output layer."""
+        """Training FLOPs per token, with or without the output layer."""
         return sum(cost for part, cost in self.flops.items() if output or part != "output")
 
 
 def describe(spec: ModelSpec, vocabulary: int, context: int, dtype: torch.dtype = torch.bfloat16) -> Description:
-    """The costs of a model with this vocabulary, in sequences of `context` tokens (at most its block size)."""
+    """The costs of a model with a vocabulary of this size, for sequences of `context` tokens (at most its block
+    size)."""
     return registry.network(spec.kind).cost(spec, vocabulary, context, dtype)
 
 
@@ -59,11 +60,11 @@ def score_bytes(n_layer: int, n_head: int, context: int, itemsize: int) -> int:
 
 
 def kept(model: Any, batch: int, context: int) -> int:
-    """Bytes that a forward pass on the meta device keeps for backward, parameters not counted."""
+    """The bytes that a forward pass on the meta device keeps for backward, without parameters."""
     storages: dict[int, Tensor] = {}
 
     def pack(t: Tensor) -> Tensor:
-        storages[t.untyped_storage()._cdata] = t  # kept alive, so that no other storage gets its address
+        storages[t.untyped_storage()._cdata] = t  # a reference, so that no other storage gets the same address
         return t
 
     x_BT = torch.zeros(batch, context, dtype=torch.long, device="meta")

@@ -1,6 +1,7 @@
-"""Pieces of the model with hand-written gradients: they keep only what backward needs, in the type it needs.
+"""Autograd functions with hand-written gradients, which keep only what backward needs, in the type that it needs.
 
-`run` holds the kernels, compiled or not (see `kernels.py`, also for the letters in tensor names).
+The argument `run` has the kernels of `kernels.py`, compiled or not. That module also explains the letters in the names
+of tensors.
 """
 
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ Grads = tuple[Tensor | None, ...]
 
 
 class Linear(Function):
-    """x @ w.T, with the product for the gradient of w in the order that is fastest on a CPU: its long side first."""
+    """x @ w.T; the gradient of w is computed in the order that is fastest on a CPU, with its longer side first."""
 
     @staticmethod
     def forward(ctx: Any, x_NI: Tensor, w_OI: Tensor) -> Tensor:
@@ -32,8 +33,8 @@ class Linear(Function):
 
 @torch.library.custom_op("runner::embedding_gradient", mutates_args=())
 def embedding_gradient(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
-    """The rows of dy summed by token, [rows, D]. An op of its own, because a compiler that looks inside would add them
-    with atomics on CUDA, in another order each time; PyTorch's kernel keeps to one order."""
+    """The sums of the rows of dy by token, [rows, D]. It is a custom op because Inductor would add them with atomics on
+    CUDA, in another order each time; PyTorch's own kernel is deterministic."""
     return torch.ops.aten.embedding_dense_backward(dy_BTD, x_BT, rows, -1, False)
 
 
@@ -43,7 +44,7 @@ def _(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
 
 
 class Embedding(Function):
-    """Rows of a matrix by number."""
+    """The rows of a matrix at the indices x."""
 
     @staticmethod
     def forward(ctx: Any, x_BT: Tensor, weight_VD: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Embedding(Function):
 
 
 class AddNorm(Function):
-    """x + dropout(h), and its LayerNorm without a weight, in `dtype`."""
+    """Returns x + dropout(h), and its LayerNorm without weight in `dtype`."""
 
     @staticmethod
     def forward(
@@ -78,14 +79,15 @@ class AddNorm(Function):
 
 
 def query_blocks(n_time: int) -> list[tuple[int, int]]:
-    """Half-open ranges of queries. A block sees only keys before its end, so of two halves the first one saves a
-    quarter of the attention matrix; short sequences are not worth the extra calls."""
+    """The half-open ranges of queries that attention computes separately. A block needs only keys before its end, so
+    two halves save a quarter of the attention matrix; short sequences are one block, as more calls would cost more."""
     half = (n_time + 1) // 2
     return [(0, half), (half, n_time)] if n_time >= 128 else [(0, n_time)]
 
 
 class CausalAttention(Function):
-    """Multi-head attention with dropout on its weights, from the projection to the heads' outputs side by side."""
+    """Causal multi-head attention with dropout on its weights: from the projection [B, T, E] to the concatenated
+    outputs of the heads, [B, T, D]."""
 
     @staticmethod
     def forward(ctx: Any, qkv_BTE: Tensor, key: Tensor, n_head: int, p: float, run: SimpleNamespace) -> Any:
@@ -124,7 +126,7 @@ class CausalAttention(Function):
 
 
 class Derived(Function):
-    """A function of `kernels.DERIVED`, by name. It keeps its arguments alone; backward computes the rest again."""
+    """A function of `kernels.DERIVED`, by name. It keeps only its arguments; backward computes the rest again."""
 
     @staticmethod
     def forward(ctx: Any, run: SimpleNamespace, name: str, *args: Any) -> Any:
@@ -142,7 +144,7 @@ class Derived(Function):
 
 
 class CrossEntropy(Function):
-    """The mean loss, weighted where there are weights; forward already has all that its gradient needs."""
+    """The mean cross-entropy, weighted if there are weights. Forward computes the gradient too, and keeps it."""
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None, run: SimpleNamespace) -> Any:

@@ -1,9 +1,9 @@
-"""What lies between the matrix products, as pure functions, each compiled by itself.
+"""The operations between the matrix products, as pure functions that are compiled one by one.
 
-Small kernels instead of one compiled model: all layers, seeds and mlp_ratios share them, so a cold compile costs
-seconds and its cache serves a whole sweep, and what is kept for backward is chosen here instead of by a partitioner.
-Letters: N = B * T rows, D width, E = 3 * D; G = B * H heads of the batch, K head width, Q queries and S keys of a
-block of the attention matrix, R = G * Q its rows.
+They are compiled separately, not as one model, because all layers, seeds and mlp_ratios share them: compiling takes
+seconds, and its cache serves a whole sweep. Also, this code chooses what is kept for backward, instead of a
+partitioner. Letters in the names of tensors: N = B * T rows, D width, E = 3 * D; G = B * H heads of the batch, K head
+width, Q queries and S keys of a block of the attention matrix, R = G * Q its rows.
 """
 
 import math
@@ -22,17 +22,17 @@ EPSILON = 1e-5
 
 
 def wide(t: Tensor) -> Tensor:
-    """At least float32: what is summed or exponentiated is never bfloat16."""
+    """The tensor in float32 or wider, for sums and exponentials."""
     return t.to(torch.promote_types(t.dtype, torch.float32))
 
 
 def add_dropout(x_ND: Tensor, h_ND: Tensor, key: Tensor, p: float) -> Tensor:
-    """The residual stream after a branch."""
+    """The residual stream after adding a branch with dropout."""
     return x_ND + dropout(h_ND.to(x_ND.dtype), key, p)
 
 
 def norm_forward(x_ND: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """LayerNorm without its weight, and 1 / standard deviation."""
+    """LayerNorm without weight, and 1 / standard deviation of each row."""
     centred_ND = x_ND - x_ND.mean(-1, keepdim=True)
     rstd_N1 = torch.rsqrt(centred_ND.square().mean(-1, keepdim=True) + EPSILON)
     return (centred_ND * rstd_N1).to(dtype), rstd_N1
@@ -41,7 +41,7 @@ def norm_forward(x_ND: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def add_norm_backward(
     dx_ND: Tensor, dn_ND: Tensor, n_ND: Tensor, rstd_N1: Tensor, key: Tensor, p: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the residual stream before the branch, and of the branch."""
+    """The gradients of the residual stream before the branch, and of the branch."""
     d_ND, n_ND = dn_ND.to(dx_ND.dtype), n_ND.to(dx_ND.dtype)
     along_N1 = (d_ND * n_ND).mean(-1, keepdim=True)
     dx_ND = dx_ND + rstd_N1 * (d_ND - d_ND.mean(-1, keepdim=True) - n_ND * along_N1)
@@ -49,6 +49,7 @@ def add_norm_backward(
 
 
 def split_heads(qkv_BTE: Tensor, n_head: int) -> Tensor:
+    """Queries, keys and values by head, [3, G, T, K]."""
     B, T, E = qkv_BTE.shape
     K = E // (3 * n_head)
     return qkv_BTE.view(B, T, 3, n_head, K).permute(2, 0, 3, 1, 4).reshape(3, B * n_head, T, K)
@@ -57,11 +58,13 @@ def split_heads(qkv_BTE: Tensor, n_head: int) -> Tensor:
 def weights_forward(
     score_GQS: Tensor, key: Tensor, start: int, offset: int, scale: float, p: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Causal softmax and dropout for queries from `start` on, not yet divided by the sums over keys: exponentials
-    with the sign of the mask (all that backward needs), the same with 0 where dropped, and the sums. Positions in the
-    mask count from `offset`."""
+    """Causal softmax and dropout of the queries from `start` on, before the division by the sums over keys.
+
+    Returns the exponentials, negative where dropped (all that backward needs), the same with 0 where dropped, and the
+    sums over keys. Positions of the dropout mask are counted from `offset`.
+    """
     G, Q, S = score_GQS.shape
-    # As a flat matrix with int32 comparisons, every pass here keeps one loop nest, which Inductor fuses row by row.
+    # On a flat matrix and with int32 comparisons, Inductor fuses all passes row by row into one loop nest.
     score_RS = score_GQS.view(G * Q, S)
     row_R1 = torch.arange(G * Q, dtype=torch.int32, device=score_RS.device)[:, None]
     seen_RS = torch.arange(S, dtype=torch.int32, device=score_RS.device) <= row_R1 % Q + start
@@ -76,14 +79,14 @@ def weights_forward(
 
 
 def weights_backward(signed_GQS: Tensor, dw_GQS: Tensor, delta_GQ1: Tensor, scale: float) -> Tensor:
-    """Gradient of the scores. `dw` and `delta` come divided by the sums."""
+    """The gradient of the scores. `dw` and `delta` are divided by the sums already."""
     signed_GQS = signed_GQS.to(delta_GQ1.dtype)
     kept_GQS = torch.where(signed_GQS > 0, dw_GQS.to(delta_GQ1.dtype), 0.0)
     return (signed_GQS.abs() * (kept_GQS - delta_GQ1) * scale).to(dw_GQS.dtype)
 
 
 def merge_heads(y_GQK: list[Tensor], sum_GQ1: list[Tensor], n_head: int, p: float) -> Tensor:
-    """The heads' outputs side by side, over the sums and the kept share."""
+    """The concatenated outputs of the heads, [B, T, D], divided by the sums over keys and by 1 - p."""
     parts = [(y.to(s.dtype) / (s * (1 - p))).to(y.dtype) for y, s in zip(y_GQK, sum_GQ1, strict=True)]
     y_GTK = torch.cat(parts, 1)
     G, T, K = y_GTK.shape
@@ -93,7 +96,7 @@ def merge_heads(y_GQK: list[Tensor], sum_GQ1: list[Tensor], n_head: int, p: floa
 def split_backward(
     dy_BTD: Tensor, y_BTD: Tensor, sum_GQ1: list[Tensor], n_head: int, p: float
 ) -> tuple[Tensor, Tensor]:
-    """By heads and over the sums: dy over the kept share, and the softmax term dy · y."""
+    """By head and divided by the sums over keys: dy / (1 - p), [G, T, K], and the term dy · y of softmax's gradient."""
     B, T, D = dy_BTD.shape
     sum_GT1 = torch.cat(sum_GQ1, 1)
     heads = (B, T, n_head, D // n_head)
@@ -105,7 +108,7 @@ def split_backward(
 
 
 def merge_backward(dq_GQK: list[Tensor], dk_GSK: list[Tensor], dv_GSK: list[Tensor], n_head: int) -> Tensor:
-    """Gradient of the projection: queries side by side, keys and values summed over the blocks that saw them."""
+    """The gradient of the projection, [B, T, E]: queries are concatenated over the blocks, keys and values summed."""
     parts = [torch.cat(dq_GQK, 1)]
     for blocks in (dk_GSK, dv_GSK):
         *early, total_GTK = blocks
@@ -119,7 +122,7 @@ def merge_backward(dq_GQK: list[Tensor], dk_GSK: list[Tensor], dv_GSK: list[Tens
 
 
 def cross_entropy(logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The mean loss in nats, weighted where there are weights, and its gradient."""
+    """The mean cross-entropy in nats, weighted if there are weights, and its gradient."""
     N, V = logits_NV.shape
     log_NV = wide(logits_NV).log_softmax(-1)
     hit_NV = torch.arange(V, device=y_N.device) == y_N[:, None]
@@ -132,7 +135,7 @@ def cross_entropy(logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> tu
 
 
 def activate(h_NF: Tensor, name: str) -> Tensor:
-    """The MLP's hidden units after "relu2" or "swiglu". Of a gated MLP `h` has the gate before the rest, 2 * F wide."""
+    """The activation "relu2" or "swiglu" of an MLP's hidden units. For "swiglu", `h` is [N, 2 * F], the gate first."""
     high_NF = wide(h_NF)
     if name == "relu2":
         return F.relu(high_NF).square().to(h_NF.dtype)
@@ -146,8 +149,11 @@ def norm(x: Tensor, weight: Tensor, scale: float) -> Tensor:
 
 
 def heads(qkv_BTE: Tensor, norm_2K: Tensor | None, turn_2TK: Tensor | None, n_head: int, n_kv_head: int) -> Tensor:
-    """Queries, keys and values as attention takes them, n_head of each: shared keys and values repeated, queries and
-    keys normed, then turned by cosines and sines: rotary positions (arXiv 2104.09864), units i and i + K / 2 a pair."""
+    """Queries, keys and values for attention, [B, T, 3 * n_head * K]: shared keys and values are repeated.
+
+    Queries and keys are normalized by `norm_2K`, if given, and then rotated by `turn_2TK` (cosines and sines), if
+    given: rotary positions (arXiv 2104.09864), in which units i and i + K / 2 are a pair.
+    """
     B, T, E = qkv_BTE.shape
     K, shared = E // (n_head + 2 * n_kv_head), n_head // n_kv_head
     *looked, v_BTHK = wide(qkv_BTE).view(B, T, -1, K).split((n_head, n_kv_head, n_kv_head), dim=2)
@@ -163,7 +169,8 @@ def heads(qkv_BTE: Tensor, norm_2K: Tensor | None, turn_2TK: Tensor | None, n_he
 
 
 def pullback(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The gradient of a function of one result, as autograd derives it: for dy, those of the `wanted` arguments."""
+    """The backward function of a function with one result, derived by autograd: from dy, the gradients of the `wanted`
+    arguments."""
 
     def backward(dy: Tensor, wanted: tuple[bool, ...], *args: Any) -> tuple[Tensor, ...]:
         def of(*varied: Tensor) -> Tensor:
@@ -176,7 +183,7 @@ def pullback(function: Callable[..., Any]) -> Callable[..., Any]:
     return backward
 
 
-DERIVED: tuple[Callable[..., Any], ...] = (activate, norm, heads)  # those whose gradients need not be written by hand
+DERIVED: tuple[Callable[..., Any], ...] = (activate, norm, heads)  # whose gradients are derived by autograd
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     add_dropout, norm_forward, add_norm_backward, split_heads, weights_forward, weights_backward, merge_heads,
     split_backward, merge_backward, cross_entropy, *DERIVED, *map(pullback, DERIVED),
@@ -184,9 +191,11 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
 
 
 class Compiled:
-    """A function of tensors, lists of tensors and constants that is traced and compiled once for each layout of its
-    tensors and each value of its constants. torch.compile does the same, but its checks of what a call might have
-    changed cost a small model a tenth of its step."""
+    """A compiled function of tensors, lists of tensors and constants.
+
+    It is traced and compiled once for each layout of its tensors and each value of its constants. torch.compile does
+    the same, but its guards take a tenth of a small model's step.
+    """
 
     def __init__(self, function: Callable[..., Any]):
         self.function = function
@@ -227,5 +236,5 @@ class Compiled:
 
 @cache
 def kernels(compiled: bool) -> SimpleNamespace:
-    """The functions by name, as they stand or compiled."""
+    """All kernels by name, compiled or as plain functions."""
     return SimpleNamespace(**{f.__name__: Compiled(f) if compiled else f for f in FUNCTIONS})

@@ -1,6 +1,7 @@
-"""The operations that models share, each with a gradient that keeps only what it needs.
+"""The operations that kinds of models share, with gradients that keep only what they need.
 
-Names carry shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP, V vocabulary, K head width.
+Letters in the names of tensors are their shapes: B batch, T time, N = B * T, D model width, F hidden width of the MLP,
+V vocabulary, K head width.
 """
 
 from dataclasses import dataclass, field
@@ -36,15 +37,17 @@ class Past:
 
 @dataclass(frozen=True)
 class Operations:
-    """Operations at one precision. `dtype` is the type of the matrix products; `run` holds the kernels between them,
-    compiled or not. Evaluation takes any length and needs no gradient, so it compiles nothing."""
+    """Operations at one precision: `dtype` is the type of the matrix products, `run` has the kernels between them.
+
+    Evaluation uses uncompiled kernels, as it needs no gradients and has sequences of any length.
+    """
 
     dtype: torch.dtype
     run: SimpleNamespace
 
     @classmethod
     def at(cls, dtype: torch.dtype, compiled: bool) -> "Operations":
-        """Operations with products in `dtype`; `compiled` says whether what lies between them is compiled."""
+        """Operations with matrix products in `dtype`; `compiled` says whether the kernels between them are compiled."""
         return cls(dtype, kernels(compiled))
 
     def linear(
@@ -66,8 +69,8 @@ class Operations:
         return y_NO if bias_O is None else y_NO + bias_O.to(self.dtype)
 
     def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None, p: float) -> tuple[Tensor, Tensor]:
-        """The residual stream after a branch, dropped out with probability p where there is a key, and its LayerNorm
-        without the weight."""
+        """The residual stream after adding a branch, with dropout of probability p if there is a key; and its LayerNorm
+        without weight."""
         if key is None:
             x_ND = x_ND + branch_ND
             return x_ND, F.layer_norm(x_ND, x_ND.shape[1:], eps=EPSILON).to(self.dtype)
@@ -78,8 +81,8 @@ class Operations:
         return self._derived("norm", training, x, weight, scale)
 
     def activation(self, h_NF: Tensor, name: str, training: bool) -> Tensor:
-        """The hidden units of an MLP after "gelu", "silu", "relu2" or "swiglu" (see `kernels.activate`)."""
-        if name == "gelu":  # PyTorch has one kernel each for these two
+        """The activation "gelu", "silu", "relu2" or "swiglu" of an MLP's hidden units (see `kernels.activate`)."""
+        if name == "gelu":  # PyTorch has fused kernels for these two
             return F.gelu(h_NF)
         return F.silu(h_NF) if name == "silu" else self._derived("activate", training, h_NF, name)
 
@@ -92,14 +95,15 @@ class Operations:
         n_kv_head: int,
         training: bool,
     ) -> Tensor:
-        """Queries, keys and values as attention takes them, [B, T, 3 * n_head * K] (see `kernels.heads`)."""
+        """Queries, keys and values for attention, [B, T, 3 * n_head * K] (see `kernels.heads`)."""
         return self._derived("heads", training, qkv_BTE, norm_2K, turn_2TK, n_head, n_kv_head)
 
     def attention(self, qkv_BTE: Tensor, key: Tensor | None, n_head: int, p: float) -> Tensor:
-        """The heads' outputs side by side, [B, T, E / 3], of causal attention with dropout on its weights."""
+        """Causal attention, with dropout on its weights if there is a key; the concatenated outputs of the heads,
+        [B, T, E / 3]."""
         if key is not None:
             return CausalAttention.apply(qkv_BTE, key, n_head, p, self.run)
-        # Without dropout any length may come, and PyTorch's own kernel is the fastest and needs no compiling.
+        # Without dropout sequences have any length; PyTorch's own kernel is fastest and needs no compiling.
         q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
         return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True).transpose(1, 2).flatten(2)
 
@@ -114,7 +118,7 @@ class Operations:
         return y_BHTK.transpose(1, 2).flatten(2)
 
     def cross_entropy(self, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> Tensor:
-        """The mean loss in nats, weighted where there are weights."""
+        """The mean cross-entropy in nats, weighted if there are weights."""
         return CrossEntropy.apply(logits_NV, y_N, weight_N, self.run)
 
     def _derived(self, name: str, training: bool, *args: Any) -> Tensor:
@@ -127,6 +131,6 @@ def padded(x_BT: Tensor, block: int) -> Tensor:
 
 
 def by_heads(qkv_BTE: Tensor, n_head: int) -> Tensor:
-    """Queries, keys and values apart and by heads, [3, B, H, T, K]."""
+    """Queries, keys and values by head, [3, B, H, T, K]."""
     B, T, _ = qkv_BTE.shape
     return qkv_BTE.view(B, T, 3, n_head, -1).permute(2, 0, 3, 1, 4)

@@ -1,4 +1,4 @@
-"""The kinds of models, by name. Importable without torch: a network is imported when it is built."""
+"""The kinds of models, by name. Importable without torch, as networks are imported when they are built."""
 
 import importlib
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from runner.errors import UserError
 from runner.settings import Need
 
-# kind → its settings and its network, as module:class. To add one is a line here and its two modules.
+# kind → its settings and its network, as module:class. To add a kind, write these two modules and one line here.
 KINDS = {
     "gpt": ("runner.models.gpt.spec:GPTSpec", "runner.models.gpt.network:GPT"),
     "megabyte": ("runner.models.megabyte.spec:MegabyteSpec", "runner.models.megabyte.network:Megabyte"),
@@ -17,7 +17,7 @@ KINDS = {
 
 
 class ModelSpec(Protocol):
-    """What is known of any kind's settings: a frozen dataclass, see `runner.settings`."""
+    """The settings of any kind of model, a frozen dataclass (see `runner.settings`)."""
 
     @property
     def kind(self) -> str:
@@ -25,7 +25,7 @@ class ModelSpec(Protocol):
 
     @property
     def block_size(self) -> int:
-        """The longest sequence that it reads, in tokens."""
+        """The length of the longest input, in tokens."""
 
     @property
     def contexts(self) -> bool:
@@ -33,17 +33,18 @@ class ModelSpec(Protocol):
 
     @property
     def shape(self) -> str:
-        """Its sizes in a few words."""
+        """Its sizes in a few words, for tables."""
 
     def details(self) -> list[str]:
-        """Its sizes at length, in lines."""
+        """Its sizes in full, as lines."""
 
     def check(self, need: Need) -> None:
-        """Name the first setting that cannot be."""
+        """Check the settings: `need` raises a `UserError` for the first that is invalid."""
 
 
 def spec_of(table: dict[str, Any], where: str) -> type:
-    """The class of settings that a table of a model means by its `kind`; "gpt" where it names none."""
+    """The class of the settings in a table "model", by its key `kind`, "gpt" by default. Raises a `UserError` for an
+    unknown kind; `where` names the table's origin."""
     kind = table.get("kind", "gpt")
     if kind not in KINDS:
         raise UserError(f"{where}: unknown kind of model {kind!r}; known: {', '.join(KINDS)}")
@@ -51,7 +52,7 @@ def spec_of(table: dict[str, Any], where: str) -> type:
 
 
 def network(kind: str) -> Any:
-    """The class of a kind's networks, a `runner.models.protocol.Model`."""
+    """The class of a kind's networks, a subclass of `runner.models.protocol.Model`."""
     return _named(KINDS[kind][1])
 
 

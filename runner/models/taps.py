@@ -1,27 +1,28 @@
-"""Taps: named places in a model where a listener may look at tensors. Without a listener they cost nothing.
+"""Taps: named points in a model at which listeners receive tensors. Without a listener they cost nothing.
 
-Kinds give one name to what is alike, so that probes know no kind: `attention.qkv` are queries, keys and values side by
-side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation, [..., F];
-`residual` what a layer hands on to the next, [..., D].
+Kinds give one name to what is alike, so that probes depend on no kind: `attention.qkv` are queries, keys and values side
+by side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation, [..., F];
+`residual` the output of a layer, [..., D].
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Listener = Callable[..., None]  # of a tap's name, its layer, and its tensors
+Listener = Callable[..., None]  # called with a tap's name, its layer, and its tensors
 _listeners: list[Listener] = []
 
 
 def tap(name: str, layer: int, *shown: Any) -> None:
-    """Show tensors of a layer, counted from 0, and what is needed to read them, to those who listen."""
+    """Call all listeners with a tap's name, a layer (counted from 0), and `shown`: tensors, and values needed to
+    interpret them."""
     for listener in _listeners:
         listener(name, layer, *shown)
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Let `listener(name, layer, *tensors)` hear of every tap that is passed while the block runs."""
+    """Call `listener(name, layer, *shown)` at every tap while the block runs."""
     _listeners.append(listener)
     try:
         yield

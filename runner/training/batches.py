@@ -1,4 +1,4 @@
-"""A run's batches on the device: a process' share of what its task gives for a seed and a step."""
+"""A run's batches on the device: this process' share of the batches that the task gives for a seed and a step."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from runner.training.group import Group
 
 
 class Batch(NamedTuple):
-    """As `runner.data.tasks.task.Batch`, on the device."""
+    """A `runner.data.tasks.task.Batch` on the device."""
 
     inputs_BT: Tensor
     targets_BU: Tensor
@@ -33,7 +33,7 @@ class Batches:
         self.task = dataset.task(spec.data, tokens, reading)
 
     def train(self, step: int) -> Batch:
-        """This process' rows of the training batch of a step."""
+        """The rows of this process of the training batch of a step."""
         return self._move(self.task.train(step, self.mine))
 
     def split(self, name: str) -> list[Batch]:
@@ -47,6 +47,6 @@ class Batches:
 
     def _tensor(self, part: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(part))
-        if self.device.type == "cuda":  # from pinned memory, so that nothing waits for the steps before
+        if self.device.type == "cuda":  # from pinned memory, so that the copy does not wait for earlier steps
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)

@@ -1,4 +1,4 @@
-"""One run's numbers: a model and its optimiser, stepped exactly and restored exactly."""
+"""A run's model and optimizer: training steps and evaluations, reproducible to the last bit."""
 
 import contextlib
 import ctypes
@@ -21,38 +21,43 @@ from runner.training.group import Group
 from runner.training.optimizer import Optimizer
 from runner.training.probes.probe import Evaluated, Listening, Shown, Watching
 
-# Inductor may not choose kernels by timing them, nor padding: a choice of another day would round otherwise.
+# Inductor may choose neither kernels nor padding by timing them: another choice would round differently.
 COMPILED: dict[str, Any] = {"deterministic": True}
 SHOWN = 2048  # tokens of a batch that probes see: as many as a layer's covariance needs, and few beside a large batch
 PRECISIONS = {"bf16": torch.bfloat16, "float32": torch.float32}
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs here: a C++ compiler for a CPU, Triton for CUDA."""
+    """Whether torch.compile works on this machine: it needs a C++ compiler for a CPU, Triton for CUDA."""
     if device.type == "cpu":
         return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
     return device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
 def keep_memory() -> bool:
-    """Make glibc keep freed memory. Otherwise it maps every buffer over 32 MB anew and faults its pages one by one,
-    which costs a large model a third of its time. True where it took."""
+    """Make glibc keep freed memory; returns whether that succeeded. Otherwise it maps every buffer over 32 MB again and
+    faults its pages one by one, which takes a third of a large model's time."""
     M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # not glibc
         return False
-    # -1 is never: any other number would be at most 2 GB, less than a backward pass frees.
+    # -1 means never: any other number would be at most 2 GB, less than a backward pass frees.
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors of a state whose names begin so, without that beginning."""
+    """The tensors of a state whose names start with `prefix`, by their names without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 class Engine:
-    """`precision` is that of the matrix products. Where nothing can be compiled, `compile` has no effect."""
+    """A run's model and optimizer on its device.
+
+    precision  of the matrix products: "bf16" or "float32"
+    compile    whether to compile; without effect where `can_compile` is false
+    group      the processes that train the run together; None for this process alone
+    """
 
     def __init__(
         self,
@@ -72,8 +77,8 @@ class Engine:
             torch.cuda.reset_peak_memory_stats(device)
         self.seed, self.device, self.group = seed, device, group or Group()
         self.micro_batches = train_spec.grad_accumulation
-        # On a CPU calls are cheap and compiling is not: compile the kernels between the products, which every layer
-        # and every run of a sweep shares. On CUDA a launch for each of them would cost more than their work.
+        # On a CPU calls are cheap and compiling is expensive: compile the kernels between the matrix products, which
+        # all layers and all runs of a sweep share. On CUDA their launches would take longer than their work.
         small_kernels = compile and device.type == "cpu"
         kind: type[Model] = registry.network(model_spec.kind)
         self.model = kind(model_spec, vocab_size, PRECISIONS[precision], small_kernels)
@@ -87,8 +92,12 @@ class Engine:
     def step(
         self, x_BT: Tensor, y_BT: Tensor, step: int, weight_BT: Tensor | None = None, watch: Watching | None = None
     ) -> tuple[Tensor, Tensor]:
-        """One update from this process' share of the batch. The loss (of the whole batch) and the gradient's norm stay
-        on the device. Weights have the mean 1 in each row; none at all are 1 each. `watch` sees the parameters."""
+        """One update from this process' share of the batch.
+
+        `step` decides the dropout masks and the learning rate. Weights have the mean 1 in each row; None means 1 for
+        every target. `watch` receives the parameters before and after the update. Returns the loss of the whole batch
+        in nats and the gradient's norm before clipping, both still on the device.
+        """
         count, mine = self.micro_batches, self.group.share(self.micro_batches)
         keys_N = site_keys(self.seed, step, count * self.model.sites)
         keys_MS = keys_N.view(count, self.model.sites).to(self.device, non_blocking=True)
@@ -119,9 +128,9 @@ class Engine:
 
     @torch.no_grad()
     def evaluate(self, x_BT: Tensor, y_BT: Tensor, weight_BT: Tensor | None) -> Tensor:
-        """The summed loss of a batch of windows, without dropout. Not compiled: it takes windows of any length, and
-        PyTorch's own attention without dropout is as fast."""
-        assert weight_BT is not None, "of a split that is evaluated they add up to 1"
+        """The summed loss of a batch of sequences in nats, without dropout. It is not compiled, as sequences have any
+        length and PyTorch's own attention without dropout is as fast."""
+        assert weight_BT is not None, "an evaluation needs weights: over a split they add up to 1"
         return self.model.summed_loss(x_BT, y_BT, weight_BT)
 
     @torch.no_grad()
@@ -131,9 +140,11 @@ class Engine:
         probes: Sequence[Evaluated] = (),
         before_each: Callable[[], None] = lambda: None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The summed loss of each batch, and what probes found by layer; the processes of a group share the work.
-        `before_each` is called before each batch, and may raise to leave."""
-        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest that the device has
+        """The summed loss of each batch, [batches], and the values of each probe by its name, [layers].
+
+        The processes of a group share the batches. `before_each` is called before each batch, and may raise to stop.
+        """
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # the widest type of the device
         losses = torch.zeros(len(batches), dtype=dtype, device=self.device)
         found: dict[str, Tensor] = {}
         hear = Listening(probes)
@@ -143,30 +154,32 @@ class Engine:
                 losses[i] = self.evaluate(*batches[i])
                 for name, value_L in hear.take().items():
                     found.setdefault(name, losses.new_zeros(len(batches), len(value_L)))[i] = value_L
-            if probes and not found:  # more processes than batches: this one learns the shapes alone
+            if probes and not found:  # a process without batches runs one to learn the shapes
                 self.evaluate(*batches[0])
                 found = {name: losses.new_zeros(len(batches), len(value_L)) for name, value_L in hear.take().items()}
-        self.group.add([losses, *found.values()])  # zeros are what the others add, so each number stays exact
+        self.group.add([losses, *found.values()])  # the other processes add zeros, so each number stays exact
         return losses, {probe.name: probe.combine(found[probe.name]) for probe in probes if probe.name in found}
 
     def peak_bytes(self) -> int | None:
-        """Most memory that was taken on the device since the engine was made; None where it cannot be told."""
+        """The peak of bytes allocated on the device since the engine was made; None where it is unknown (without
+        CUDA)."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
     def state(self) -> dict[str, Tensor]:
-        """All that `load` needs to go on exactly, buffers included, not copied: write it before the next step."""
+        """All tensors that `load` needs to continue exactly, buffers included, by name. They are not copied: write them
+        before the next step."""
         model = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         return model | {f"optimizer.{name}": t for name, t in self.optimizer.state().items()}
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.model.load_state_dict(part(state, "model."))
         self.optimizer.load(part(state, "optimizer."))
 
     def share_state(self, step: int) -> None:
-        """Give every process what the leader has loaded, at `step`."""
+        """Copy the leader's state after `step` updates to the other processes."""
         if self.group.size > 1:
-            if step and not self.group.leads:  # Adam's state is there after the first step only
+            if step and not self.group.leads:  # Adam has no state before the first step
                 self.optimizer.allocate()
             self.group.tensors_from_leader([tensor for _, tensor in sorted(self.state().items())])

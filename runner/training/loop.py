@@ -1,4 +1,5 @@
-"""One run, from its spec to its evidence; stopped at any moment, it goes on from its last commit."""
+"""Trains one run, from its spec to its evidence. A run that was stopped at any moment resumes from its last
+checkpoint."""
 
 import contextlib
 import errno
@@ -39,8 +40,8 @@ from runner.training.progress import Progress
 SAMPLE_LENGTH = 500
 
 
-class _Leaving(Exception):
-    """A run was asked to stop in the middle of an evaluation."""
+class _Stopped(Exception):
+    """The run is to stop in the middle of an evaluation."""
 
 
 def train(
@@ -51,11 +52,14 @@ def train(
     say: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> Status:
-    """Train, resume or skip a planned run; returns whether it finished, diverged or was stopped.
+    """Train, resume or skip a planned run; returns its status: finished, diverged or stopped.
 
-    `report` hears of progress, `say` of what a person should know, and `stopping` is asked before each step and each
-    batch of an evaluation whether to save and leave. A full disk is a `UserError`; what was committed before it stays
-    whole. Where the leader of a group cannot have the run, it says why, and for the others the run has failed.
+    report    called with the progress after each row of the log
+    say       called with lines for the user, such as that the run was stopped or has diverged
+    stopping  called before each step and each batch of an evaluation; true means to save and stop
+
+    Raises `Held` where another process trains the run, and a `UserError` for a full disk; the last checkpoint stays
+    intact. In a group, the leader raises the error and the other processes return the status failed.
     """
     folder = plan.folder(root)
     placement = replace(placement, **plan.placement)
@@ -70,22 +74,22 @@ def train(
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(lock.hold(folder))
-                found = state.inspect(plan, root)
+                current = state.inspect(plan, root)
             except (UserError, OSError):
                 group.from_leader((Action.SKIP, Status.FAILED))
                 raise
-            group.from_leader((found.action, found.status))
-            if found.action == Action.SKIP:
-                return found.status
-            if found.status == Status.OUTDATED:
+            group.from_leader((current.action, current.status))
+            if current.action == Action.SKIP:
+                return current.status
+            if current.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
                 assert old is not None
-                say(f"{plan.name}: the run before it was moved to {state.set_aside(folder, old)}")
+                say(f"{plan.name}: the earlier run was moved to {state.set_aside(folder, old)}")
             return _Run(plan, folder, placement, report, say, group).go(stopping)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                f"{folder}: the disk is full; what was committed is whole: make room and run the same command again"
+                f"{folder}: the disk is full; the last checkpoint is intact: make room and run the same command again"
             ) from None
         raise
 
@@ -136,10 +140,10 @@ class _Run:
         self.status = Status.RUNNING
 
     def go(self, stopping: Callable[[], bool]) -> Status:
-        # The step of the last commit, and whether that holds its evaluation, as every process of a group knows it.
+        # The step of the last checkpoint, and whether its evaluation is due: the same in every process of a group.
         committed, due = self._restore()
         step = committed or 0
-        if self.status == Status.DIVERGED:  # committed so, but killed before its evidence was written
+        if self.status == Status.DIVERGED:  # killed between its last checkpoint and the writing of its evidence
             return self._end()
         self._write_manifest(Status.RUNNING)
         steps, every = self.spec.train.steps, self.spec.eval.every
@@ -151,8 +155,8 @@ class _Run:
                     clock = self.rows.time(step, "train", clock)
                 try:
                     finite = self._evaluate(step, stopping)
-                except _Leaving:
-                    return self._leave(step, committed, due=True)
+                except _Stopped:
+                    return self._stop(step, committed, due=True)
                 due = False
                 if step == steps:
                     self._show(step, self.batches.train(step))
@@ -168,7 +172,7 @@ class _Run:
                 self.status = Status.FINISHED
                 return self._end()
             if self._stops(stopping, step):
-                return self._leave(step, committed)
+                return self._stop(step, committed)
             loss, norm = self._step(step)
             if step % self.placement.log_every == 0:
                 self.loss = float(loss)
@@ -187,15 +191,15 @@ class _Run:
                     return self._diverge(step + 1, at=step)
             step += 1
 
-    def _leave(self, step: int, committed: int | None, due: bool = False) -> Status:
-        """Save what is not committed, and say so; `due` where the step has not been evaluated as it should be."""
+    def _stop(self, step: int, committed: int | None, due: bool = False) -> Status:
+        """Write a checkpoint at `step`, unless `committed` is that step; `due`: its evaluation is still to be done."""
         name, steps = self.plan.name, self.spec.train.steps
         if not self.placement.weights:
-            self.say(f"{name}: stopped; it keeps no weights, so the same command begins it again")
+            self.say(f"{name}: stopped; it stores no weights, so the same command starts it again from step 0")
         else:
             if step != committed:
                 self._commit(step, due)
-            self.say(f"{name}: stopped and saved at step {step} of {steps}; the same command goes on")
+            self.say(f"{name}: stopped and saved at step {step} of {steps}; the same command resumes it")
         return Status.STOPPED
 
     def _step(self, step: int) -> tuple[Tensor, Tensor]:
@@ -218,29 +222,31 @@ class _Run:
                     self.rows.observe(step, "batch", probe, rows_of(value, layer))
 
     def _stops(self, stopping: Callable[[], bool], step: int) -> bool:
-        """Whether to save and leave; several processes ask each other where they wait for the loss anyway."""
+        """Whether to save and stop. The processes of a group agree on it only at steps that log, where they wait for
+        the loss anyway."""
         if self.group.size == 1:
             return stopping()
         return step % self.placement.log_every == 0 and self.group.any(stopping(), self.engine.device)
 
     def _restore(self) -> tuple[int | None, bool]:
-        """Every process at the newest whole commit; returns its step, None where the run begins, and whether the
-        evaluation of that step is still due."""
+        """Bring every process to the newest undamaged checkpoint. Returns its step, None where there is none, and
+        whether the evaluation of that step is due."""
         step, due, status = self.group.from_leader(self._load() if self.group.leads else None)
         self.status = Status(status)
         self.engine.share_state(step or 0)
         return step, due
 
     def _load(self) -> tuple[int | None, bool, str]:
-        """Load the newest whole commit that has weights; its step, whether its evaluation is due, its status."""
+        """Load the newest undamaged checkpoint, and its manifest. Returns its step, None where there is none, whether
+        the evaluation of that step is due, and its status."""
         found = checkpoint.latest(self.folder / "checkpoint", self.identity, self.say)
         checkpoint.sweep_up(self.folder / "checkpoint")
         if found and not found[1] and found[0].manifest["status"] == Status.RUNNING:
-            found = None  # it kept no weights to go on from
+            found = None  # a checkpoint without weights cannot be resumed
         now = {
             "from_step": 0,
             "started": _now(),
-            "environment": environment(self.placement) | self._company(),
+            "environment": environment(self.placement) | self._group_size(),
             "commit": commit(code.ROOT),
             "code": code.fingerprint(self.spec),
             "log_every": self.placement.log_every,
@@ -256,13 +262,13 @@ class _Run:
         changed = [key for key in ("environment", "code", "log_every") if self.manifest[key] != now[key]]
         if changed:
             self.say(
-                f"{self.plan.name}: goes on from step {self.committed.step} with another "
-                f"{' and another '.join(changed)} than it began with; its numbers may differ in their last digits"
+                f"{self.plan.name}: resumes from step {self.committed.step} with another "
+                f"{' and another '.join(changed)} than it started with; its numbers may differ in the last digits"
             )
         self.manifest["sessions"].append({**now, "from_step": self.committed.step})
         return self.committed.step, self.committed.due, self.manifest["status"]
 
-    def _company(self) -> dict[str, int]:
+    def _group_size(self) -> dict[str, int]:
         return {"processes": self.group.size} if self.group.size > 1 else {}
 
     def _manifest(self, session: dict[str, Any]) -> dict[str, Any]:
@@ -298,18 +304,21 @@ class _Run:
         }
 
     def _write_manifest(self, status: Status, **more: Any) -> None:
-        """Publish the manifest as it stands, with this status."""
+        """Write the manifest with this status, and `more` keys."""
         if self.group.leads:
             self.manifest.update(status=status, **more)
             write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
 
     def _evaluate(self, step: int, stopping: Callable[[], bool]) -> bool:
-        """Measure every split; False where a loss is not finite. `_Leaving` where it is asked to stop meanwhile: then
-        nothing is noted. Processes of a group do not ask, as each has other batches."""
+        """Evaluate every split; returns whether all losses are finite.
+
+        Raises `_Stopped`, and adds no row to the log, where the run is to stop meanwhile. A group of processes does not
+        stop within an evaluation, as each of them has other batches.
+        """
 
         def ask() -> None:
             if self.group.size == 1 and stopping():
-                raise _Leaving
+                raise _Stopped
 
         model = self.engine.model
         if model.calibration:
@@ -339,7 +348,7 @@ class _Run:
             )
 
     def _diverge(self, step: int, at: int) -> Status:
-        """End a run whose loss is not finite any more; `step` updates were made, `at` is where it was seen."""
+        """End a run whose loss is not finite. `step` updates were done; `at` is the step of that loss."""
         self.status = Status.DIVERGED
         if self.group.leads:
             self.manifest.update(status=self.status, diverged_at=at)
@@ -347,7 +356,7 @@ class _Run:
         return self._end()
 
     def _end(self) -> Status:
-        """Turn the committed pieces of the log into the run's evidence; safe to do twice."""
+        """Write the run's evidence from the last checkpoint; safe to repeat. Returns the run's status."""
         if not self.group.leads:
             return self.status
         assert self.committed is not None

@@ -1,4 +1,4 @@
-"""What this machine offers to a run, and what a manifest says of it."""
+"""This machine: resolves the placement of a run on it, and describes it for the manifest."""
 
 import functools
 import os
@@ -10,20 +10,21 @@ from typing import Any
 
 from runner.errors import NoDevice
 from runner.plan.placement import Placement, checked
-from runner.training.ranks import here
+from runner.training.ranks import local_processes
 
 
 def resolve(wishes: dict[str, Any]) -> Placement:
-    """A placement from a profile's table and a person's options; what nobody named is found out.
+    """A complete placement from the settings that a profile and the command line give; the others are chosen for this
+    machine.
 
-    A device that is not there is `NoDevice`; a setting that is unknown, another `UserError`.
+    Raises `NoDevice` for a device that this machine lacks, and another `UserError` for an unknown or invalid setting.
     """
     checked(wishes)
     device = _device(wishes.get("device"))
     precision = wishes.get("precision") or ("bf16" if _good_at_bf16(device) else "float32")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = wishes.get("jobs", 1)
-    shared = jobs * here()[1]
+    shared = jobs * local_processes()[1]
     return Placement(
         device=device,
         precision=precision,
@@ -40,18 +41,18 @@ def resolve(wishes: dict[str, Any]) -> Placement:
 def _device(wish: str | None) -> str:
     import torch
 
-    there = ["cpu"]
+    available = ["cpu"]
     if torch.cuda.is_available():
-        there.insert(0, "cuda")
+        available.insert(0, "cuda")
     elif torch.backends.mps.is_available():
-        there.insert(0, "mps")
+        available.insert(0, "mps")
     if wish is None:
-        return there[0]
+        return available[0]
     kind, _, index = wish.partition(":")
-    if kind not in there or (
+    if kind not in available or (
         index and not (kind == "cuda" and index.isdigit() and int(index) < torch.cuda.device_count())
     ):
-        raise NoDevice(f"device {wish!r} is not there; this machine has {', '.join(there)}")
+        raise NoDevice(f"device {wish!r} is not available: this machine has {', '.join(available)}")
     return wish
 
 
@@ -64,7 +65,7 @@ def _can_compile(device: str) -> bool:
 
 
 def _good_at_bf16(device: str) -> bool:
-    """Whether bfloat16 matrix products are done in hardware, and so pay."""
+    """Whether the device has hardware for bfloat16 matrix products, which makes them faster."""
     import torch
 
     if device.startswith("cuda"):
@@ -72,12 +73,13 @@ def _good_at_bf16(device: str) -> bool:
     return device == "cpu" and bool(bf16_units())
 
 
-# Instructions that multiply bfloat16 numbers, as /proc/cpuinfo names them; the first that is there is the one used.
+# Instructions that multiply bfloat16 numbers, by their flag in /proc/cpuinfo; the first that a CPU has is used.
 BF16_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "bf16": "Arm BF16"}
 
 
 def bf16_units() -> str | None:
-    """What this processor multiplies bfloat16 numbers with; None where it has to convert them, which does not pay."""
+    """The instructions with which this CPU multiplies bfloat16 numbers, such as "AMX"; None where it has none, which
+    makes bfloat16 slower than float32."""
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_info(), re.MULTILINE)
     words = set(found[1].split()) if found else set()
     return next((name for flag, name in BF16_UNITS.items() if flag in words), None)
@@ -90,7 +92,7 @@ def _cpu_info() -> str:
 
 
 def environment(placement: Placement) -> dict[str, Any]:
-    """What the manifest says of the machine."""
+    """The entry "environment" of a manifest: machine, device, precision, versions."""
     import torch
 
     if placement.device.startswith("cuda"):
@@ -112,7 +114,8 @@ def environment(placement: Placement) -> dict[str, Any]:
 
 
 def commit(where: Path) -> str:
-    """The commit of the code, with `-dirty` where it has been changed since; "unknown" outside a repository."""
+    """The Git commit of the code in a folder, 12 hexadecimal digits, with `-dirty` for uncommitted changes; "unknown"
+    outside a repository."""
 
     def git(*words: str) -> str | None:
         try:

@@ -1,11 +1,12 @@
-"""What a run tells while it goes. Importable without torch."""
+"""The progress of a run in training. Importable without torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `steps` updates are made; `rate` is tokens a second of training."""
+    """The progress of a run: `step` of `steps` updates are done. `loss` is in nats per token, `rate` in tokens per
+    second."""
 
     run: str
     step: int

@@ -4,10 +4,10 @@ import os
 
 
 def processes() -> tuple[int, int]:
-    """This process' number and how many train together, as torchrun says; (0, 1) without it."""
+    """The rank of this process and the number of processes, as torchrun sets them; (0, 1) without it."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def here() -> tuple[int, int]:
-    """The same of those on this machine."""
+def local_processes() -> tuple[int, int]:
+    """The local rank of this process and the number of processes on this machine; (0, 1) without torchrun."""
     return int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))

@@ -1,4 +1,4 @@
-"""Trains the first steps of an ended run again, and compares."""
+"""Verifies an ended run: trains its first steps again and compares the numbers."""
 
 import math
 import tempfile
@@ -17,12 +17,18 @@ from runner.plan.spec import from_dict
 from runner.training.loop import train
 from runner.training.machine import commit, environment, resolve
 
-TOLERANCE = 0.02  # nats; other kernels round otherwise, and in tens of steps the roundings add up to less
+TOLERANCE = 0.02  # nats; the rounding of other kernels adds up to less in tens of steps
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kind` is "identical", "within tolerance" or "different"; `largest` is the largest difference, in nats."""
+    """The result of a verification.
+
+    kind       "identical", "within tolerance" or "different"
+    rows       how many rows of the log were compared
+    largest    the largest difference of two losses, in nats
+    same_kind  whether the run was first trained on this kind of machine; elsewhere `TOLERANCE` applies
+    """
 
     kind: str
     rows: int
@@ -31,7 +37,8 @@ class Verdict:
 
 
 def verify(folder: Path, steps: int) -> Verdict:
-    """Train the run's first `steps` steps again where its manifest says it ran, as far as this machine allows."""
+    """Train the run's first `steps` steps again, with the placement in its manifest as far as this machine allows, and
+    compare. Raises a `UserError` for a folder without an ended run, and for `steps` beyond its end."""
     run = log.read_run(folder)
     if run is None or run.manifest["status"] not in ENDED:
         raise UserError(f"{folder} holds no ended run: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0")
@@ -42,8 +49,8 @@ def verify(folder: Path, steps: int) -> Verdict:
         raise UserError(f"--steps {steps} must lie between 1 and the run's {plan.spec.train.steps}")
     placement = _placement(manifest)
     with tempfile.TemporaryDirectory() as scratch:
-        asked = count()
-        train(plan, Path(scratch), placement, lambda p: None, lambda line: None, lambda: next(asked) == steps)
+        calls = count()
+        train(plan, Path(scratch), placement, lambda p: None, lambda line: None, lambda: next(calls) == steps)
         inside = plan.folder(Path(scratch)) / "checkpoint"
         found = checkpoint.latest(inside, state.plan_identity(plan), lambda line: None)
         assert found is not None
@@ -52,8 +59,8 @@ def verify(folder: Path, steps: int) -> Verdict:
 
 
 def mark(folder: Path, steps: int) -> str:
-    """Note beside an ended run that today's code gave its first `steps` steps again, identically; returns what is
-    noted in words. It is then no drift that the code has changed since (see `runner.evidence.state`)."""
+    """Note beside an ended run that the present code has reproduced its first `steps` steps identically; returns the
+    note as text. `runner status` then reports no drift for this code (see `runner.evidence.state`)."""
     run = log.read_run(folder)
     assert run is not None
     spec = from_dict(run.manifest["spec"], str(folder))
@@ -63,7 +70,7 @@ def mark(folder: Path, steps: int) -> str:
 
 
 def compare(was: list[dict[str, Any]], again: list[dict[str, Any]], same_kind: bool) -> Verdict:
-    """Hold the rows of a shorter log against the beginning of a longer one."""
+    """Compare the rows `again` with as many first rows of the log `was`."""
     largest = 0.0
     if len(was) < len(again):
         return Verdict("different", len(again), math.inf, same_kind)
@@ -71,7 +78,9 @@ def compare(was: list[dict[str, Any]], again: list[dict[str, Any]], same_kind: b
         if (old["step"], old["split"]) != (new["step"], new["split"]):
             return Verdict("different", len(again), math.inf, same_kind)
         largest = max(largest, _distance(old["loss"], new["loss"]))
-    identical = all(repr(old) == repr(new) for old, new in zip(was, again, strict=False))  # nan equals nan here
+    identical = all(
+        repr(old) == repr(new) for old, new in zip(was, again, strict=False)
+    )  # as texts, so that nan equals nan
     kind = "identical" if identical else "within tolerance" if not same_kind and largest <= TOLERANCE else "different"
     return Verdict(kind, len(again), largest, same_kind)
 

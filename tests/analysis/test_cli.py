@@ -9,7 +9,7 @@ from analysis.build import execute, project
 @pytest.fixture
 def run(house, monkeypatch, capsys):
     """Run the command in the house; returns exit status, output and errors."""
-    monkeypatch.setattr(project, "here", lambda: house)
+    monkeypatch.setattr(project, "current", lambda: house)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["analysis", *words])

@@ -75,7 +75,7 @@ def test_stopped_it_leaves_a_whole_site_from_the_published_logs(house, swept, sh
     assert swept == ["mlp-ratio"]
     assert "mlp-ratio: 10 runs to train, about 10 s here" in said
     assert "site: built" in said
-    assert any(line.startswith("the same command goes on where it stopped") for line in said)
+    assert any(line.startswith("run the same command again to continue") for line in said)
     assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
     assert not (house.root / "build" / reproduce.STAMP).exists()
 
@@ -88,7 +88,7 @@ def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, 
     again = reproduce.Show(said.append, terminal=False)
     assert reproduce.reproduce(house, "paper", None, ["mlp-ratio"], again).code == 1
     assert swept == ["mlp-ratio"]
-    with pytest.raises(UserError, match="no post that is made here stands on 'nosuch'"):
+    with pytest.raises(UserError, match="--with nosuch: no post to be built reads that experiment"):
         reproduce.reproduce(house, "paper", None, ["nosuch"], again)
 
 
@@ -102,7 +102,7 @@ def test_an_experiment_without_the_profile_keeps_what_is_published(house, swept,
     monkeypatch.setattr(experiment, "load", without)
     assert reproduce.reproduce(house, "smoke", None, [], show).code == 0
     assert swept == []
-    assert said[0] == "mlp-ratio has no smoke profile: what is published of it stays"
+    assert said[0] == "mlp-ratio has no smoke profile: its published results stay"
     assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
 
 
@@ -119,7 +119,7 @@ def test_with_nothing_changed_nothing_is_looked_into(house, swept, show, said, m
 
 
 def test_the_command_ends_with_its_status(house, swept, monkeypatch, capsys):
-    monkeypatch.setattr(projects, "here", lambda: house)
+    monkeypatch.setattr(projects, "current", lambda: house)
     monkeypatch.setattr(sys, "argv", ["analysis", "reproduce", "--profile", "smoke"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

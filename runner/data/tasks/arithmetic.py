@@ -1,4 +1,4 @@
-"""Modular arithmetic: several linear functions of two numbers, to be learnt by one model.
+"""The task "arithmetic": one model learns several linear functions of two numbers modulo a prime.
 
 Function k is a_k·x + b_k·y modulo a prime p. An example is five tokens, `k x y = z`, of which the model reads four
 and predicts the last. Tokens are the numbers 0 to p - 1, the functions p to p + K - 1, and the equals sign p + K.
@@ -17,14 +17,16 @@ from runner.errors import UserError
 from runner.settings import need
 
 LENGTH = 5  # tokens of an example
-FUNCTIONS, PAIRS = 2**32 + 1, 2**32 + 3  # streams, apart from those of batches and samples; the former and the next
+FUNCTIONS, PAIRS = 2**32 + 1, 2**32 + 3  # random streams that nothing else uses; FUNCTIONS + 1 is used too
 
 
 @dataclass(frozen=True)
 class ArithmeticSpec:
-    """`functions` linear functions modulo the prime `modulus`. The first of them are the same however many there are.
+    """The settings of modular arithmetic.
 
-    draw   another number gives other functions and another order of the pairs, and so other splits
+    functions  how many linear functions; the first ones do not depend on how many there are
+    modulus    a prime
+    draw       the seed of the functions and of the order of the pairs, and so of the splits
     """
 
     functions: int = 1
@@ -32,7 +34,7 @@ class ArithmeticSpec:
     draw: int = 0
 
     def check(self, where: str) -> None:
-        """Raise a `UserError` for settings that cannot be."""
+        """Raise a `UserError` for the first invalid setting; `where` names their origin."""
         p, k = self.modulus, self.functions
         prime = p >= 5 and all(p % d for d in range(2, int(p**0.5) + 1))
         need(where, prime and p < 1000, f"data.arithmetic.modulus = {p} must be a prime from 5 to 997, such as 97")
@@ -47,7 +49,7 @@ class ArithmeticSpec:
 
     @property
     def coefficients(self) -> np.ndarray:
-        """int64 [K, 2]: a and b of each function; no two functions share an a or a b, and in none are both the same."""
+        """int64 [K, 2]: a and b of each function. All a are different, all b are different, and a is never b."""
         return _coefficients(self)[: self.functions]
 
 
@@ -59,7 +61,7 @@ def _coefficients(spec: ArithmeticSpec) -> np.ndarray:
 
 
 class Equations(Tokenizer):
-    """The tokens of modular arithmetic, and what people read: `f0 3 5 = 8`."""
+    """The tokenizer of modular arithmetic; its texts are such as `f0 3 5 = 8`."""
 
     def __init__(self, spec: ArithmeticSpec) -> None:
         self.words = [*map(str, range(spec.modulus)), *(f"f{k}" for k in range(spec.functions)), "="]
@@ -67,11 +69,11 @@ class Equations(Tokenizer):
 
     @classmethod
     def of(cls, source: Source) -> Self:
-        """That of some settings."""
+        """The tokenizer for the settings of a source."""
         return cls(source.settings)
 
     def encode(self, text: str) -> np.ndarray:
-        """uint16 [T]: ids of words; another word is a `UserError`."""
+        """uint16 [T]: the ids of a text's words. Raises a `UserError` for an unknown word."""
         known = {word: i for i, word in enumerate(self.words)}
         strange = [word for word in text.split() if word not in known]
         if strange:
@@ -79,11 +81,11 @@ class Equations(Tokenizer):
         return np.array([known[word] for word in text.split()], dtype=np.uint16)
 
     def decode(self, ids: np.ndarray) -> str:
-        """The words of some ids."""
+        """The text of some ids."""
         return " ".join(self.words[i] for i in ids)
 
     def sizes(self) -> np.ndarray:
-        """int64 [vocabulary]: zeros, for nothing here stands for text."""
+        """int64 [vocabulary]: zeros, as these tokens encode no text."""
         return np.zeros(self.vocabulary, dtype=np.int64)
 
 
@@ -99,7 +101,8 @@ class Arithmetic(Task):
 
     @staticmethod
     def check(where: str, spans: dict[str, Span], block: int, settings: ArithmeticSpec) -> None:
-        """Settings, splits within the pairs, and a block that holds what stands before the answer."""
+        """Raise a `UserError` for invalid settings, a split beyond the last pair, or a block that is not four
+        tokens."""
         settings.check(where)
         need(
             where,
@@ -117,7 +120,7 @@ class Arithmetic(Task):
 
     @staticmethod
     def generate(spans: dict[str, Span], settings: ArithmeticSpec) -> Tokens:
-        """All examples: pair by pair in their order, of each pair every function."""
+        """Generate all examples, in the order of their pairs, with all functions of each pair."""
         p, functions = settings.modulus, settings.functions
         x_P, y_P = np.divmod(order.shuffled(p * p, settings.draw, PAIRS), p)
         a_K, b_K = settings.coefficients.T
@@ -137,7 +140,7 @@ class Arithmetic(Task):
         return example_BT[:, :-1], example_BT[:, 1:]
 
     def draw(self, step: int, span: Span, stream: int) -> np.ndarray:
-        examples = 0, (span[1] - span[0]) // LENGTH + 1  # the last start that `order` draws is one before the end
+        examples = 0, (span[1] - span[0]) // LENGTH + 1  # `order` draws starts below the end minus one
         return span[0] + LENGTH * order.starts(self.reading.seed, step, self.reading.batch, examples, 1, stream)
 
     def every(self, span: Span) -> tuple[np.ndarray, np.ndarray]:

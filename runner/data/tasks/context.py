@@ -1,4 +1,4 @@
-"""Language modelling by fixed contexts: the last tokens of a sequence predict the next one, and no other does."""
+"""The task "context": language modelling in which a context of fixed length predicts the next token."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from runner.data.tokens import Span
 class Context(Task):
     """Contexts of `block` tokens, [B, T], that predict the token after them, [B, 1].
 
-    A split is evaluated at every token that has a whole context: all of them but the first `block`.
+    A split is evaluated at every token with a full context: all but its first `block` tokens.
     """
 
     @staticmethod
     def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:
-        """A context and the token after it have to fit into each split."""
+        """Raise a `UserError` for a split that is too short for a context and the token after it."""
         Windows.check(where, spans, block, settings)
 
     def read(self, starts_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a task is."""
+"""The base class of tasks, which turn tokens into batches."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from runner.data.tokens import Span, Tokens
 
 
 class Batch(NamedTuple):
-    """What a model reads, what it should predict, and how much each prediction counts.
+    """The inputs of a model, its targets, and their weights in the loss.
 
-    weights_BU  float32. In training each row's mean is 1, and None stands for 1 everywhere: the loss is the mean of
-                weight times cross-entropy. In evaluation those of a whole split add up to 1: the loss is the sum.
+    weights_BU  float32. In training the mean of each row is 1, None means 1 everywhere, and the loss is the mean of
+                weight times cross-entropy. In evaluation the weights of a whole split add up to 1, and the loss is the
+                sum of weight times cross-entropy.
     """
 
     inputs_BT: np.ndarray  # int64
@@ -24,11 +25,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a run reads its data. See `EvalSpec` for those after the batch."""
+    """The settings of a run that its task needs; for those from `mode` on see `EvalSpec`."""
 
     seed: int
-    block: int  # tokens that the model reads at once
-    batch: int  # sequences a step, and of a batch of evaluation
+    block: int  # tokens per sequence
+    batch: int  # sequences per step, and per batch of an evaluation
     mode: str = "exact"
     batches: int = 0
     train_tokens: int | None = None
@@ -36,10 +37,10 @@ class Reading:
 
 
 class Task(ABC):
-    """Gives batches as functions of (seed, step): the same in every arm of a sweep, in any order of asking.
+    """Makes batches as functions of (seed, step): the same in every arm of a sweep, in any order of calls.
 
-    Every task reads sequences of one length out of tokens. A kind says which sequences there are (`every`), how one is
-    drawn (`draw`), and what is read and predicted of it (`read`).
+    Every task reads sequences of one length from the tokens. A subclass defines which sequences there are (`every`),
+    how they are drawn (`draw`), and the inputs and targets of each (`read`).
     """
 
     generated: ClassVar[bool] = False  # whether it makes its own data instead of reading a corpus
@@ -51,34 +52,34 @@ class Task(ABC):
 
     @staticmethod  # noqa: B027 - most tasks have nothing to check
     def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:
-        """Raise a `UserError` for splits, a block or settings that cannot be."""
+        """Raise a `UserError` for invalid splits, block size or settings; `where` names their origin."""
 
     @staticmethod
     def generate(spans: dict[str, Span], settings: Any) -> Tokens:
-        """The data of a task that makes its own; `spans` are the splits as the spec has them."""
+        """Generate the data of a task with `generated`; `spans` has the splits of the spec."""
         raise TypeError("a task that reads a corpus makes no data of its own")
 
     @abstractmethod
     def read(self, starts_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets, int64 [B, …], of the sequences that begin at these tokens."""
+        """The inputs and targets, int64 [B, …], of the sequences that start at these indices, int64 [B]."""
 
     def draw(self, step: int, span: Span, stream: int) -> np.ndarray:
-        """int64 [batch]: where the sequences of a batch begin."""
+        """int64 [batch]: the starts of the sequences of a batch, drawn from `span`."""
         return order.starts(self.reading.seed, step, self.reading.batch, span, self.reading.block, stream)
 
     @abstractmethod
     def every(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
-        """Where the sequences begin that predict all of a split once, int64 [W], and which of their predictions
-        count, bool [W, U]."""
+        """The starts of sequences that predict all of a split once, int64 [W], and which of their targets count, bool
+        [W, U]."""
 
     def train(self, step: int, rows: slice) -> Batch:
-        """These rows of the training batch of a step."""
+        """The given rows of the training batch of a step."""
         inputs, targets = self.read(self.draw(step, self.tokens.spans["train"], order.TRAIN_STREAM)[rows])
         weights_U = self.weights_U
         return Batch(inputs, targets, None if weights_U is None else np.tile(weights_U, (len(inputs), 1)))
 
     def split(self, name: str) -> list[Batch]:
-        """The batches on which a split is evaluated."""
+        """The batches on which a split is evaluated, all of one shape."""
         span, size = self.tokens.spans[name], self.reading.batch
         starts, counted = self.every(span)
         if self.reading.mode == "sampled":
@@ -88,7 +89,7 @@ class Task(ABC):
         elif name == "train" and self.reading.train_tokens is not None:
             chosen = order.spread(len(starts), -(-self.reading.train_tokens // counted.sum(axis=1).max()))
             starts, counted = starts[chosen], counted[chosen]
-        padding = -len(starts) % size  # sequences of weight 0 fill the last batch: one shape, one compiled program
+        padding = -len(starts) % size  # sequences of weight 0 fill the last batch, so that all have one shape
         starts = np.append(starts, np.full(padding, span[0]))
         weights = counted / counted.sum()
         weights = np.append(weights, np.zeros((padding, weights.shape[1])), axis=0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Language modelling: every token of a window predicts the next."""
+"""The task "windows": language modelling in which every token of a window predicts the next."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from runner.settings import need
 
 
 class Windows(Task):
-    """Windows of `block` tokens of the corpus; the targets are the inputs moved on by one, [B, T] each.
+    """Windows of `block` tokens of the corpus; the targets are the inputs shifted by one, [B, T] each.
 
-    A split is evaluated in windows side by side, or, with a stride, in overlapping ones: all of its tokens but the
-    first are predicted once.
+    A split is evaluated in adjacent windows or, with a stride, in overlapping ones; all of its tokens but the first are
+    predicted once.
     """
 
     @staticmethod
     def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:
-        """The block has to fit into each split."""
+        """Raise a `UserError` for a split that is too short for a block and the token after it."""
         for name, (start, stop) in spans.items():
             need(
                 where,

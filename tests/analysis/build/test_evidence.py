@@ -1,8 +1,8 @@
 import pytest
 
 from analysis.build import evidence
-from runner.evidence import log
 from runner.errors import UserError
+from runner.evidence import log
 from tests.analysis import fake
 
 

@@ -70,5 +70,10 @@ def test_evidence_is_that_of_its_name_or_as_it_says(known, expected):
 def test_imports_are_followed():
     source = fake.REPOSITORY / "analysis" / "notebooks" / "mlp-ratio.py"
     names = {path.relative_to(fake.REPOSITORY).as_posix() for path in notebook.imports(source, fake.REPOSITORY)}
-    assert {"analysis/study/results.py", "analysis/study/style.py", "runner/evidence/log.py", "runner/errors.py"} <= names
+    assert {
+        "analysis/study/results.py",
+        "analysis/study/style.py",
+        "runner/evidence/log.py",
+        "runner/errors.py",
+    } <= names
     assert not {"analysis/site/weave.py", "analysis/site/generator.py", "runner/training/loop.py"} & names

@@ -58,4 +58,4 @@ def test_a_link_to_nowhere_stops_the_build_and_leaves_the_old_site(house):
 
 
 def test_the_name_comes_from_the_settings(house):
-    assert generator.named(house) == ("The magic number", "Research you can doubt, download and rerun.")
+    assert generator.title(house) == ("The magic number", "Research you can doubt, download and rerun.")

@@ -172,7 +172,7 @@ def test_results_need_a_notebook(tmp_path):
 def test_a_name_that_two_notebooks_give_is_refused(tmp_path):
     both = load(tmp_path, '{{ number("best-r") }}', FRONT.replace("mlp-ratio", "[mlp-ratio, other]"))
     with pytest.raises(
-        UserError, match='given by mlp-ratio and by other: rename one, or say whose: notebook="mlp-ratio"'
+        UserError, match='given by mlp-ratio and by other: rename one, or name the notebook: notebook="mlp-ratio"'
     ):
         post.render(both, post.Sources({"mlp-ratio": {"laptop": RESULTS}, "other": {"laptop": RESULTS}}))
 
@@ -241,7 +241,7 @@ def test_a_name_of_two_notebooks_is_told_apart(tmp_path):
     [
         (
             '{{ number("best-r", profile="smoke") }}',
-            "number 'best-r' is not there in profile 'smoke' of mlp-ratio; there are: paper, laptop",
+            "number 'best-r' does not exist in profile 'smoke' of mlp-ratio; there are: paper, laptop",
         ),
         (
             '{{ verdict("S0-4", profile="smoke") }}',

@@ -37,7 +37,7 @@ class Here:
     def resolve(self, wishes: dict[str, Any]) -> Placement:
         self.asked.append(wishes)
         if wishes.get("device") == "tpu":
-            raise NoDevice("device 'tpu' is not there")
+            raise NoDevice("device 'tpu' is not available")
         return Placement()
 
     def broadcast(self, value: Any) -> Any:

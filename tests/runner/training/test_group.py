@@ -111,7 +111,7 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
 def test_stopped_and_killed_they_go_on_to_the_bytes_of_one(tmp_path):
     """Ctrl-C, then SIGKILL for torchrun and both of its processes, then the end."""
     words = [*TRAIN, "--grad-accumulation", "2", "--steps", "400", "--val-every", "200"]
-    two, pattern = tmp_path / "two", r"stopped and saved at step (\d+) of 400; the same command goes on"
+    two, pattern = tmp_path / "two", r"stopped and saved at step (\d+) of 400; the same command resumes it"
     with start(two, *words) as process:
         until(lambda: sessions(two) == [0])
         time.sleep(0.3)
@@ -151,7 +151,7 @@ def test_a_process_that_is_lost_takes_the_others_with_one_line(tmp_path):
         other.kill()
         code, _, errors = ended(process)
     assert code != 0
-    assert errors.count("runner: process 0 of 2 has lost the others, and leaves too") == 1
+    assert errors.count("runner: process 0 of 2 has lost the others and stops") == 1
 
 
 def test_micro_batches_that_cannot_be_shared_are_one_line_and_status_2(tmp_path):

@@ -149,7 +149,7 @@ def batches(smoke: Plan, tmp_path_factory) -> int:
 def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(tiny, tmp_path, through, batches, at):
     said, before = [], (at // 5 + 1) * batches + at
     assert train_here(tiny, tmp_path, stopping=at_call(before), say=said.append) == "stopped"
-    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command goes on"]
+    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command resumes it"]
     assert train_here(tiny, tmp_path) == "finished"
     assert metrics(tiny, tmp_path) == through
 
@@ -158,7 +158,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(tiny, tmp_path, throug
 def test_stopped_within_an_evaluation_it_makes_it_again(tiny, tmp_path, through, batches, at):
     said, before = [], at // 5 * batches + at + batches // 2
     assert train_here(tiny, tmp_path, stopping=at_call(before), say=said.append) == "stopped"
-    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command goes on"]
+    assert said == [f"{tiny.name}: stopped and saved at step {at} of 30; the same command resumes it"]
     found = checkpoint.latest(tiny.folder(tmp_path) / "checkpoint", state.plan_identity(tiny), said.append)
     assert (found[0].step, found[0].due) == (at, True)
     assert train_here(tiny, tmp_path, stopping=at_call(1)) == "stopped", "again within it: nothing is committed anew"
@@ -202,7 +202,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tiny, tm
         fsync(descriptor)
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(UserError, match="the disk is full; what was committed is whole: make room") as error:
+    with pytest.raises(UserError, match="the disk is full; the last checkpoint is intact: make room") as error:
         train_here(tiny, tmp_path)
     assert "\n" not in str(error.value)
     monkeypatch.undo()
@@ -289,5 +289,5 @@ def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
     path.write_text(json.dumps({"sha256": checksum(commit), **commit}))
     said = []
     train_here(tiny, tmp_path, say=said.append)
-    assert f"goes on from step {step} with another environment than it began with" in said[0]
+    assert f"resumes from step {step} with another environment than it started with" in said[0]
     assert [s["from_step"] for s in log.read_run(tiny.folder(tmp_path)).manifest["sessions"]] == [0, step]

@@ -9,7 +9,7 @@ from runner.training import machine
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(UserError, match=r"device 'tpu' is not there; this machine has .*cpu"):
+    with pytest.raises(UserError, match=r"device 'tpu' is not available: this machine has .*cpu"):
         machine.resolve({"device": "tpu"})
 
 

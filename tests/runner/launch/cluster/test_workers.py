@@ -233,7 +233,7 @@ def test_what_no_machine_can_have_is_said_at_once(joined, long, tmp_path: Path):
         workers.train([long], tmp_path, replace(PLACEMENT, threads=3), print)
     with pytest.raises(UserError, match=r"no machine of the cluster has 1 CPUs and 0\.5 of a GPU for a run"):
         workers.train([long], tmp_path, replace(PLACEMENT, device="cuda"), print)
-    with pytest.raises(UserError, match="device 'tpu' is not there"):
+    with pytest.raises(UserError, match="device 'tpu' is not available"):
         cluster.resolve({"device": "tpu"})
     assert cluster.resolve({"device": "cpu", "jobs": 1}).threads == 1
 
