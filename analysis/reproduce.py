@@ -35,10 +35,12 @@ LOOKED_AT = (
     "benchmarks/results",
     "logs",
     "posts",
+    "replications",
     "runner",
     "theme",
     "build/analysis",
     "build/docs",
+    "build/replications",
     "site",
 )
 
@@ -245,6 +247,8 @@ class _Reproduction:
 
         for name in self.project.notebook_names():
             self._execute(name)
+            for plans in execute.replications(self.project, name).values():
+                self._bring(plans)
         woven = weave.weave(self.project)
         self.show.line(f"site: {'built' if generator.build(self.project, woven.newest) else 'unchanged'}")
         for part in self.waiting:
@@ -271,6 +275,13 @@ class _Reproduction:
             made = True
         execute.settle(self.project, plans)
         return made
+
+    def _bring(self, plans: list[execute.Plan]) -> None:
+        """Bring the results of a replication up to date."""
+        for plan in plans:
+            if execute.due(plan):
+                self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
+        execute.settle(self.project, plans)
 
     def _plans(self, name: str) -> list[execute.Plan]:
         """From one's own runs where they are complete, else from the published ones, in each of their profiles."""

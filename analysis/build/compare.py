@@ -1,7 +1,8 @@
-"""How far one's own results agree with the published ones."""
+"""How far one's own results agree with the published ones: in a line a post, and number by number."""
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Row:
     here: str
     published: str
     agrees: str
+    flips: bool = False  # a verdict that is another word
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,25 @@ class Comparison:
         counts = Counter(row.agrees for row in self.rows)
         told = ", ".join(f"{counts[word]} {word}" for word in (IDENTICAL, PRINTED, WITHIN, DIFFERS) if counts[word])
         return f"{self.name}, {self.profile} profile, against the published results: {told or 'no numbers'}"
+
+
+def by_post(posts: Mapping[str, Sequence[str]], found: Iterable[Comparison]) -> list[str]:
+    """A line for each post, of its notebooks' comparisons: how many numbers and verdicts are identical (or the same as
+    printed), inside the published interval, outside it, and which verdicts flip."""
+    comparisons = [one for one in found if not one.nothing]
+    lines = []
+    for slug, notebooks in posts.items():
+        rows = [row for one in comparisons if one.name in notebooks for row in one.rows]
+        if not rows:
+            continue
+        many = Counter(row.agrees for row in rows)
+        flipped = [f"{row.name} ({row.published} → {row.here})" for row in rows if row.flips]
+        lines.append(
+            f"{slug}: of {len(rows)} numbers and verdicts {many[IDENTICAL] + many[PRINTED]} are identical, "
+            f"{many[WITHIN]} within the scatter of seeds, {many[DIFFERS]} outside; "
+            + (f"verdicts that flip: {', '.join(flipped)}" if flipped else "no verdict flips")
+        )
+    return lines
 
 
 def compare(project: Project, name: str) -> list[Comparison]:
@@ -78,7 +99,11 @@ def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:
         found.append(Row(name, _number(mine), _number(other), _number_agrees(mine, other)))
     for id in sorted(here["claims"].keys() | published["claims"].keys(), key=_claim_order):
         mine, other = here["claims"].get(id), published["claims"].get(id)
-        found.append(Row(id, _claim(mine), _claim(other), _claim_agrees(mine, other)))
+        words = {one and one["verdict"] for one in (mine, other)}
+        if len(words) > 1:
+            found.append(Row(id, _word(mine), _word(other), DIFFERS, flips=True))
+        else:
+            found.append(Row(id, _claim(mine), _claim(other), _claim_agrees(mine, other)))
     return found
 
 
@@ -119,6 +144,10 @@ def _claim(entry: dict[str, Any] | None) -> str:
         return "not given"
     numbers = text.effect(entry)
     return f"{entry['verdict']}{f': {numbers}' if numbers else ''}"
+
+
+def _word(entry: dict[str, Any] | None) -> str:
+    return entry["verdict"] if entry else "not given"
 
 
 def _claim_order(id: str) -> tuple[str, int]:

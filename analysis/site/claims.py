@@ -84,9 +84,16 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
 Verdicts = dict[str, dict[str, dict[str, Any]]]  # claim → profile → verdict, the most telling profile first
 
 
-def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], where: str) -> Verdicts:
-    """The verdicts of the notebooks, from notebook → profile → results. What is not tested, or needs no evidence, has
-    one under no profile."""
+Found = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → results
+DECIDED = ("supported", "refuted")
+
+
+def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, Found] | None = None) -> Verdicts:
+    """The verdicts of the notebooks. What is not tested, or needs no evidence, has one under no profile.
+
+    `replicated` are the results from machines of other kinds, by kind. A verdict that stands on runs lists what it is
+    on each machine, and what comes out otherwise on another one is not decided.
+    """
     found: Verdicts = {}
     for name, by_profile in results.items():
         for result in by_profile.values():
@@ -100,12 +107,46 @@ def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], wher
                     raise UserError(
                         f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
                     )
-                entry = result["claims"][claim.id]
+                others = [
+                    found_there[claim.notebook][profile]
+                    for found_there in (replicated or {}).values()
+                    if profile in found_there.get(claim.notebook, {})
+                ]
+                entry = _across(claim.id, result, others)
                 said = {**entry, "scope": scope(entry, profile)}
                 found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
     return found
 
 
+def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict of a claim with what it is on each machine; open where they do not agree."""
+    leading = result["claims"][id]
+    there = [(one, one["claims"][id]) for one in (result, *others) if id in one["claims"]]
+    tested = [(one, entry) for one, entry in there if entry["verdict"] != "not tested"]
+    if len(there) < 2 or not any(entry.get("basis", "runs") == "runs" for _, entry in tested):
+        return leading
+    machines = [{"machine": machine(one), **entry} for one, entry in there]
+    if leading["verdict"] == "not tested":  # another machine has runs that this one lacks
+        where, leading = machine(tested[0][0]), tested[0][1]
+        leading = {**leading, "reason": f"on {where}: {leading['reason']}"}
+    words = {entry["verdict"] for _, entry in tested}
+    if len(words) > 1 and words & set(DECIDED):
+        told = "; ".join(f"{m['verdict']} on {m['machine']}" for m in machines)
+        why = f"it comes out otherwise on another kind of machine: {told}"
+        reason = f"{why}. {leading['reason']}" if leading["reason"] else why
+        return {**leading, "verdict": "inconclusive", "reason": reason, "machines": machines}
+    return {**leading, "machines": machines}
+
+
+def machine(result: dict[str, Any]) -> str:
+    """What made the runs that results stand on: `AMD EPYC, 2 cores (cpu, float32)`."""
+    entries = list(result["provenance"].values())
+    facts = {key: sorted({value for entry in entries for value in entry[key]}) for key in _FACTS}
+    how = ", ".join(filter(None, (" and ".join(facts["devices"]), " and ".join(facts["precisions"]))))
+    return f"{' and '.join(facts['machines']) or 'machine unknown'}{f' ({how})' if how else ''}"
+
+
+_FACTS = ("machines", "devices", "precisions")
 SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke test"}
 
 

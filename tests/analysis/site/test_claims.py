@@ -51,6 +51,45 @@ def test_verdicts_come_from_results_alone(tmp_path):
     }
 
 
+def on(machine, verdict, reason="seen", basis="runs"):
+    """Results of one claim from a machine."""
+    provenance = {"mlp-ratio": {"machines": [machine], "devices": ["cpu"], "precisions": ["bf16"]}}
+    entry = {"verdict": verdict, "reason": reason, "basis": basis, "effect": 1.0}
+    return {"mlp-ratio": {"laptop": {"claims": {"S0-4": entry}, "provenance": provenance}}}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "word", "said"),
+    [
+        ("supported", "supported", "supported", "seen"),
+        (
+            "refuted",
+            "inconclusive",
+            "inconclusive",
+            "on another kind of machine: refuted on A (cpu, bf16); inconclusive",
+        ),
+        ("inconclusive", "refuted", "inconclusive", "it comes out otherwise"),
+        ("not tested", "refuted", "refuted", "on B (cpu, bf16): seen"),
+        ("supported", "not tested", "supported", "seen"),
+    ],
+)
+def test_only_what_does_not_flip_between_machines_is_decided(tmp_path, here, there, word, said):
+    ledger = load(tmp_path, fake.LEDGER)
+    found = claims.verdicts(ledger, on("A", here), "ledger.toml", {"b": on("B", there)})["S0-4"]["laptop"]
+    assert found["verdict"] == word
+    assert said in found["reason"]
+    assert [(one["machine"], one["verdict"]) for one in found["machines"]] == [
+        ("A (cpu, bf16)", here),
+        ("B (cpu, bf16)", there),
+    ]
+
+
+def test_arithmetic_needs_no_second_machine(tmp_path):
+    ledger = load(tmp_path, fake.LEDGER)
+    here, there = (on(name, "refuted", basis="arithmetic") for name in "AB")
+    assert "machines" not in claims.verdicts(ledger, here, "ledger.toml", {"b": there})["S0-4"]["laptop"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
