@@ -3,15 +3,16 @@
 The ledger holds no verdicts. A claim names the notebook that decides it, or the reason why nothing does yet.
 """
 
+import datetime
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from analysis.study import text
-from analysis.study.results import CLAIM
+from analysis.study.results import CLAIM, VERDICTS
 from runner.errors import UserError
 
 
@@ -25,6 +26,16 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Change:
+    """How a verdict came to be another one, or to stand on another rule, after it was known."""
+
+    date: datetime.date
+    was: str
+    now: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """One statement that can be checked."""
 
@@ -33,6 +44,7 @@ class Claim:
     test: str
     notebook: str = ""
     untested: str = ""
+    history: tuple[Change, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -66,7 +78,9 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
     claims: dict[str, Claim] = {}
     for entry in data.get("claim", []):
         here = f"{where}: claim {entry.get('id', '')!r}"
-        claim = _build(Claim, entry, here, {"id", "says", "test"})
+        told = entry.pop("history", [])
+        changes = tuple(_change(one, here) for one in told) if isinstance(told, list) else ()
+        claim = replace(_build(Claim, entry, here, {"id", "says", "test"}), history=changes)
         if not CLAIM.fullmatch(claim.id):
             raise UserError(f"{here}: an id looks like S0-4")
         if claim.id in claims:
@@ -152,7 +166,7 @@ SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke te
 
 def scope(entry: dict[str, Any], profile: str) -> str:
     """How far a verdict reaches: the size of the runs that it stands on, or that it stands on none."""
-    if entry["verdict"] == "not tested":
+    if entry["verdict"] in ("not tested", "remark"):
         return ""
     basis = entry.get("basis", "runs")
     return SIZES.get(profile, profile) if basis == "runs" else basis
@@ -167,8 +181,20 @@ def _check_ids(ledger: Ledger, name: str, ids: Iterable[str], where: str) -> Non
             raise UserError(f"{where}: notebook {name} gives a verdict on {id}, but {why}")
 
 
+def _change(entry: Any, where: str) -> Change:
+    fields = ("date", "was", "now", "why")
+    if not isinstance(entry, dict) or set(entry) != set(fields):
+        raise UserError(f"{where}: an entry of history has {', '.join(fields)}, and no more")
+    if not isinstance(entry["date"], datetime.date):
+        raise UserError(f"{where}: the date of an entry of history must look like 2026-11-24, without quotes")
+    for key in ("was", "now"):
+        if entry[key] not in VERDICTS:
+            raise UserError(f"{where}: unknown verdict {entry[key]!r} in its history; known: {', '.join(VERDICTS)}")
+    return Change(**entry)
+
+
 def _build(kind: type, entry: dict[str, Any], where: str, required: set[str]) -> Any:
-    known = set(kind.__dataclass_fields__)
+    known = set(kind.__dataclass_fields__) - {"history"}
     for key, value in entry.items():
         if key not in known:
             raise UserError(f"{where}: unknown key {key}; {text.known(key, known)}")

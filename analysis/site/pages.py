@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.build import evidence, notebook
 from analysis.site import markup, mathml
-from analysis.site.claims import Ledger, Verdicts
+from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.study import text
 from runner.plan.spec import from_dict
@@ -83,7 +83,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
         f'<span class="verdict verdict--{word.replace(" ", "-")}">{mark}{text.NBSP}{counts[word]}{text.NBSP}'
         f"{word.replace(' ', text.NBSP)}</span>"
         for word, mark in markup.MARKS.items()
-        if counts[word] or not word.startswith("one run")
+        if counts[word] or not word.startswith(("one run", "remark"))
     )
     parts = [
         front(title="Claims", description="Every claim that can be checked, and what came of it.")
@@ -102,7 +102,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
             )
             facts = [f"**Test.** {claim.test}"]
             if verdict.get("reason"):
-                why = "Why not" if verdict["verdict"] == "not tested" else "Why"
+                why = {"not tested": "Why not", "remark": "What"}.get(verdict["verdict"], "Why")
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
             for profile, other in others:
                 why = f": {other['reason']}" if other["reason"] else ""
@@ -112,6 +112,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
             if discussed:
                 facts.append(f"**Discussed in** {discussed}.")
+            facts += [_history(change) for change in claim.history]
             badge = markup.verdict(claim.id, verdict, f"#{claim.anchor}")
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
@@ -119,6 +120,12 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 f"{' '.join(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _history(change: Change) -> str:
+    """How a verdict changed after it was known."""
+    became = f"{change.was} → {change.now}" if change.was != change.now else f"{change.now} before and after"
+    return f"**Changed on {text.date(change.date)}**, with the result known: {became}. {text.sentence(change.why)}"
 
 
 def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:

@@ -39,6 +39,35 @@ def test_a_faulty_ledger_is_refused(tmp_path, old, new, said):
         load(tmp_path, fake.LEDGER.replace(old, new, 1))
 
 
+CHANGE = """
+[[claim.history]]
+date = 2026-11-24
+was = "refuted"
+now = "inconclusive"
+why = "It timed something else."
+"""
+
+
+def test_a_claim_keeps_how_its_verdict_changed(tmp_path):
+    ledger = load(tmp_path, fake.LEDGER + CHANGE)
+    assert ledger.claims["S0-4"].history == ()
+    (change,) = ledger.claims["S0-7"].history
+    assert (str(change.date), change.was, change.now) == ("2026-11-24", "refuted", "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('why = "It timed something else."\n', "", "has date, was, now, why"),
+        ('was = "refuted"', 'was = "wrong"', "unknown verdict 'wrong' in its history"),
+        ("date = 2026-11-24", 'date = "2026-11-24"', "must look like 2026-11-24, without quotes"),
+    ],
+)
+def test_a_faulty_history_is_refused(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said):
+        load(tmp_path, fake.LEDGER + CHANGE.replace(old, new))
+
+
 def test_verdicts_come_from_results_alone(tmp_path):
     ledger = load(tmp_path, fake.LEDGER)
     given = {"verdict": "refuted", "effect": 1.0}
@@ -113,6 +142,7 @@ def test_ledger_and_results_must_agree(tmp_path, given, said):
         ({"verdict": "refuted", "basis": "arithmetic"}, "laptop", "arithmetic"),
         ({"verdict": "supported", "basis": "literature"}, "paper", "literature"),
         ({"verdict": "not tested", "basis": "runs"}, "laptop", ""),
+        ({"verdict": "remark", "basis": "arithmetic"}, "laptop", ""),
     ],
 )
 def test_a_verdict_says_how_far_it_reaches(entry, profile, scope):

@@ -76,6 +76,17 @@ def test_a_replication_stands_beside_the_published_evidence(house, monkeypatch):
     assert "[laptop](replications/other-kind/mlp-ratio/laptop/index.md)" in pages["evidence/index.md"].decode()
 
 
+def test_the_page_of_claims_shows_how_a_verdict_changed(house):
+    path = house.root / "analysis/ledger.toml"
+    told = (
+        '\n[[claim.history]]\ndate = 2026-11-24\nwas = "supported"\nnow = "not tested"\nwhy = "the runs are too few"\n'
+    )
+    path.write_text(path.read_text() + told)
+    weave.weave(house)
+    page = (house.docs / "claims.md").read_text()
+    assert "with the result known: supported → not tested. The runs are too few." in page
+
+
 def test_only_what_changed_is_written(house):
     weave.weave(house)
     times = {p: p.stat().st_mtime_ns for p in house.docs.rglob("*") if p.is_file()}
