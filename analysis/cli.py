@@ -84,8 +84,7 @@ def reproduce(
         show.end()
     for line in outcome.lines:
         print(line)
-    for found in outcome.compared:
-        _show_comparison(found)
+    _show_comparisons(projects.current(), outcome.compared)
     sys.exit(outcome.code)
 
 
@@ -98,7 +97,9 @@ def serve(
     project = projects.current()
 
     def update() -> weaving.Woven:
-        _execute(project, [plan for name in project.notebook_names() for plan in executing.as_before(project, name)])
+        names = project.notebook_names()
+        plans = [plan for name in names for plan in executing.as_before(project, name)]
+        _execute(project, plans + _replications(project, names))
         return _weave(project, drafts)
 
     def reweave() -> None:
@@ -117,12 +118,13 @@ def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = Non
     project = projects.current()
     if profile or logs:
         _execute(project, _plans(project, notebook, profile, logs), quiet=True)
+    compared: list[comparing.Comparison] = []
     for name in _names(project, notebook):
         comparisons = comparing.compare(project, name)
         if not comparisons:
             raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
-        for found in comparisons:
-            _show_comparison(found)
+        compared += comparisons
+    _show_comparisons(project, compared)
 
 
 def main() -> None:
@@ -136,6 +138,15 @@ def main() -> None:
     except executing.NotebookFailed as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+
+
+def _show_comparisons(project: projects.Project, compared: list[comparing.Comparison]) -> None:
+    """A line a post, and then what differs, notebook by notebook."""
+    posts = {part.slug: part.notebooks for part in reproducing.parts(project)}
+    for line in comparing.by_post(posts, compared):
+        print(line)
+    for found in compared:
+        _show_comparison(found)
 
 
 def _show_comparison(found: comparing.Comparison) -> None:
@@ -163,8 +174,13 @@ def _names(project: projects.Project, notebook: str | None) -> list[str]:
 def _plans(
     project: projects.Project, notebook: str | None, profile: str | None, logs: Path | None
 ) -> list[executing.Plan]:
-    root = (logs or project.logs).resolve()
-    return [plan for name in _names(project, notebook) for plan in executing.plans(project, name, root, profile)]
+    root, names = (logs or project.logs).resolve(), _names(project, notebook)
+    plans = [plan for name in names for plan in executing.plans(project, name, root, profile)]
+    return plans + _replications(project, names)
+
+
+def _replications(project: projects.Project, names: list[str]) -> list[executing.Plan]:
+    return [plan for name in names for plans in executing.replications(project, name).values() for plan in plans]
 
 
 def _execute(project: projects.Project, plans: list[executing.Plan], force: bool = False, quiet: bool = False) -> None:

@@ -35,10 +35,12 @@ WATCHED = (
     "benchmarks/results",
     "logs",
     "posts",
+    "replications",
     "runner",
     "theme",
     "build/analysis",
     "build/docs",
+    "build/replications",
     "site",
 )
 
@@ -257,6 +259,8 @@ class _Reproduction:
 
         for name in self.project.notebook_names():
             self._execute(name)
+            for plans in execute.replications(self.project, name).values():
+                self._bring(plans)
         woven = weave.weave(self.project)
         self.show.line(f"site: {'built' if generator.build(self.project, woven.newest) else 'unchanged'}")
         for part in self.waiting:
@@ -283,6 +287,13 @@ class _Reproduction:
             executed = True
         execute.settle(self.project, plans)
         return executed
+
+    def _bring(self, plans: list[execute.Plan]) -> None:
+        """Bring the results of a replication up to date."""
+        for plan in plans:
+            if execute.due(plan):
+                self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
+        execute.settle(self.project, plans)
 
     def _plans(self, name: str) -> list[execute.Plan]:
         """The plans of a notebook: with one's own runs where they are complete, else with the published logs, in all

@@ -1,7 +1,8 @@
-"""Compares a user's own results with the published ones."""
+"""Compares a user's own results with the published ones: one line per post, and number by number."""
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Row:
     here: str
     published: str
     agrees: str
+    flips: bool = False  # a verdict that is another word
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,25 @@ class Comparison:
         counts = Counter(row.agrees for row in self.rows)
         shown = ", ".join(f"{counts[word]} {word}" for word in (IDENTICAL, PRINTED, WITHIN, DIFFERS) if counts[word])
         return f"{self.name}, {self.profile} profile, against the published results: {shown or 'no numbers'}"
+
+
+def by_post(posts: Mapping[str, Sequence[str]], found: Iterable[Comparison]) -> list[str]:
+    """A line for each post, of its notebooks' comparisons: how many numbers and verdicts are identical (or the same as
+    printed), inside the published interval, outside it, and which verdicts flip."""
+    comparisons = [one for one in found if not one.nothing]
+    lines = []
+    for slug, notebooks in posts.items():
+        rows = [row for one in comparisons if one.name in notebooks for row in one.rows]
+        if not rows:
+            continue
+        many = Counter(row.agrees for row in rows)
+        flipped = [f"{row.name} ({row.published} → {row.here})" for row in rows if row.flips]
+        lines.append(
+            f"{slug}: of {len(rows)} numbers and verdicts {many[IDENTICAL] + many[PRINTED]} are identical, "
+            f"{many[WITHIN]} within the scatter of seeds, {many[DIFFERS]} outside; "
+            + (f"verdicts that flip: {', '.join(flipped)}" if flipped else "no verdict flips")
+        )
+    return lines
 
 
 def compare(project: Project, name: str) -> list[Comparison]:
@@ -79,7 +100,11 @@ def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:
         compared.append(Row(name, _number(own), _number(other), _number_agrees(own, other)))
     for id in sorted(here["claims"].keys() | published["claims"].keys(), key=_claim_order):
         own, other = here["claims"].get(id), published["claims"].get(id)
-        compared.append(Row(id, _claim(own), _claim(other), _claim_agrees(own, other)))
+        words = {one and one["verdict"] for one in (own, other)}
+        if len(words) > 1:
+            compared.append(Row(id, _word(own), _word(other), DIFFERS, flips=True))
+        else:
+            compared.append(Row(id, _claim(own), _claim(other), _claim_agrees(own, other)))
     return compared
 
 
@@ -120,6 +145,10 @@ def _claim(entry: dict[str, Any] | None) -> str:
         return "not given"
     numbers = text.effect(entry)
     return f"{entry['verdict']}{f': {numbers}' if numbers else ''}"
+
+
+def _word(entry: dict[str, Any] | None) -> str:
+    return entry["verdict"] if entry else "not given"
 
 
 def _claim_order(id: str) -> tuple[str, int]:

@@ -31,6 +31,11 @@ def experiments(root: Path) -> list[str]:
     return _folders(root)
 
 
+def kinds(root: Path) -> list[str]:
+    """The kinds of machine of which there are replications under `root`."""
+    return _folders(root)
+
+
 def profiles(root: Path, experiment: str) -> list[str]:
     """The profiles of an experiment with at least one ended run, the largest first."""
     return preferred(name for name in _folders(root / experiment) if runs(root, experiment, name))

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,20 @@ def plans(
         )
         for one in chosen
     ]
+
+
+def replications(project: Project, name: str) -> dict[str, list[Plan]]:
+    """Kind of machine → the plans of a notebook from the logs of that kind, in each profile of which it has runs of all
+    that the notebook reads."""
+    source = project.notebooks / f"{name}.py"
+    names = notebook.reads(notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source)), name)
+    found = {}
+    for kind in evidence.kinds(project.replications):
+        root, output = project.replications / kind, project.replicated / kind
+        plans = [plan(project, name, root, profile, output) for profile in evidence.common_profiles(root, names)]
+        if plans:
+            found[kind] = [replace(one, label=f"{name}, {one.profile}, {kind}") for one in plans]
+    return found
 
 
 def as_before(project: Project, name: str) -> list[Plan]:

@@ -52,6 +52,16 @@ class Project:
         return self.root / "logs"
 
     @property
+    def replications(self) -> Path:
+        """The same experiments from machines of other kinds, a folder each, laid out like the published evidence."""
+        return self.root / "replications"
+
+    @property
+    def replicated(self) -> Path:
+        """What the notebooks make of them, a folder for each kind of machine."""
+        return self.root / "build" / "replications"
+
+    @property
     def benchmarks(self) -> Path:
         """The results of the benchmarks, one parquet file for each."""
         return self.root / "benchmarks" / "results"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.study import arms, baselines, interest, pace, stats, verdicts, wording
 from analysis.study.figures import Curves, Groups
-from analysis.study.literature import MODELS
+from analysis.study.literature import MODELS, on
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
 from runner.plan import experiment
@@ -297,6 +297,24 @@ results.claim(
     reason="; ".join(f"{m.model}: {m.ratio:.2f}" for m in named),
     basis="literature",
 )
+
+# %% [markdown]
+# S3-1 and S3-4 by what documents say. Both are claims that something is so throughout, so one that speaks against them
+# refutes.
+
+# %%
+for id, about in (("S3-1", "the starting point"), ("S3-4", "a comparison of the two")):
+    documents = on(id)
+    results.claim(
+        id,
+        verdicts.said(
+            [one.side for one in documents],
+            f"Supported if the documents that we have on {about} speak for it, refuted if one speaks against it.",
+            always=True,
+        ),
+        reason="; ".join(map(str, documents)),
+        basis="literature",
+    )
 
 # %%
 for name, value, unit in (

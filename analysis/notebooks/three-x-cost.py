@@ -18,7 +18,7 @@ from itertools import product
 import pandas as pd
 
 from analysis.study import verdicts
-from analysis.study.literature import MODELS
+from analysis.study.literature import MODELS, on
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
 from analysis.study.wording import percent
@@ -201,7 +201,7 @@ results.claim(
     "S1-12",
     verdicts.fact(
         4 in groups["d12"] and not groups["d12_mlp3x"],
-        "Supported if 12 heads can share four keys and values and 13 heads none but one.",
+        "Supported if 12 heads can share four keys and values, as the note has it, and 13 heads none but one.",
         Measure("ways for 12 heads", len(groups["d12"]), ABOVE),
         Measure("ways for 13 heads", len(groups["d12_mlp3x"]), 0),
     ),
@@ -211,9 +211,11 @@ results.claim(
 )
 
 # %% [markdown]
-# S1-13: the model with a ratio of 2 as the note gives it. It holds if the model can be built, with about 124 million
-# parameters. S1-14: the remedy for a worse loss. More width is more model; it is a remedy if neither parameters nor
-# FLOPs grow by more than 2% over `d12`.
+# S1-13: a width of 900 *compensates* for a ratio of 2 if the model has about 124 million parameters, the only thing
+# that can be computed of it. The note does not say which positions the model has. With learned ones it can be built;
+# with rotary ones it cannot, as its heads have 75 units. (Until 2026-11-24 that alone refuted the claim.)
+#
+# S1-14 is about a loss, and what a remedy costs does not decide whether it helps. The cost is given, and no verdict.
 
 # %%
 refused = refusal("custom_mlp2x")
@@ -221,14 +223,14 @@ learned = describe(replace(CONFIGS["custom_mlp2x"], positions="learned"), VOCABU
 repaired = describe(CONFIGS["custom_mlp2x_896"], VOCABULARY, LONG).total()
 results.claim(
     "S1-13",
-    verdicts.fact(
-        not refused and abs(learned / SIZE - 1) < 0.01,
-        "Supported if the model can be built and has 124 million parameters to within 1%.",
-        Measure("parameters with learned positions", learned, 0, SIZE),
-    ),
-    reason=f"{learned / MILLION:.1f} million parameters with learned positions; "
-    + ("with rotary ones it is refused, as its heads have 75 units, an odd number; " if refused else "")
-    + f"896 with 14 heads has {repaired / MILLION:.1f} million and works",
+    verdicts.near({"parameters with learned positions": learned}, SIZE, 0.01),
+    reason=f"{learned / MILLION:.1f} million parameters with learned positions. "
+    + (
+        "With rotary ones, which this code gives the others, it is refused: its heads have 75 units. "
+        if refused
+        else ""
+    )
+    + f"A width of 896 with 14 heads has {repaired / MILLION:.1f} million and takes either. The loss is not tested",
 )
 grown = {}
 for width, heads in ((900, 15), (960, 15)):
@@ -236,38 +238,33 @@ for width, heads in ((900, 15), (960, 15)):
     grown[width] = (remedy.total() / totals["d12"] - 1, remedy.work() / costs["d12", LONG].work() - 1)
 results.claim(
     "S1-14",
-    verdicts.fact(
-        all(max(pair) <= 0.02 for pair in grown.values()),
-        "Supported if neither parameters nor FLOPs grow by more than 2% over d12 at either width.",
-        *(Measure(f"width {width}, the larger growth", max(pair), BELOW, 0.02) for width, pair in grown.items()),
+    "not tested",
+    reason="it takes the loss at those widths, at the true size. What they cost against d12: "
+    + "; ".join(
+        f"width {width}, {percent(more)} parameters and {percent(work)} FLOPs" for width, (more, work) in grown.items()
     ),
-    reason="; ".join(
-        f"width {width}: {percent(more)} parameters and {percent(work)} FLOPs against d12"
-        for width, (more, work) in grown.items()
-    )
-    + ": a larger model, and a slower one",
 )
 
 # %% [markdown]
-# S1-17 and S1-18 by the list of published models. A gated MLP of ratio $r$ has the parameters of a plain one of
-# $\tfrac32 r$. S1-17 holds if, of the models that the note cites (LLaMA and PaLM), one has less than a plain ratio of
-# 4, by more than 5%. S1-18 holds if LLaMA is wider, by more than 5%, than the model of its size with a plain ratio of
-# 4 in the list, *and* its MLP has fewer parameters at its own width.
+# S1-17 by what the three papers say that the note cites. It is hedged ("may be"), so one that speaks for it supports
+# it. (Until 2026-11-24 the ratios of their models refuted it, which is not what the note says.) S1-18 by the list of
+# published models: a gated MLP of ratio $r$ has the parameters of a plain one of $\tfrac32 r$. It holds if LLaMA is
+# wider, by more than 5%, than the model of its size with a plain ratio of 4 in the list, *and* its MLP has fewer
+# parameters at its own width.
 
 # %%
 by_name = {m.model: m for m in MODELS}
 equivalents = {m.model: m.ratio * (1.5 if m.gated else 1) for m in MODELS}
-cited = ["LLaMA 7B", "LLaMA 65B", "PaLM 540B"]
+cited = on("S1-17")
 results.claim(
     "S1-17",
-    verdicts.fact(
-        any(equivalents[name] < 0.95 * 4 for name in cited),
-        "Supported if one of the cited models has a plain ratio below 95% of 4.",
-        *(Measure(name, equivalents[name], BELOW, 0.95 * 4) for name in cited),
+    verdicts.said(
+        [one.side for one in cited],
+        "Supported if one of the cited papers shows that a narrower MLP can do as well, refuted if they only speak "
+        "against it.",
+        always=False,
     ),
-    reason="in parameters, as a plain ratio: "
-    + "; ".join(f"{name} {equivalents[name]:.2f}" for name in cited)
-    + ". The scaling-law paper that it cites as well is no model, and is left out",
+    reason="; ".join(map(str, cited)) + ". The claim is that 4 may be more than is needed, not that it is",
     basis="literature",
 )
 llama, peer = by_name["LLaMA 7B"], by_name["Pythia 6.9B"]
@@ -285,21 +282,17 @@ results.claim(
 )
 
 # %% [markdown]
-# S1-25: the usage line, `--batch_size=4 --sequence_length=512 --num_iterations=5000`. A model is *meaningfully trained*
-# here if it has seen at least one token a parameter; twenty is the usual advice.
+# S1-25 is an observation of ours and gets no verdict: how many tokens a parameter the note's usage line reads,
+# `--batch_size=4 --sequence_length=512 --num_iterations=5000`. The note does not say that this trains a good model.
 
 # %%
 LINE = 4 * 512 * 5000
 per_parameter = LINE / totals["d12_mlp3x"]
 results.claim(
     "S1-25",
-    verdicts.fact(
-        per_parameter >= 1,
-        "Supported if the usage line reads at least one token a parameter.",
-        Measure("tokens a parameter", per_parameter, ABOVE, 1),
-    ),
+    "remark",
     reason=f"{LINE / MILLION:.1f} million tokens for {totals['d12_mlp3x'] / MILLION:.0f} million parameters, "
-    f"{per_parameter:.2f} a parameter",
+    f"{per_parameter:.2f} a parameter; about twenty is the usual advice for training from scratch",
 )
 
 # %%

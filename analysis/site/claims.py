@@ -3,15 +3,16 @@
 The ledger holds no verdicts. A claim names the notebook that decides it, or the reason why nothing does yet.
 """
 
+import datetime
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from analysis.study import text
-from analysis.study.results import CLAIM
+from analysis.study.results import CLAIM, VERDICTS
 from runner.errors import UserError
 
 
@@ -25,6 +26,16 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Change:
+    """How a verdict came to be another one, or to stand on another rule, after it was known."""
+
+    date: datetime.date
+    was: str
+    now: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Claim:
     """One statement that can be checked."""
 
@@ -33,6 +44,7 @@ class Claim:
     test: str
     notebook: str = ""
     untested: str = ""
+    history: tuple[Change, ...] = ()
 
     @property
     def anchor(self) -> str:
@@ -66,7 +78,9 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
     claims: dict[str, Claim] = {}
     for entry in data.get("claim", []):
         here = f"{where}: claim {entry.get('id', '')!r}"
-        claim = _build(Claim, entry, here, {"id", "says", "test"})
+        told = entry.pop("history", [])
+        changes = tuple(_change(one, here) for one in told) if isinstance(told, list) else ()
+        claim = replace(_build(Claim, entry, here, {"id", "says", "test"}), history=changes)
         if not CLAIM.fullmatch(claim.id):
             raise UserError(f"{here}: an id looks like S0-4")
         if claim.id in claims:
@@ -84,9 +98,16 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
 Verdicts = dict[str, dict[str, dict[str, Any]]]  # claim → profile → verdict, the most telling profile first
 
 
-def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], where: str) -> Verdicts:
-    """The verdicts of the notebooks, from notebook → profile → results. What is not tested, or needs no evidence, has
-    one under no profile."""
+Found = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → results
+DECIDED = ("supported", "refuted")
+
+
+def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, Found] | None = None) -> Verdicts:
+    """The verdicts of the notebooks. What is not tested, or needs no evidence, has one under no profile.
+
+    `replicated` are the results from machines of other kinds, by kind. A verdict that stands on runs lists what it is
+    on each machine, and what comes out otherwise on another one is not decided.
+    """
     found: Verdicts = {}
     for name, by_profile in results.items():
         for result in by_profile.values():
@@ -100,18 +121,52 @@ def verdicts(ledger: Ledger, results: dict[str, dict[str, dict[str, Any]]], wher
                     raise UserError(
                         f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
                     )
-                entry = result["claims"][claim.id]
+                others = [
+                    found_there[claim.notebook][profile]
+                    for found_there in (replicated or {}).values()
+                    if profile in found_there.get(claim.notebook, {})
+                ]
+                entry = _across(claim.id, result, others)
                 said = {**entry, "scope": scope(entry, profile)}
                 found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
     return found
 
 
+def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict of a claim with what it is on each machine; open where they do not agree."""
+    leading = result["claims"][id]
+    there = [(one, one["claims"][id]) for one in (result, *others) if id in one["claims"]]
+    tested = [(one, entry) for one, entry in there if entry["verdict"] != "not tested"]
+    if len(there) < 2 or not any(entry.get("basis", "runs") == "runs" for _, entry in tested):
+        return leading
+    machines = [{"machine": machine(one), **entry} for one, entry in there]
+    if leading["verdict"] == "not tested":  # another machine has runs that this one lacks
+        where, leading = machine(tested[0][0]), tested[0][1]
+        leading = {**leading, "reason": f"on {where}: {leading['reason']}"}
+    words = {entry["verdict"] for _, entry in tested}
+    if len(words) > 1 and words & set(DECIDED):
+        told = "; ".join(f"{m['verdict']} on {m['machine']}" for m in machines)
+        why = f"it comes out otherwise on another kind of machine: {told}"
+        reason = f"{why}. {leading['reason']}" if leading["reason"] else why
+        return {**leading, "verdict": "inconclusive", "reason": reason, "machines": machines}
+    return {**leading, "machines": machines}
+
+
+def machine(result: dict[str, Any]) -> str:
+    """What made the runs that results stand on: `AMD EPYC, 2 cores (cpu, float32)`."""
+    entries = list(result["provenance"].values())
+    facts = {key: sorted({value for entry in entries for value in entry[key]}) for key in _FACTS}
+    how = ", ".join(filter(None, (" and ".join(facts["devices"]), " and ".join(facts["precisions"]))))
+    return f"{' and '.join(facts['machines']) or 'machine unknown'}{f' ({how})' if how else ''}"
+
+
+_FACTS = ("machines", "devices", "precisions")
 SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke test"}
 
 
 def scope(entry: dict[str, Any], profile: str) -> str:
     """How far a verdict reaches: the size of the runs that it stands on, or that it stands on none."""
-    if entry["verdict"] == "not tested":
+    if entry["verdict"] in ("not tested", "remark"):
         return ""
     basis = entry.get("basis", "runs")
     return SIZES.get(profile, profile) if basis == "runs" else basis
@@ -126,8 +181,20 @@ def _check_ids(ledger: Ledger, name: str, ids: Iterable[str], where: str) -> Non
             raise UserError(f"{where}: notebook {name} gives a verdict on {id}, but {why}")
 
 
+def _change(entry: Any, where: str) -> Change:
+    fields = ("date", "was", "now", "why")
+    if not isinstance(entry, dict) or set(entry) != set(fields):
+        raise UserError(f"{where}: an entry of history has {', '.join(fields)}, and no more")
+    if not isinstance(entry["date"], datetime.date):
+        raise UserError(f"{where}: the date of an entry of history must look like 2026-11-24, without quotes")
+    for key in ("was", "now"):
+        if entry[key] not in VERDICTS:
+            raise UserError(f"{where}: unknown verdict {entry[key]!r} in its history; known: {', '.join(VERDICTS)}")
+    return Change(**entry)
+
+
 def _build(kind: type, entry: dict[str, Any], where: str, required: set[str]) -> Any:
-    known = set(kind.__dataclass_fields__)
+    known = set(kind.__dataclass_fields__) - {"history"}
     for key, value in entry.items():
         if key not in known:
             raise UserError(f"{where}: unknown key {key}; {text.known(key, known)}")

@@ -16,6 +16,7 @@ MARKS = {
     "one run agrees": "1",
     "one run disagrees": "1",
     "not tested": "○",
+    "remark": "·",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.build import evidence, notebook
 from analysis.site import markup, mathml
-from analysis.site.claims import Ledger, Verdicts
+from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.study import text
 from runner.plan.spec import from_dict
@@ -84,7 +84,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
         f'<span class="verdict verdict--{word.replace(" ", "-")}">{mark}{text.NBSP}{counts[word]}{text.NBSP}'
         f"{word.replace(' ', text.NBSP)}</span>"
         for word, mark in markup.MARKS.items()
-        if counts[word] or not word.startswith("one run")
+        if counts[word] or not word.startswith(("one run", "remark"))
     )
     parts = [
         front(title="Claims", description="Every claim that can be checked, and what came of it.")
@@ -103,7 +103,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
             )
             facts = [f"**Test.** {claim.test}"]
             if verdict.get("reason"):
-                why = "Why not" if verdict["verdict"] == "not tested" else "Why"
+                why = {"not tested": "Why not", "remark": "What"}.get(verdict["verdict"], "Why")
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
             for profile, other in others:
                 why = f": {other['reason']}" if other["reason"] else ""
@@ -113,13 +113,33 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
             if discussed:
                 facts.append(f"**Discussed in** {discussed}.")
+            facts += [_history(change) for change in claim.history]
             badge = markup.verdict(claim.id, verdict, f"#{claim.anchor}")
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
                 f'<p class="claim-says" markdown="span">{mathml.convert(claim.says)}</p>\n\n'
-                f"{' '.join(facts)}\n\n</div>"
+                f"{' '.join(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _history(change: Change) -> str:
+    """How a verdict changed after it was known."""
+    became = f"{change.was} → {change.now}" if change.was != change.now else f"{change.now} before and after"
+    return f"**Changed on {text.date(change.date)}**, with the result known: {became}. {text.sentence(change.why)}"
+
+
+def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
+    """A table of the verdicts of a claim by size and machine, where machines of several kinds were asked."""
+    rows = [(profile, one) for profile, verdict in by_profile.items() for one in verdict.get("machines", [])]
+    if not rows:
+        return ""
+    lines = ["| size | machine | verdict | |", "|:--|:--|:--|:--|"]
+    lines += [
+        f"| {profile} | {text.escape(one['machine'])} | {one['verdict']} | {text.effect(one)} |"
+        for profile, one in rows
+    ]
+    return '\n\n<div class="data-table" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -145,30 +165,20 @@ def notebooks(names: dict[str, Path]) -> Files:
     return files
 
 
-def proofs(folders: dict[tuple[str, str], Path]) -> Files:
-    """The pages of evidence: for each experiment and profile one with all runs' files to download, and an index.
+Folders = dict[tuple[str, str], Path]  # the root of the evidence by (experiment, profile)
 
-    `folders` has the root of the evidence by (experiment, profile).
-    """
-    files: Files = {}
-    rows = ["| experiment | profile | runs | machine |", "|:--|:--|--:|:--|"]
-    for (experiment, profile), root in sorted(folders.items()):
-        runs = evidence.runs(root, experiment, profile)
-        manifests = [evidence.manifest(run) for run in runs]
-        base = f"evidence/{experiment}/{profile}"
-        rows.append(
-            f"| {experiment} | [{profile}]({experiment}/{profile}/index.md) | {len(runs)} | "
-            f"{text.escape(_several(manifests, 'environment', 'machine'))} |"
+
+def proofs(folders: Folders, replications: dict[str, Folders] | None = None) -> Files:
+    """The pages of evidence: for each experiment and profile one with all runs' files to download, and an index. Those
+    of replications on machines of other kinds follow, by kind."""
+    files, listing = _proofs(folders, "")
+    for kind, others in (replications or {}).items():
+        more, rows = _proofs(others, f"replications/{kind}/")
+        files |= more
+        listing += (
+            f"\n\n## Again, on a machine of another kind: {text.escape(kind)}\n\nThe same runs, trained anew. Rounding "
+            "grows, so that single losses part; a verdict that does not come out the same is not decided.\n\n" + rows
         )
-        counted = (root / experiment / profile / evidence.BASELINES).is_file()
-        files[f"{base}/index.md"] = _proof(experiment, profile, runs, manifests, counted).encode()
-        for run in runs:
-            files |= {f"{base}/{run.name}/{name}": run / name for name in evidence.DOWNLOADS if (run / name).is_file()}
-        if counted:
-            files[f"{base}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
-    listing = (
-        '<div class="data-table" markdown="1">\n\n' + "\n".join(rows) + "\n\n</div>" if folders else "No logs yet."
-    )
     files["evidence/index.md"] = (
         front(title="Evidence", hide=["toc"]) + "# Evidence\n\nThe logs that the posts stand on: for each run its "
         "manifest (what ran, on what, from which data and code), its metrics and timings as parquet, and text that "
@@ -177,7 +187,33 @@ def proofs(folders: dict[tuple[str, str], Path]) -> Files:
     return files
 
 
-def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]], counted: bool) -> str:
+def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
+    """The pages of some evidence, and the table that lists them; they stand under `evidence/<inside>`."""
+    files: Files = {}
+    rows = ["| experiment | profile | runs | machine |", "|:--|:--|--:|:--|"]
+    for (experiment, profile), root in sorted(folders.items()):
+        runs = evidence.runs(root, experiment, profile)
+        manifests = [evidence.manifest(run) for run in runs]
+        place = f"{inside}{experiment}/{profile}"
+        rows.append(
+            f"| {experiment} | [{profile}]({place}/index.md) | {len(runs)} | "
+            f"{text.escape(_several(manifests, 'environment', 'machine'))} |"
+        )
+        counted = (root / experiment / profile / evidence.BASELINES).is_file()
+        up = "../" * place.count("/") + "../index.md"
+        files[f"evidence/{place}/index.md"] = _proof(experiment, profile, runs, manifests, counted, up).encode()
+        for run in runs:
+            found = {name: run / name for name in evidence.DOWNLOADS if (run / name).is_file()}
+            files |= {f"evidence/{place}/{run.name}/{name}": path for name, path in found.items()}
+        if counted:
+            files[f"evidence/{place}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
+    table = '<div class="data-table" markdown="1">\n\n' + "\n".join(rows) + "\n\n</div>"
+    return files, table if folders else "No logs yet."
+
+
+def _proof(
+    experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]], counted: bool, up: str
+) -> str:
     flats = [
         _flat(asdict(from_dict(m["spec"], f"{run}/manifest.json"))) for run, m in zip(runs, manifests, strict=True)
     ]
@@ -211,7 +247,7 @@ def _proof(experiment: str, profile: str, runs: list[Path], manifests: list[dict
         listed += f"\n- what n-gram counts of the same text score: [baselines]({evidence.BASELINES})"
     return (
         f"{front(title=f'{experiment}, {profile}', hide=['toc'])}"
-        f'<p class="crumbs" markdown="span">[Evidence](../../index.md) / {experiment}</p>\n\n'
+        f'<p class="crumbs" markdown="span">[Evidence]({up}) / {experiment}</p>\n\n'
         f"# {text.escape(experiment)}, {text.escape(profile)} profile\n\n{listed}\n\n"
         f'<div class="data-table" markdown="1">\n\n{table}\n\n</div>\n\nThe columns of the parquet files are '
         "described in `runner/evidence/log.py`.\n"

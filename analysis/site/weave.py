@@ -41,7 +41,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     results = {n: {profile: _results(project, n, profile) for profile in kept} for n, kept in records.items()}
     where = project.shown(project.ledger)
     ledger = claims.load(project.ledger, where, project.notebook_names())
-    verdicts = claims.verdicts(ledger, results, where)
+    replicated = _replicated(project)
+    verdicts = claims.verdicts(ledger, results, where, replicated)
     sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()})
     rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: an error in one is an error
     shown = [(one, made) for one, made in rendered if one.published or drafts]
@@ -51,7 +52,7 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         "tags.md": pages.tags().encode(),
         "claims.md": pages.claims(ledger, verdicts, shown).encode(),
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
-        **pages.proofs(_evidence(project, records)),
+        **pages.proofs(_evidence(project, records), _replications(project)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
     }
     origins = _origins(project, records)
@@ -126,8 +127,38 @@ def _check_fresh(project: Project, posts: list[post.Post]) -> Records:
     return records
 
 
+def _replicated(project: Project) -> dict[str, claims.Found]:
+    """The results from machines of other kinds, by kind; stale ones are refused."""
+    found: dict[str, claims.Found] = {}
+    for name in project.notebook_names():
+        for kind, plans in execute.replications(project, name).items():
+            for plan in plans:
+                why = execute.due(plan)
+                if why:
+                    raise UserError(
+                        f"{project.shown(plan.logs)}: the results of {name} from it are stale ({why}); make them with: "
+                        f"analysis execute {name}"
+                    )
+                if execute.record(plan.output):
+                    results = _read(project, plan.output / "results.json", name)
+                    found.setdefault(kind, {}).setdefault(name, {})[plan.profile] = results
+    return found
+
+
+def _replications(project: Project) -> dict[str, pages.Folders]:
+    """All that is published from machines of other kinds, by kind."""
+    found: dict[str, pages.Folders] = {}
+    for kind in evidence.kinds(project.replications):
+        root = project.replications / kind
+        found[kind] = {(e, p): root for e in evidence.experiments(root) for p in evidence.profiles(root, e)}
+    return found
+
+
 def _results(project: Project, name: str, profile: str) -> dict[str, Any]:
-    path = project.results / name / profile / "results.json"
+    return _read(project, project.results / name / profile / "results.json", name)
+
+
+def _read(project: Project, path: Path, name: str) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

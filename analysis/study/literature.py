@@ -1,4 +1,6 @@
-"""Published models and the widths of their MLPs, from the papers and configuration files of their authors.
+"""What the literature says: published models and the widths of their MLPs, and statements on single claims.
+
+The widths come from the papers and configuration files of their authors.
 
 One row a model: its stream width (d_model), its MLP's hidden width (d_ff), whether the MLP is gated (three matrices
 instead of two, so that equal parameters mean two thirds of the width), the year, and where the widths are stated.
@@ -60,3 +62,69 @@ MODELS = (
     Published("Qwen2 7B", 3584, 18944, True, 2024, "Yang et al., table 1"),
     Published("OLMo 7B", 4096, 11008, True, 2024, "released configuration"),
 )
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a document says on a claim, in our words: `side` is +1 where it speaks for it, -1 against, 0 for neither."""
+
+    claim: str
+    source: str
+    says: str
+    side: int
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.says}"
+
+
+STATEMENTS = (
+    Statement(
+        "S1-17",
+        "Kaplan et al. 2020 (scaling laws)",
+        "at an equal number of parameters the loss depends only weakly on the shape, the width of the MLP included",
+        1,
+    ),
+    Statement(
+        "S1-17",
+        "Touvron et al. 2023 (LLaMA)",
+        "takes two thirds of 4 because its MLP is gated, which is as many parameters as a plain one of 4",
+        0,
+    ),
+    Statement(
+        "S1-17",
+        "Chowdhery et al. 2022 (PaLM)",
+        "takes 4 and a gated MLP, which is as many parameters as a plain one of 6",
+        -1,
+    ),
+    Statement("S3-1", "the issue itself", "quotes the line of code, and gives the expansion as 4", 1),
+    Statement(
+        "S3-1",
+        "train.py of karpathy/autoresearch, of which the issue's repository is a fork, in a public copy",
+        "has an MLP of 4 times the width with the square of ReLU",
+        1,
+    ),
+    Statement(
+        "S3-4",
+        "Shazeer 2020 (GLU variants)",
+        "finds SwiGLU better than ReLU, GELU and Swish, and does not try the square of ReLU",
+        0,
+    ),
+    Statement(
+        "S3-4",
+        "So et al. 2021 (Primer)",
+        "finds the square of ReLU better than the gated variants, with fewer parameters",
+        -1,
+    ),
+    Statement(
+        "S3-4",
+        "Zhang et al. 2024 (ReLU² wins)",
+        "compares four activations at one size, SwiGLU among them, and prefers the square of ReLU where few units may "
+        "be active",
+        0,
+    ),
+)  # collected by hand; no list of all that was written
+
+
+def on(claim: str) -> list[Statement]:
+    """The statements on a claim."""
+    return [one for one in STATEMENTS if one.claim == claim]

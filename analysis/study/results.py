@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads result
     from analysis.study.verdicts import Measure, Verdict
 
 SCHEMA = 2  # 2: the values of figures; rules and measures of verdicts
-VERDICTS = ("supported", "refuted", "inconclusive", "one run agrees", "one run disagrees", "not tested")
+VERDICTS = ("supported", "refuted", "inconclusive", "one run agrees", "one run disagrees", "not tested", "remark")
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 BASES = ("runs", "arithmetic", "literature")  # what a verdict stands on
 NUMERIC = re.compile(r"[-+−]?[\d.,]+(e[-+−]?\d+)?%?( ± [\d.,]+%?)?|–|n/a")  # right-aligned in a table
@@ -149,7 +149,8 @@ class Results:
         is what it stands on: "runs" (where there is an n), "arithmetic" (else), or "literature".
 
         A verdict of `analysis.study.verdicts` brings its rule and its measures; a word needs its rule in words, unless
-        it is "not tested". `seeds` are those that the effects of the measures belong to, in order.
+        it is "not tested", or "remark" for an observation of ours, which no source claims. `seeds` are those that the
+        effects of the measures belong to, in order.
         """
         where = f"claim {id!r}"
         if not isinstance(verdict, str):
@@ -160,7 +161,9 @@ class Results:
             raise UserError(f"{where}: unknown verdict {verdict!r}; known: {', '.join(VERDICTS)}")
         if verdict == "not tested" and not reason:
             raise UserError(f"{where} is not tested: give reason=… to say why")
-        if verdict != "not tested" and not rule:
+        if verdict == "remark" and not reason:
+            raise UserError(f"{where} is a remark: give reason=… with what is remarked")
+        if verdict not in ("not tested", "remark") and not rule:
             raise UserError(f"{where}: give rule=…, the rule of the verdict in words")
         if basis and basis not in BASES:
             raise UserError(f"{where}: unknown basis {basis!r}; known: {', '.join(BASES)}")

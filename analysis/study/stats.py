@@ -111,6 +111,12 @@ def holm(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
     return rejected
 
 
+def success(found: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a rate of success, from `found` of `n`, by Clopper and Pearson."""
+    interval = stats.binomtest(found, n).proportion_ci(CONFIDENCE, method="exact")
+    return float(interval.low), float(interval.high)
+
+
 def crossing(steps: Sequence[float], losses: Sequence[float], bar: float) -> float | None:
     """The first step at which a falling loss reaches `bar`, between evaluations by a straight line; None if never."""
     for i, loss in enumerate(losses):

@@ -156,6 +156,18 @@ def near(values: Mapping[str, float], promised: float, room: float) -> Verdict:
     return fact(holds, rule, *(Measure(name, value, 0, promised) for name, value in values.items()))
 
 
+def said(sides: Sequence[int], rule: str, *, always: bool) -> Verdict:
+    """What documents say on a claim, +1 for it and -1 against it. `always` is whether the claim is that it is so
+    throughout: then one that speaks against it refutes, and else one that speaks for it supports."""
+    found, against = sides.count(1), sides.count(-1)
+    if always:
+        word = REFUTED if against else SUPPORTED if found else INCONCLUSIVE
+    else:
+        word = SUPPORTED if found else REFUTED if against else INCONCLUSIVE
+    counted = (Measure("documents that speak for it", found, 0), Measure("documents that speak against it", against, 0))
+    return Verdict(word, rule, counted)
+
+
 def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure) -> Verdict:
     """Supported where all hold, refuted where none does."""
     return Verdict(SUPPORTED if all(flags) else INCONCLUSIVE if any(flags) else REFUTED, rule, measures)

@@ -59,4 +59,7 @@ def test_a_failed_notebook_is_status_1(run, monkeypatch):
 def test_compare_tells_agreement(run):
     status, out, _ = run("compare")
     assert status == 0
-    assert out.replace("\n", " ").startswith("mlp-ratio, laptop profile, against the published results: 5 identical")
+    first, rest = out.split("\n", 1)
+    assert first.startswith("is-4-the-magic-number: of 5 numbers and verdicts 5 are identical,")
+    assert first.endswith("no verdict flips")
+    assert rest.replace("\n", " ").startswith("mlp-ratio, laptop profile, against the published results: 5 identical")

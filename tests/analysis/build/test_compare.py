@@ -40,6 +40,22 @@ def test_verdicts():
     assert claims(claim("supported", 1.0), claim("inconclusive", 1.0)) == ["differs"]
 
 
+def test_a_line_a_post_says_which_verdicts_flip():
+    mine = {"numbers": {"x": number(1.0), "y": number(1.1), "z": number(5.0)}, "claims": {"S0-4": claim("supported")}}
+    other = {
+        "numbers": {"x": number(1.0), "y": number(1.0, interval=[0.9, 1.2]), "z": number(1.0, interval=[0.9, 1.2])},
+        "claims": {"S0-4": claim("inconclusive")},
+    }
+    found = [compare.Comparison(NAME, "laptop", compare.rows(mine, other)), compare.Comparison("b", "laptop", [], "none")]
+    assert compare.by_post({"one": [NAME, "b"], "two": ["b"]}, found) == [
+        "one: of 4 numbers and verdicts 1 are identical, 1 within the scatter of seeds, 2 outside; verdicts that flip: "
+        "S0-4 (inconclusive → supported)"
+    ]
+    same = [compare.Comparison(NAME, "laptop", compare.rows(mine, mine))]
+    (line,) = compare.by_post({"one": [NAME]}, same)
+    assert line.endswith("4 are identical, 0 within the scatter of seeds, 0 outside; no verdict flips")
+
+
 def test_the_same_logs_are_not_executed_again(house):
     (found,) = compare.compare(house, NAME)
     assert {row.agrees for row in found.rows} == {"identical"}

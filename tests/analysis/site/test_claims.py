@@ -39,6 +39,35 @@ def test_a_faulty_ledger_is_refused(tmp_path, old, new, said):
         load(tmp_path, fake.LEDGER.replace(old, new, 1))
 
 
+CHANGE = """
+[[claim.history]]
+date = 2026-11-24
+was = "refuted"
+now = "inconclusive"
+why = "It timed something else."
+"""
+
+
+def test_a_claim_keeps_how_its_verdict_changed(tmp_path):
+    ledger = load(tmp_path, fake.LEDGER + CHANGE)
+    assert ledger.claims["S0-4"].history == ()
+    (change,) = ledger.claims["S0-7"].history
+    assert (str(change.date), change.was, change.now) == ("2026-11-24", "refuted", "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('why = "It timed something else."\n', "", "has date, was, now, why"),
+        ('was = "refuted"', 'was = "wrong"', "unknown verdict 'wrong' in its history"),
+        ("date = 2026-11-24", 'date = "2026-11-24"', "must look like 2026-11-24, without quotes"),
+    ],
+)
+def test_a_faulty_history_is_refused(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said):
+        load(tmp_path, fake.LEDGER + CHANGE.replace(old, new))
+
+
 def test_verdicts_come_from_results_alone(tmp_path):
     ledger = load(tmp_path, fake.LEDGER)
     given = {"verdict": "refuted", "effect": 1.0}
@@ -49,6 +78,45 @@ def test_verdicts_come_from_results_alone(tmp_path):
         "S0-4": {"laptop": {**given, "scope": "small scale"}},
         "S0-7": {"": {"verdict": "not tested", "reason": "Needs runs on more than one data size."}},
     }
+
+
+def on(machine, verdict, reason="seen", basis="runs"):
+    """Results of one claim from a machine."""
+    provenance = {"mlp-ratio": {"machines": [machine], "devices": ["cpu"], "precisions": ["bf16"]}}
+    entry = {"verdict": verdict, "reason": reason, "basis": basis, "effect": 1.0}
+    return {"mlp-ratio": {"laptop": {"claims": {"S0-4": entry}, "provenance": provenance}}}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "word", "said"),
+    [
+        ("supported", "supported", "supported", "seen"),
+        (
+            "refuted",
+            "inconclusive",
+            "inconclusive",
+            "on another kind of machine: refuted on A (cpu, bf16); inconclusive",
+        ),
+        ("inconclusive", "refuted", "inconclusive", "it comes out otherwise"),
+        ("not tested", "refuted", "refuted", "on B (cpu, bf16): seen"),
+        ("supported", "not tested", "supported", "seen"),
+    ],
+)
+def test_only_what_does_not_flip_between_machines_is_decided(tmp_path, here, there, word, said):
+    ledger = load(tmp_path, fake.LEDGER)
+    found = claims.verdicts(ledger, on("A", here), "ledger.toml", {"b": on("B", there)})["S0-4"]["laptop"]
+    assert found["verdict"] == word
+    assert said in found["reason"]
+    assert [(one["machine"], one["verdict"]) for one in found["machines"]] == [
+        ("A (cpu, bf16)", here),
+        ("B (cpu, bf16)", there),
+    ]
+
+
+def test_arithmetic_needs_no_second_machine(tmp_path):
+    ledger = load(tmp_path, fake.LEDGER)
+    here, there = (on(name, "refuted", basis="arithmetic") for name in "AB")
+    assert "machines" not in claims.verdicts(ledger, here, "ledger.toml", {"b": there})["S0-4"]["laptop"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +142,7 @@ def test_ledger_and_results_must_agree(tmp_path, given, said):
         ({"verdict": "refuted", "basis": "arithmetic"}, "laptop", "arithmetic"),
         ({"verdict": "supported", "basis": "literature"}, "paper", "literature"),
         ({"verdict": "not tested", "basis": "runs"}, "laptop", ""),
+        ({"verdict": "remark", "basis": "arithmetic"}, "laptop", ""),
     ],
 )
 def test_a_verdict_says_how_far_it_reaches(entry, profile, scope):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -48,6 +49,42 @@ def test_baselines_can_be_taken_from_the_page_of_the_evidence(house):
     pages = snapshot(house.docs)
     assert "[baselines](baselines.json)" in pages["evidence/mlp-ratio/laptop/index.md"].decode()
     assert pages["evidence/mlp-ratio/laptop/baselines.json"] == b"{}"
+
+
+def test_a_replication_stands_beside_the_published_evidence(house, monkeypatch):
+    """Its verdicts are listed by machine, its logs can be taken, and its results may not be older than they are."""
+    shutil.copytree(house.logs, house.replications / "other-kind")
+    with pytest.raises(UserError, match=r"^replications/other-kind: the results of mlp-ratio from it are stale"):
+        weave.weave(house)
+    (plan,) = execute.replications(house, "mlp-ratio")["other-kind"]
+    shutil.copytree(house.results / "mlp-ratio" / "laptop", plan.output)
+    path = plan.output / "results.json"
+    results = json.loads(path.read_text())
+    results["claims"]["S0-4"]["verdict"] = "inconclusive"
+    results["provenance"]["mlp-ratio"]["machines"] = ["Another machine"]
+    path.write_text(json.dumps(results))
+    execute._write_record(plan, house, plan.output)
+    weave.weave(house)
+    pages = snapshot(house.docs)
+    ledger = pages["claims.md"].decode()
+    assert "| laptop | Another machine (cpu, fp32) | inconclusive |" in ledger
+    assert "It comes out otherwise on another kind of machine" in ledger
+    assert "It is supported." not in pages[f"posts/{SLUG}/index.md"].decode()
+    proof = "evidence/replications/other-kind/mlp-ratio/laptop"
+    assert pages[f"{proof}/r4-s0/metrics.parquet"] == pages["evidence/mlp-ratio/laptop/r4-s0/metrics.parquet"]
+    assert "[Evidence](../../../../index.md)" in pages[f"{proof}/index.md"].decode()
+    assert "[laptop](replications/other-kind/mlp-ratio/laptop/index.md)" in pages["evidence/index.md"].decode()
+
+
+def test_the_page_of_claims_shows_how_a_verdict_changed(house):
+    path = house.root / "analysis/ledger.toml"
+    told = (
+        '\n[[claim.history]]\ndate = 2026-11-24\nwas = "supported"\nnow = "not tested"\nwhy = "the runs are too few"\n'
+    )
+    path.write_text(path.read_text() + told)
+    weave.weave(house)
+    page = (house.docs / "claims.md").read_text()
+    assert "with the result known: supported → not tested. The runs are too few." in page
 
 
 def test_only_what_changed_is_written(house):

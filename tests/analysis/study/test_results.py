@@ -127,6 +127,7 @@ def test_a_figure_needs_its_words(results, alt, said):
         ({"id": "four", "verdict": "supported"}, "looks like S0-4"),
         ({"id": "S0-4", "verdict": "true"}, "unknown verdict 'true'"),
         ({"id": "S0-4", "verdict": "not tested"}, "give reason="),
+        ({"id": "S0-4", "verdict": "remark"}, "give reason="),
         ({"id": "S0-4", "verdict": "supported"}, "give rule="),
         ({"id": "S0-4", "verdict": "supported", "effect": math.nan, "rule": "r"}, "is nan"),
         ({"id": "S0-4", "verdict": "supported", "interval": (2, 1), "rule": "r"}, "low <= high"),

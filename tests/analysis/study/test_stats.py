@@ -66,6 +66,13 @@ def test_p_values_are_scipys_and_constants_are_not_tested_by_division():
     assert stats.p_values([[0, 0], [1.0], [2, 2]]) == [1.0, 1.0, 0.0]
 
 
+def test_a_rate_of_success_has_its_exact_interval():
+    """Clopper and Pearson: none of three leaves 1 - 0.025^(1/3) open."""
+    low, high = stats.success(0, 3)
+    assert (low, high) == (0, pytest.approx(1 - 0.025 ** (1 / 3)))
+    assert stats.success(3, 3) == (pytest.approx(0.025 ** (1 / 3)), 1)
+
+
 def test_crossings():
     assert stats.crossing([0, 10, 20], [4, 3, 1], 2) == 15
     assert stats.crossing([0, 10, 20], [4, 3, 1], 4) == 0

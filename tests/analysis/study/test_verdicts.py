@@ -102,6 +102,21 @@ def test_facts():
     ]
 
 
+@pytest.mark.parametrize(
+    ("sides", "always", "word"),
+    [
+        ([1, 0], True, "supported"),
+        ([1, -1], True, "refuted"),
+        ([1, -1], False, "supported"),
+        ([0, -1], False, "refuted"),
+        ([0], True, "inconclusive"),
+        ([], False, "inconclusive"),
+    ],
+)
+def test_what_documents_say(sides, always, word):
+    assert verdicts.said(sides, "rule", always=always).word == word
+
+
 def test_comparisons_are_corrected_for_their_number():
     clear, faint = [-1.0, -1.1, -0.9, -1.05, -0.95], [0.3, -1.2, 0.1, -0.9, -0.2]
     found = verdicts.stepdown([clear, clear, faint], BELOW)
