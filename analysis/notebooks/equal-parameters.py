@@ -55,7 +55,7 @@ results.figure(
     [
         Sweep(
             "Each ratio at its best rate", "MLP ratio r (log scale)", LOSS,
-            at=list(by_ratio), lines={"test": [stats.estimate(tuned.losses[r]) for r in by_ratio]},
+            at=[shapes.shown(r) for r in by_ratio], lines={"test": [stats.estimate(tuned.losses[r]) for r in by_ratio]},
         ),
         Traces(
             "At each learning rate", "learning rate (log scale)", "validation loss (nats per character)",
@@ -74,7 +74,7 @@ results.figure(
     "differences",
     Dots(
         f"Difference from r = {REFERENCE:g}", "MLP ratio r", "nats per character",
-        dots=from_four, seeds="joined", named=sweep.seeds, zero=True,
+        dots={shapes.shown(r): one for r, one in from_four.items()}, seeds="joined", named=sweep.seeds, zero=True,
     ),
     alt=f"Difference of each ratio's test loss from that of r = {REFERENCE:g}, with intervals and a line a seed.",
     caption=f"{EQUAL}. Each ratio at its best rate, minus r = {REFERENCE:g}, paired by seed; below zero is better than "
