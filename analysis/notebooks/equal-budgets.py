@@ -31,15 +31,16 @@ results = Results(output)
 
 # %%
 sweep, longer, timed, title = (
-    arms.read(logs, name, profile, all_planned=True)
-    if name != "mlp-ratio"
-    else arms.read(logs, name, profile, arms.setting("model.mlp_ratio"))
+    arms.read(logs, name, profile, arms.setting("model.mlp_ratio") if name == "mlp-ratio" else arms.by_name)
     for name in experiments
 )
 for one in (sweep, longer, timed, title):
     results.provenance(one.runs)
 family, lengths = shapes.Shapes(sweep), shapes.Shapes(longer)
-by_ratio, tuned = family.by_ratio, family.tuned("test")
+by_ratio = {r: shape for r, shape in family.by_ratio.items() if r in lengths.by_ratio}
+if REFERENCE not in by_ratio or len(by_ratio) < 3:
+    raise arms.Incomplete(f"needs r = {REFERENCE:g} and two other ratios, not {shapes.named(by_ratio)}")
+tuned = family.tuned("test")
 steps = sweep.spec["train"]["steps"]
 seeds = [seed for seed in sweep.seeds if seed in longer.seeds]
 
