@@ -12,7 +12,9 @@ profile = "laptop"
 output = "build/analysis/equal-parameters"
 
 # %%
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from analysis.study import arms, baselines, optimum, shapes, stats, wording
 from analysis.study.figures import Dots, Sweep, Traces
@@ -25,10 +27,12 @@ results = Results(output)
 # ## The evidence
 
 # %%
-sweep = arms.read(logs, "equal-parameters", profile, all_planned=True)
+sweep = arms.read(logs, "equal-parameters", profile)
 results.provenance(sweep.runs)
 family, counts = shapes.Shapes(sweep), baselines.read(logs, sweep)
 by_ratio, spec = family.by_ratio, sweep.spec
+if not {REFERENCE} < set(by_ratio):
+    raise arms.Incomplete(f"needs r = {REFERENCE:g} and another ratio, not {shapes.named(by_ratio)}")
 budget = by_ratio[REFERENCE].matrices
 off = {r: shape.matrices / budget - 1 for r, shape in by_ratio.items()}
 assert max(map(abs, off.values())) < 2e-3, f"the shapes differ in parameters: {off}"
@@ -44,6 +48,13 @@ EQUAL = f"Equal parameters: {budget:,} in the matrices of every model's blocks, 
 
 
 # %%
+def rate_axis(ax: Axes) -> None:
+    """The rates that were tried, in thousandths."""
+    ax.set_xscale("log")
+    ax.set_xticks(family.rates, [f"{1000 * rate:g}" for rate in family.rates])
+    ax.minorticks_off()
+
+
 def rates(ratio: float) -> dict[int, pd.Series]:
     """Validation losses of a ratio by learning rate, for each seed."""
     at = {rate: losses for (r, rate), losses in family.ends("val").items() if r == ratio}
@@ -55,11 +66,12 @@ results.figure(
     [
         Sweep(
             "Each ratio at its best rate", "MLP ratio r (log scale)", LOSS,
-            at=list(by_ratio), lines={"test": [stats.estimate(tuned.losses[r]) for r in by_ratio]},
+            shape=lambda ax: ax.margins(x=0.06), at=[shapes.shown(r) for r in by_ratio],
+            lines={"test": [stats.estimate(tuned.losses[r]) for r in by_ratio]},
         ),
         Traces(
-            "At each learning rate", "learning rate (log scale)", "validation loss (nats per character)",
-            lines={f"r = {shapes.name(r)}": rates(r) for r in by_ratio}, shape=lambda ax: ax.set_xscale("log"),
+            "At each learning rate", "learning rate in thousandths (log scale)", "validation loss (nats per character)",
+            lines={f"r = {shapes.name(r)}": rates(r) for r in by_ratio}, shape=rate_axis,
         ),
     ],
     alt=[
@@ -74,7 +86,7 @@ results.figure(
     "differences",
     Dots(
         f"Difference from r = {REFERENCE:g}", "MLP ratio r", "nats per character",
-        dots=from_four, seeds="joined", named=sweep.seeds, zero=True,
+        dots={shapes.shown(r): one for r, one in from_four.items()}, seeds="joined", named=sweep.seeds, zero=True,
     ),
     alt=f"Difference of each ratio's test loss from that of r = {REFERENCE:g}, with intervals and a line a seed.",
     caption=f"{EQUAL}. Each ratio at its best rate, minus r = {REFERENCE:g}, paired by seed; below zero is better than "
@@ -125,6 +137,11 @@ for name, value, unit, digits in (
     ("wide", max(by_ratio), "", 2),
     ("at-edge", len(tuned.edge), "", None),
     ("margin", MARGIN, "nats", 2),
+    ("per-parameter", seen / budget, "characters", 0),
+    ("rate-narrow", tuned.rates[min(by_ratio)], "", 4),
+    ("rate-wide", tuned.rates[max(by_ratio)], "", 4),
+    ("rate-factor", max(tuned.rates.values()) / min(tuned.rates.values()), "", 1),
+    ("lost-far", float(np.mean(tuned.losses[min(by_ratio)] - tuned.losses[found.best])), "nats", 3),
 ):
     results.number(name, value, unit, digits=digits)
 counts.report(results, tuned.losses[found.best], "nats")

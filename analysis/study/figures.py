@@ -444,7 +444,7 @@ class Bars(Panel):
 class Span:
     """A row of `Spans`: the value that was found best, an interval for it, and the range that is level with it."""
 
-    best: float
+    best: float | None
     interval: tuple[float, float] | None
     level: tuple[float, float]
 
@@ -466,7 +466,7 @@ class Spans(Panel):
         names, spans = list(self.rows), list(self.rows.values())
         lows, highs = zip(*(one.interval or (math.nan, math.nan) for one in spans), strict=True)
         level = [one.level for one in spans]
-        best = [one.best for one in spans]
+        best = [math.nan if one.best is None else one.best for one in spans]
         return [
             Series("best that was tried, interval of the best", names, best, lows, highs),
             Series("level with the best", names, best, [low for low, _ in level], [high for _, high in level]),
@@ -483,7 +483,8 @@ class Spans(Panel):
             ax.plot([low, high], [y, y], color=style.colours(5)[3], alpha=0.35, linewidth=11, solid_capstyle="butt")
             if one.interval:
                 ax.plot(one.interval, [y, y], color=style.ink(), marker="|", markersize=10, linewidth=1.6)
-            ax.plot(one.best, y, color=style.ink(), marker="o", markersize=6, linestyle="none")
+            if one.best is not None:
+                ax.plot(one.best, y, color=style.ink(), marker="o", markersize=6, linestyle="none")
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.set_xlim(min(self.at) / 1.25, max(self.at) * 1.25)

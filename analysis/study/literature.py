@@ -7,6 +7,8 @@ instead of two, so that equal parameters mean two thirds of the width), the year
 Selected by hand, before they were counted: dense stacks that introduced a family or are widely built upon, with the
 sizes of a family that differ in ratio or are best known. They are no random sample, and sizes of one family are not
 independent. Mixtures of experts are left out: their ratio is not one number.
+
+Below them what papers and public records say of the ratio itself, each in our words, with the place where it says so.
 """
 
 from dataclasses import dataclass
@@ -128,3 +130,114 @@ STATEMENTS = (
 def on(claim: str) -> list[Statement]:
     """The statements on a claim."""
     return [one for one in STATEMENTS if one.claim == claim]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study says of the width of MLPs. `ratios` is the range that it found level, or the one that it settled on,
+    as d_ff / d_model of a plain MLP; None where it speaks of something else. `held` is what it held equal."""
+
+    study: str
+    year: int
+    held: str
+    says: str
+    where: str
+    link: str
+    ratios: tuple[float, float] | None = None
+
+
+FINDINGS = (
+    Finding(
+        "Kaplan et al., scaling laws",
+        2020,
+        "parameters",
+        "loss changes by a few percent over ratios from about 1 to 10",
+        "figure 5, left, 50 million parameters",
+        "https://arxiv.org/abs/2001.08361",
+        (1, 10),
+    ),
+    Finding(
+        "Shazeer, GLU variants",
+        2020,
+        "parameters",
+        "gated MLPs of two thirds of the hidden width, 2048 at a width of 768, do better than plain ones of 3072",
+        "section 3, tables 1 to 4",
+        "https://arxiv.org/abs/2002.05202",
+        (4, 4),
+    ),
+    Finding(
+        "Zhang et al., MoEfication",
+        2022,
+        "the trained model",
+        "with 10 to 30% of the MLPs' parameters in use for each input, over 95% of the performance stays",
+        "abstract",
+        "https://arxiv.org/abs/2110.01786",
+    ),
+    Finding(
+        "Pires et al., One Wide Feedforward",
+        2023,
+        "parameters",
+        "one wide MLP shared by the layers of the encoder, and none in the decoder, does better and is faster in "
+        "translation",
+        "abstract",
+        "https://arxiv.org/abs/2309.01826",
+    ),
+    Finding(
+        "Devvrit et al., MatFormer",
+        2023,
+        "training of all sizes together",
+        "MLPs nested in one another give models of many widths; Gemma 3n holds ratios 4 and 8 in one model",
+        "abstract; Gemma's cookbook, hidden widths of 8,192 and 16,384 at a width of 2,048",
+        "https://arxiv.org/abs/2310.07707",
+        (4, 8),
+    ),
+    Finding(
+        "Bian et al., architecture in scaling laws",
+        2025,
+        "parameters and tokens",
+        "loss is U-shaped in the parameters of MLPs over those of attention: there is an optimum",
+        "section 3",
+        "https://arxiv.org/abs/2510.18245",
+    ),
+    Finding(
+        "Ikeda et al., layerwise importance",
+        2025,
+        "parameters",
+        "MLPs in the middle 70% of the layers alone, and wider there, do better than the same in each",
+        "abstract",
+        "https://arxiv.org/abs/2508.17734",
+    ),
+    Finding(
+        "Baroian and Notebomer, Crown, Frame, Reverse",
+        2025,
+        "parameters",
+        "several placements of width end at similar losses, all of them below that of equal layers",
+        "abstract, 180 million parameters",
+        "https://arxiv.org/abs/2509.06518",
+    ),
+    Finding(
+        "Bayat et al., tapered language models",
+        2026,
+        "parameters",
+        "more MLP width in early layers is better than the same in each, and more in late layers is worse",
+        "abstract",
+        "https://arxiv.org/abs/2606.23670",
+    ),
+    Finding(
+        "Wu et al., variable-width transformers",
+        2026,
+        "parameters",
+        "wide first and last layers around narrow ones in the middle, streams included, do better than equal layers",
+        "abstract",
+        "https://arxiv.org/abs/2606.18246",
+    ),
+    Finding(
+        "Parameter golf, public submissions",
+        2026,
+        "bytes and time",
+        "many submissions of the first weeks widened the MLP of the baseline to 3",
+        "pull requests 331 and 465 among others",
+        "https://github.com/openai/parameter-golf",
+        (3, 3),
+    ),
+)

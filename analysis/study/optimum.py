@@ -76,7 +76,7 @@ def find(losses: Losses, margin: float = MARGIN) -> Optimum:
     level = [v for v in values if v == best or (v in others and differences[v].side() == 0)]
     close = [v for v in values if v == best or differences[v].side(margin) == -1]
     interval = lowest(losses)
-    ends = (False, False) if interval is None else (interval[0] <= values[0], interval[1] >= values[-1])
+    ends = (False, False) if interval is None else (interval[0] == values[0], interval[1] == values[-1])
     return Optimum(best, interval, ends, differences, level, close)
 
 
@@ -97,22 +97,23 @@ def lowest(losses: Losses) -> tuple[float, float] | None:
     # The curve may be lowest where it does not fall any more, and does not rise yet; at an end also where it goes on.
     may = (sides == 0) | ((at == at[0]) & (sides == 1)) | ((at == at[-1]) & (sides == -1))
     if not may.any():  # it falls at one point of the grid and rises at the next
-        turn = int(np.argmax(sides == 1))
-        return float(2 ** at[turn]), float(2 ** at[turn])
-    return float(2 ** at[may].min()), float(2 ** at[may].max())
+        may[int(np.argmax(sides == 1))] = True
+    low, high = (int(i) for i in np.flatnonzero(may)[[0, -1]])
+    at_value = {0: float(values[0]), POINTS - 1: float(values[-1])}  # exactly, as logarithms and back are not
+    return at_value.get(low, float(2 ** at[low])), at_value.get(high, float(2 ** at[high]))
 
 
 def report(results: Results, found: Optimum, prefix: str = "") -> None:
     """The numbers for a text: the best ratio, the interval of where the curve is lowest, the range of ratios that
     cannot be told from the best, and how many are known to be close to it."""
-    results.number(f"{prefix}best", found.best, digits=2)
     low, high = found.interval or (None, None)
     why = "" if found.interval else "it takes two seeds and three ratios"
-    results.number(f"{prefix}best-low", low, digits=2, reason=why)
-    results.number(f"{prefix}best-high", high, digits=2, reason=why)
+    numbers = {"best": found.best, "best-low": low, "best-high": high}
+    numbers |= {"level-low": min(found.level), "level-high": max(found.level)}
+    for name, value in numbers.items():
+        digits = 0 if value is not None and float(value).is_integer() else 2
+        results.number(f"{prefix}{name}", value, digits=digits, reason=why if value is None else "")
     results.number(f"{prefix}best-open", int(any(found.ends)))
-    results.number(f"{prefix}level-low", min(found.level), digits=2)
-    results.number(f"{prefix}level-high", max(found.level), digits=2)
     results.number(f"{prefix}level", len(found.level))
     results.number(f"{prefix}close", len(found.close))
 

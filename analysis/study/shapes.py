@@ -87,6 +87,11 @@ def name(ratio: float) -> str:
     return f"{ratio:.2g}" if ratio < 1 else f"{ratio:.3g}"
 
 
+def shown(ratio: float) -> float:
+    """The number that `name` writes, for the ticks of an axis."""
+    return float(name(ratio))
+
+
 def named(values: Mapping[float, object] | Sequence[float]) -> str:
     """Several ratios in a sentence."""
     return ", ".join(map(name, values))

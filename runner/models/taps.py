@@ -1,8 +1,8 @@
 """Taps: named points in a model at which listeners receive tensors. Without a listener they cost nothing.
 
 Kinds give one name to what is alike, so that probes depend on no kind: `attention.qkv` are queries, keys and values
-side by side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation, [..., F];
-`residual` the output of a layer, [..., D].
+side by side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation,
+[..., F]; `residual` the output of a layer, [..., D].
 """
 
 from collections.abc import Callable, Iterator

@@ -1,0 +1,215 @@
+# %% [markdown]
+# # Does overfitting come from the small text? Onset against data size
+#
+# The title experiment's model on texts of several sizes, at several ratios, at a constant learning rate, so that the
+# onset of overfitting does not depend on how long a run was meant to be. The *onset* is the step of the lowest
+# validation loss. One of the ratios is trained once more with dropout, and once more with strong weight decay.
+# Seeds are paired. All intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/data-size"
+
+# %%
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.study import arms, stats, verdicts, wording
+from analysis.study.figures import Curves, Sweep
+from analysis.study.results import Results
+from analysis.study.verdicts import ABOVE, BELOW, Measure
+
+results = Results(output)
+
+# %% [markdown]
+# ## The evidence
+
+# %%
+sweep = arms.read(logs, "data-size", profile, all_planned=True)
+results.provenance(sweep.runs)
+specs = {arm: next(iter(by_seed.values())).manifest["spec"] for arm, by_seed in sweep.kept.items()}
+PLAIN, DROPOUT, DECAY = "plain", "dropout", "weight decay"
+usual = min(spec["train"]["weight_decay"] for spec in specs.values())
+
+
+def what(spec: dict) -> tuple[int, float, str]:
+    """Characters of training text, ratio, and what holds the model back."""
+    start, stop = spec["data"]["train"]
+    kind = DROPOUT if spec["model"]["dropout"] else DECAY if spec["train"]["weight_decay"] > usual else PLAIN
+    return stop - start, spec["model"]["mlp_ratio"], kind
+
+
+of = {arm: what(spec) for arm, spec in specs.items()}
+sizes, ratios = (sorted({found[i] for found in of.values()}) for i in (0, 1))
+kinds = [kind for kind in (PLAIN, DROPOUT, DECAY) if kind in {found[2] for found in of.values()}]
+named = {found: arm for arm, found in of.items()}
+held = max(r for _, r, kind in of.values() if kind != PLAIN)  # the ratio of the regularised runs
+curves, seeds = sweep.curves(), sweep.seeds
+onsets = {arm: losses.idxmin().to_numpy(dtype=float) for arm, losses in curves.items()}
+lasts = {arm: losses.index[-1] for arm, losses in curves.items()}
+unfinished = {arm: int((onsets[arm] == lasts[arm]).sum()) for arm in curves}  # still improving when they were stopped
+SIZE = "characters of training text (log scale)"
+NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
+
+
+def log_axis(ax: Axes) -> None:
+    """Steps on a logarithmic axis."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
+
+
+def line(ratio: float, kind: str) -> list[stats.Estimate]:
+    """The onsets of a ratio, size by size."""
+    return [stats.estimate(onsets[named[size, ratio, kind]]) for size in sizes]
+
+
+# %%
+results.figure(
+    "onsets",
+    [
+        Sweep(
+            "Onset by ratio", SIZE, "onset (step, log scale)", shape=log_axis,
+            at=sizes, lines={f"r = {r:g}": line(r, PLAIN) for r in ratios},
+        ),
+        Sweep(
+            f"Held back, r = {held:g}", SIZE, "onset (step, log scale)", shape=log_axis,
+            at=sizes, lines={kind: line(held, kind) for kind in kinds},
+        ),
+    ],
+    alt=[
+        "Step of the best validation loss against the size of the training text, a line for each ratio.",
+        "The same for one ratio, plain, with dropout and with strong weight decay.",
+    ],
+    caption=f"Equal width, batches and learning rate; the text grows from left to right. A run whose best loss is its "
+    f"last counts with its last step. {NOTE}",
+)  # fmt: skip
+shown = {f"{size:,}": curves[named[size, held, PLAIN]].iloc[1:] for size in sizes}
+results.figure(
+    "curves",
+    [
+        Curves(f"Plain, r = {held:g}", "step (log scale)", "validation loss (nats, log scale)", lines=shown, log=True),
+        Curves(
+            f"{sizes[0]:,} characters, r = {held:g}", "step (log scale)", "validation loss (nats, log scale)", log=True,
+            lines={kind: curves[named[sizes[0], held, kind]].iloc[1:] for kind in kinds},
+        ),
+    ],
+    alt=[
+        "Validation loss against step, a line for each size of the training text.",
+        "Validation loss against step on the smallest text: plain, with dropout and with strong weight decay.",
+    ],
+    caption=f"Every character of the validation split is predicted once. {NOTE}",
+)  # fmt: skip
+
+# %% [markdown]
+# ## The fit
+# Onset $\propto D^a r^{-b}$ by least squares over logarithms, for each seed by itself; the intervals are over seeds.
+
+
+# %%
+def fit(arms_of: list[arms.Arm]) -> dict[str, stats.Estimate]:
+    """Exponents a of the size and b of the ratio."""
+    x = np.array([[1.0, np.log(of[arm][0]), -np.log(of[arm][1])] for arm in arms_of])
+    y_AS = np.log([onsets[arm] for arm in arms_of])
+    found = np.linalg.lstsq(x, y_AS, rcond=None)[0]
+    return {"a": stats.estimate(found[1]), "b": stats.estimate(found[2])}
+
+
+plain = [arm for arm, (_, _, kind) in of.items() if kind == PLAIN]
+exponents = fit(plain)
+alone = {kind: fit([named[size, held, kind] for size in sizes])["a"] for kind in kinds}
+delay = {
+    kind: [
+        stats.estimate(np.log2(onsets[named[size, held, kind]] / onsets[named[size, held, PLAIN]])) for size in sizes
+    ]
+    for kind in kinds[1:]
+}
+
+# %% [markdown]
+# ## S0-7
+# The rule, written down before the runs: the onset has to come later with more text ($a$ above 0), and at equal steps,
+# those of the shortest runs, the loss must have risen less from its best with more text. Where plain runs were stopped
+# before they overfitted, the claim stays open.
+
+# %%
+common = min(lasts[arm] for arm in plain)
+
+
+def rise(arm: arms.Arm) -> np.ndarray:
+    """How far the loss [seed] lies above its best after as many steps as the shortest runs have."""
+    until = curves[arm].loc[:common]
+    return (until.iloc[-1] - until.min()).to_numpy()
+
+
+x = np.log2([of[arm][0] for arm in plain])
+rises = stats.estimate([stats.slope(x, values) for values in np.array([rise(arm) for arm in plain]).T])
+early = sum(unfinished[arm] for arm in plain)
+total = len(plain) * len(seeds)
+verdict = verdicts.every(
+    Measure("exponent a of the size of the text", exponents["a"], ABOVE),
+    Measure(f"rise after {common} steps, nats for each doubling of the text", rises, BELOW),
+).unless(f"{early} of {total} plain runs had their best loss at the last evaluation" if early else "")
+results.claim(
+    "S0-7", verdict, **verdict.leading(), unit="exponent of the size of the text", reason=verdict.told(), seeds=seeds
+)
+
+# %%
+rows = [
+    {
+        "characters": f"{size:,}",
+        **{f"onset, r = {r:g}": wording.cell(stats.estimate(onsets[named[size, r, PLAIN]]), 0) for r in ratios},
+        **{
+            f"r = {held:g}, {kind}": wording.cell(stats.estimate(onsets[named[size, held, kind]]), 0)
+            for kind in kinds[1:]
+        },
+        "steps trained": f"{lasts[named[size, held, PLAIN]]:,}",
+    }
+    for size in sizes
+]
+results.table(
+    "onsets",
+    pd.DataFrame(rows),
+    caption=f"Step of the best validation loss: mean over {sweep.count} ± half of the 95% interval. A run that was "
+    f"still improving when it was stopped counts with its last step. Profile {profile}.",
+)
+results.estimate("a", exponents["a"], digits=2)
+results.estimate("b", exponents["b"], digits=2)
+results.number("b-side", exponents["b"].side())
+for kind in kinds:
+    name = kind.replace(" ", "-")
+    results.estimate(f"a-{name}", alone[kind], digits=2)
+    stopped = sum(unfinished[named[size, held, kind]] for size in sizes)
+    results.number(f"open-{name}", stopped, "runs")
+    results.number(f"runs-{name}", len(sizes) * len(seeds), "runs")
+    if kind != PLAIN:
+        later = stats.estimate(np.mean([one.values for one in delay[kind]], axis=0))
+        results.number(
+            f"delay-{name}",
+            2**later.mean,
+            "times",
+            digits=2,
+            interval=later.interval and (2 ** later.interval[0], 2 ** later.interval[1]),
+        )
+first = next(iter(specs.values()))
+for name, value, unit in (
+    ("seeds", len(seeds), "seeds"),
+    ("runs", len(sweep.runs), "runs"),
+    ("sizes", len(sizes), ""),
+    ("smallest", sizes[0], "characters"),
+    ("largest", sizes[-1], "characters"),
+    ("held", held, ""),
+    ("ratios", len(ratios), ""),
+    ("open-ended", early, "runs"),
+    ("common", int(common), "steps"),
+):
+    results.number(name, value, unit, digits=0 if name == "held" else None)
+results.number("dropout", max(spec["model"]["dropout"] for spec in specs.values()), digits=1)
+results.number("decay", max(spec["train"]["weight_decay"] for spec in specs.values()), digits=1)
+results.number("decay-usual", usual, digits=1)
+results.number("narrow", min(ratios), digits=0)
+results.number("wide", max(ratios), digits=0)
+results.number("doubled-text", 2 ** exponents["a"].mean, "times", digits=2)
+results.number("doubled-ratio", 2 ** -exponents["b"].mean, "times", digits=2)
+results.save()

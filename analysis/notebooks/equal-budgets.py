@@ -1,0 +1,256 @@
+# %% [markdown]
+# # Equal budgets: is 4 an optimum when parameters, FLOPs or time are fixed?
+#
+# The shapes of the equal-parameters experiment, each at its best learning rate, compared at as many steps, at as many
+# FLOPs and after as many seconds. Where a budget gives a shape another number of steps, its loss is read between whole
+# runs of other lengths. Seeds are paired. All intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["equal-parameters", "step-counts", "shape-time", "mlp-ratio"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/equal-budgets"
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.study import arms, budgets, milestones, optimum, pace, shapes, stats, verdicts, wording
+from analysis.study.figures import Groups, Span, Spans
+from analysis.study.literature import FINDINGS, MODELS
+from analysis.study.optimum import MARGIN, REFERENCE
+from analysis.study.results import Results
+
+results = Results(output)
+
+# %% [markdown]
+# ## The evidence
+# Each shape is taken at one learning rate, for all lengths: the one that was best on validation in the published runs
+# of the equal-parameters experiment, at which the other lengths were then trained. On another machine another rate may
+# come out ahead; how often is counted. Losses are those of the test split.
+
+# %%
+sweep, longer, timed, title = (
+    arms.read(logs, name, profile, arms.setting("model.mlp_ratio") if name == "mlp-ratio" else arms.by_name)
+    for name in experiments
+)
+for one in (sweep, longer, timed, title):
+    results.provenance(one.runs)
+family, lengths = shapes.Shapes(sweep), shapes.Shapes(longer)
+by_ratio = {r: shape for r, shape in family.by_ratio.items() if r in lengths.by_ratio}
+if REFERENCE not in by_ratio or len(by_ratio) < 3:
+    raise arms.Incomplete(f"needs r = {REFERENCE:g} and two other ratios, not {shapes.named(by_ratio)}")
+tuned = family.tuned("test")
+steps = sweep.spec["train"]["steps"]
+seeds = [seed for seed in sweep.seeds if seed in longer.seeds]
+
+
+def losses(of: arms.Arms, arm: arms.Arm) -> np.ndarray:
+    """Test losses [seed] at the end of an arm, of the seeds that both experiments have."""
+    return of.ends("test")[arm].loc[seeds].to_numpy()
+
+
+rates = {shape.ratio: shape.rate for shape in lengths.each.values()}
+runs = {
+    r: {steps: losses(sweep, family.arm(r, rates[r]))}
+    | {shape.steps: losses(longer, arm) for arm, shape in lengths.each.items() if shape.ratio == r}
+    for r in by_ratio
+}
+elsewhere = [r for r in by_ratio if tuned.rates[r] != rates[r]]
+RATES = (
+    f" At r = {shapes.named(elsewhere)} another learning rate than the one used was better on validation here."
+    if elsewhere
+    else ""
+)
+
+# %% [markdown]
+# ## Budgets
+# FLOPs a token are counted with and without the output layer, attention's scores included. The seconds of a step are
+# the median over rounds in which the shapes took turns; rounds that others disturbed are set aside.
+
+# %%
+shape_of = shapes.Shapes(timed)
+seconds = {
+    shape.ratio: {seed: pace.usual(run) for seed, run in timed.kept[arm].items()}
+    for arm, shape in shape_of.each.items()
+}
+paces = budgets.paces(seconds, REFERENCE)
+work = {
+    output: {r: s.cost.work(output) / by_ratio[REFERENCE].cost.work(output) for r, s in by_ratio.items()}
+    for output in (True, False)
+}
+PRICES = {
+    "parameters": dict.fromkeys(by_ratio, 1.0),
+    "FLOPs": work[True],
+    "FLOPs without output layer": work[False],
+    "time": paces.times,
+}  # of a step, as a multiple of the reference's
+at_budget = {axis: {r: budgets.at(runs[r], steps / price[r]) for r in by_ratio} for axis, price in PRICES.items()}
+found = {axis: optimum.find(by_loss) for axis, by_loss in at_budget.items()}
+words = {axis: optimum.unneeded(by_loss) for axis, by_loss in at_budget.items()}
+
+# %% [markdown]
+# The title experiment holds the width and the steps equal, so that a larger ratio is a larger model. It stands beside
+# the others for comparison, and decides nothing here.
+
+# %%
+held_out = milestones.of(title, "test").held_out
+wider = {float(r): held_out.loc[r].to_numpy() for r in title}
+found_title = optimum.find(wider)
+ROWS = {
+    "parameters": "parameters\n(and steps)",
+    "FLOPs": "FLOPs",
+    "FLOPs without output layer": "FLOPs, no\noutput layer",
+    "time": "time",
+}
+spans = {ROWS[axis]: Span(o.best, o.interval, (min(o.level), max(o.level))) for axis, o in found.items()}
+beside = Span(found_title.best, found_title.interval, (min(found_title.level), max(found_title.level)))
+AXIS = "MLP ratio r (log scale)"
+HOW = (
+    "Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is lowest, as "
+    "far as ratios were tried; broad bar: ratios whose loss cannot be told from the best, paired by seed"
+)
+results.figure(
+    "best",
+    [
+        Spans("What is held equal", AXIS, rows=spans, at=list(by_ratio), mark=REFERENCE),
+        Spans(
+            "Nothing but width and steps", AXIS, rows={"width\n(and steps)": beside}, at=sorted(wider), mark=REFERENCE
+        ),
+    ],
+    alt=[
+        "For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
+        "The same for the title experiment, in which a larger ratio is a larger model.",
+    ],
+    caption=f"{HOW}. Left, every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks, and what else is "
+    f"held equal is named. Right, the title experiment, in which a larger ratio is a larger model. Dotted: r = 4. "
+    f"{wording.seeds(seeds)} left, {title.count} right, profile {profile}.{RATES}",
+    experiment="equal-parameters",
+)
+
+# %%
+against = {
+    axis: {shapes.name(r): stats.estimate(by_loss[r] - by_loss[REFERENCE]) for r in by_ratio}
+    for axis, by_loss in at_budget.items()
+    if axis != "FLOPs without output layer"
+}
+price = {
+    name: {shapes.name(r): stats.estimate([value] * 2) for r, value in PRICES[name].items()}
+    for name in ("FLOPs", "time")
+}
+price["time"] = {shapes.name(r): one for r, one in sorted(paces.estimates.items())}
+results.figure(
+    "budgets",
+    [
+        Groups("Test loss minus that of r = 4", "MLP ratio r", "nats per character", groups=against, zero=True),
+        Groups("Price of a step", "MLP ratio r", "times that of r = 4", groups=price),
+    ],
+    alt=[
+        "Difference of each ratio's test loss from that of r = 4 at equal parameters, FLOPs and time, with intervals.",
+        "FLOPs and seconds of a step of each ratio as multiples of those of r = 4.",
+    ],
+    caption=f"Left, at equal parameters and steps, at equal FLOPs (output layer included), and at equal time; below "
+    f"zero is better than r = 4. Right, what a step costs: FLOPs by arithmetic, time as the mean over "
+    f"{len(paces.calm)} of {paces.rounds} rounds, with its interval. {wording.seeds(seeds)}, profile {profile}.",
+    experiment="step-counts",
+)
+
+# %% [markdown]
+# ## S0-2
+# The rule was written down before the runs: some ratio at least a factor of 2 away from 4 must do as well as 4, to
+# within the smallest difference of interest, on every axis. That 4 is a *leftover* is history, which no run can test:
+# the verdict is on 4 not being an optimum.
+
+# %%
+verdict = optimum.on_every({axis: words[axis] for axis in ("parameters", "FLOPs", "time")})
+results.claim(
+    "S0-2",
+    verdict,
+    n=len(seeds),
+    reason=f"of the claim only that 4 is no optimum; {verdict.told()}",
+    seeds=seeds,
+)
+rows = [
+    {
+        "held equal": axis,
+        "best ratio tried": shapes.name(o.best),
+        "interval of the best": "–" if o.interval is None else f"{o.interval[0]:.2g} to {o.interval[1]:.2g}",
+        "level with the best": shapes.named(o.level),
+        f"within {MARGIN:g} nats of it": shapes.named(o.close),
+        "4 minus the best": o.differences[REFERENCE].signed(),
+        "4 is no optimum": words[axis].word,
+    }
+    for axis, o in found.items()
+]
+results.table(
+    "axes",
+    pd.DataFrame(rows),
+    caption=f"Best ratios at each budget. Intervals are 95%, over {wording.seeds(seeds)}. An interval that ends at "
+    f"{shapes.name(min(by_ratio))} or {shapes.name(max(by_ratio))} is cut off there: no other ratios were tried. "
+    f"Profile {profile}.",
+)
+
+# %% [markdown]
+# ## Beside what others report
+# Published models, gated ones as the plain MLP with as many parameters; studies that name a ratio; and ours.
+
+
+# %%
+def published(gated: bool) -> Span:
+    """The median and the range of ratios of published models, as plain MLPs."""
+    found = sorted(m.ratio * (1.5 if gated else 1.0) for m in MODELS if m.gated == gated)
+    return Span(float(np.median(found)), None, (found[0], found[-1]))
+
+
+numbered = [one for one in FINDINGS if one.ratios]
+beside_others = {
+    "published, plain": published(False),
+    "published, gated": published(True),
+    **{f"{one.study.split(',')[0]} {one.year}": Span(None, None, one.ratios) for one in numbered if one.ratios},
+    "ours, parameters": spans[ROWS["parameters"]],
+    "ours, time": spans[ROWS["time"]],
+}
+results.figure(
+    "literature",
+    Spans("Ratios, published and ours", AXIS, rows=beside_others, at=[0.67, 1, 2, 4, 8, 16, 64], mark=REFERENCE),
+    alt="Ranges of MLP ratios: of published models, of studies that name some, and of our own best ratios.",
+    caption="Broad bars: for published models their whole range, with the median as a dot; for studies the ratios that "
+    "they found level or settled on; for ours those that cannot be told from the best, with the interval of the best "
+    "as a line. Gated MLPs count as plain ones of as many parameters, 1.5 times their ratio. What is held equal "
+    f"differs between studies (table). Ours: {wording.seeds(seeds)}, profile {profile}.",
+)
+results.table(
+    "findings",
+    pd.DataFrame(
+        [
+            {
+                "study": f"[{one.study}]({one.link}), {one.year}",
+                "held equal": one.held,
+                "what it says": one.says,
+                "where": one.where,
+            }
+            for one in FINDINGS
+        ]
+    ),
+    caption="What studies and public records say of the width of MLPs, in our words. Selected by hand, not a survey.",
+)
+
+# %%
+for axis, o in found.items():
+    prefix = axis.split()[0].lower() + ("-inner" if "without" in axis else "")
+    optimum.report(results, o, f"{prefix}-")
+    results.estimate(f"{prefix}-four", o.differences[REFERENCE], "nats", digits=3)
+    results.number(f"{prefix}-four-side", o.differences[REFERENCE].side())
+open_axes = [m for m in verdict.measures if not m.side]
+results.number("axes-refuted", sum(word.word == verdicts.REFUTED for word in words.values()))
+results.number("margin", MARGIN, "nats", digits=2)
+results.number("seeds", len(seeds), "seeds")
+results.number("open-comparisons", len(open_axes))
+for r in (min(by_ratio), max(by_ratio)):
+    end = "narrow" if r < REFERENCE else "wide"
+    results.number(f"ratio-{end}", r, digits=2)
+    results.number(f"flops-{end}", work[True][r], "times", digits=2)
+    results.number(f"time-{end}", paces.times[r], "times", digits=2, interval=paces.spread[r])
+results.number("rounds", paces.rounds, "rounds")
+results.number("rounds-calm", len(paces.calm))
+results.save()
