@@ -117,6 +117,7 @@ def reads(project: Project, name: str) -> list[str]:
 
 class _Reproduction:
     def __init__(self, project: Project, profile: str, chosen: list[Part], asked: set[str], show: "Show") -> None:
+        from runner.launch import fetch
         from runner.plan import experiment
 
         self.project, self.profile, self.parts, self.asked, self.show = project, profile, chosen, asked, show
@@ -124,6 +125,8 @@ class _Reproduction:
         self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
         for name in sorted(asked - set(self.experiments)):
             raise UserError(f"no post that is made here stands on {name!r}; known: {', '.join(self.experiments)}")
+        for loaded in self.experiments.values():
+            fetch.wish(loaded, profile, show.tell)
         # Expanded and inspected before anything is done, so that a name that is wrong is said at once.
         self.todo = {name: self._missing(loaded) for name, loaded in self.experiments.items()}
         self.complete: set[str] = set()  # experiments all of whose runs have ended

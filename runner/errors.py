@@ -15,3 +15,7 @@ class NoDevice(UserError):
 
 class Damaged(UserError):
     """Evidence that is there cannot be read, or does not match its checksum."""
+
+
+class Absent(UserError):
+    """A folder that the user names for data does not have them."""

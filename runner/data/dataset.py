@@ -92,7 +92,7 @@ def fingerprint(spec: DataSpec) -> str:
     """The checksum of what a run reads: the text, or those shards of it that its splits reach into."""
     if spec.corpus == openwebtext.NAME:
         return shards.Stream(openwebtext.folder()).fingerprint(last(spec))
-    return corpora.named(spec.corpus).sha256
+    return corpora.fingerprint(spec.corpus)
 
 
 def last(spec: DataSpec) -> int:

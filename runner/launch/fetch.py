@@ -2,9 +2,24 @@
 
 from collections.abc import Iterable
 
-from runner.data import dataset, openwebtext, shards
+from runner.data import corpora, dataset, hub, openwebtext, shards
+from runner.errors import Absent
 from runner.launch.events import Line, Loaded, Loading, Tell
+from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
+
+
+def wish(loaded: Experiment, profile: str, tell: Tell) -> None:
+    """Get the corpus of a profile that has a stand-in for it; where nothing has it, say so. Before runs are planned:
+    which they are depends on it."""
+    name = loaded.wish(profile)
+    if name is None or corpora.here(name):
+        return
+    try:
+        corpora.load(name, lambda text: tell(Line(text)))
+    except (hub.Unreachable, Absent) as error:
+        stand_in = loaded.plans(profile)[0].spec.data.corpus
+        tell(Line(f"{error}; until then {loaded.name} reads {stand_in}, and its figures say so"))
 
 
 def wanted(plans: Iterable[Plan]) -> int:

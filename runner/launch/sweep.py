@@ -63,6 +63,8 @@ def experiment(
     of each run that was to be trained. Where one was stopped or failed, the rule is not asked, and nothing is counted;
     else the baselines of its texts are."""
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
+    if processes()[0] == 0:
+        fetch.wish(loaded, profile, tell)
     for folder in planned.unplanned(planned.plans(loaded, profile, root), root):
         tell(Unplanned(folder))
     statuses = runs(title, loaded.plans(profile), root, wishes, workers, tell)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.data import dataset
+from runner.data import corpora, dataset
 from runner.data.spec import DataSpec
 from runner.errors import UserError
 from runner.models.registry import ModelSpec
@@ -21,6 +21,7 @@ from runner.settings import OTHER_NAMES
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 WHOLE = {"data": {"train": [0, 2**31], "val": [0, 2**31]}}  # room for any block, where no text is meant
+OF_PROFILES = ("seeds", "placement", "axes", "stand_in")  # what a profile says besides the settings of a run
 SCRATCH = "scratch"  # where runs go that a person varied by hand, so that no experiment's figures take them in
 
 
@@ -50,6 +51,11 @@ class Experiment:
             )
         return seeds
 
+    def wish(self, profile: str) -> str | None:
+        """The corpus of a profile in whose place another one stands as long as it is not here; None where none does."""
+        table = self._profile(profile)
+        return str(table["data"]["corpus"]) if "stand_in" in table else None
+
     def axes_of(self, profile: str) -> dict[str, list[Any]]:
         """What the profile sweeps: its own axes, or those of the experiment."""
         return _axes(self._profile(profile).get("axes", self.axes), f"{self.where} [profiles.{profile}]")
@@ -73,8 +79,11 @@ class Experiment:
     def plan(self, profile: str, point: dict[str, Any], seed: int) -> Plan:
         """One run: the profile with the settings of `point` on top. A point is a value for each axis: of an axis that
         is a setting (a dotted path), its value; of any other, an arm: a table of settings and the `name` they have."""
-        tables = {k: v for k, v in self._profile(profile).items() if k not in ("seeds", "placement", "axes")}
+        tables = {k: v for k, v in self._profile(profile).items() if k not in OF_PROFILES}
         where = f"{self.where} [profiles.{profile}]"
+        wish = self.wish(profile)
+        if wish and not corpora.here(wish):
+            tables["data"] = self._profile(profile)["stand_in"]
         placement = {}
         for axis, arm in point.items():
             for path, value in _leaves(arm) if isinstance(arm, dict) else [(axis, arm)]:
