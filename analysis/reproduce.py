@@ -126,7 +126,7 @@ class _Reproduction:
         for name in sorted(asked - set(self.experiments)):
             raise UserError(f"no post that is made here stands on {name!r}; known: {', '.join(self.experiments)}")
         for loaded in self.experiments.values():
-            fetch.wish(loaded, profile, show.tell)
+            fetch.preferred(loaded, profile, show.tell)
         # Expanded and inspected before anything is done, so that a name that is wrong is said at once.
         self.todo = {name: self._missing(loaded) for name, loaded in self.experiments.items()}
         self.complete: set[str] = set()  # experiments all of whose runs have ended

@@ -63,7 +63,7 @@ def train_one(
         if device:
             workers.resolve(wishes)  # a device that is not there is said before data are looked for
         if loaded:
-            fetch.wish(loaded, profile, display.tell)
+            fetch.preferred(loaded, profile, display.tell)
             plan = loaded.variant(profile, wanted, seed)
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text

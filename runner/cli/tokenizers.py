@@ -23,7 +23,7 @@ def show_tokenizer(
     """Train an experiment's tokenizer, where it is one that is trained, and report on it: coverage, bytes a token,
     longest tokens, whether each split comes back from its tokens, what is spelled in bytes."""
     loaded = experiment.load(name)
-    fetch.wish(loaded, profile, lambda event: say(event.text) if isinstance(event, Line) else None)
+    fetch.preferred(loaded, profile, lambda event: say(event.text) if isinstance(event, Line) else None)
     spec = loaded.variant(profile, options.settings(settings or [], loaded.axes_of(profile)), 0).spec.data
     codec, texts = dataset.tokenizer(spec), dataset.texts(spec)
     found = report(codec, texts)

@@ -9,17 +9,17 @@ from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
 
 
-def wish(loaded: Experiment, profile: str, tell: Tell) -> None:
-    """Get the corpus of a profile that has a stand-in for it; where nothing has it, say so. Before runs are planned:
-    which they are depends on it."""
-    name = loaded.wish(profile)
+def preferred(loaded: Experiment, profile: str, tell: Tell) -> None:
+    """Load the corpus for which a profile names a stand-in, or say that the stand-in is read. To be called before runs
+    are planned, as their data depend on it."""
+    name = loaded.preferred(profile)
     if name is None or corpora.here(name):
         return
     try:
         corpora.load(name, lambda text: tell(Line(text)))
     except (hub.Unreachable, Absent) as error:
         stand_in = loaded.plans(profile)[0].spec.data.corpus
-        tell(Line(f"{error}; until then {loaded.name} reads {stand_in}, and its figures say so"))
+        tell(Line(f"{error}; without it {loaded.name} reads {stand_in} instead, and its figures say so"))
 
 
 def wanted(plans: Iterable[Plan]) -> int:

@@ -64,7 +64,7 @@ def experiment(
     else the baselines of its texts are."""
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     if processes()[0] == 0:
-        fetch.wish(loaded, profile, tell)
+        fetch.preferred(loaded, profile, tell)
     for folder in planned.unplanned(planned.plans(loaded, profile, root), root):
         tell(Unplanned(folder))
     statuses = runs(title, loaded.plans(profile), root, wishes, workers, tell)

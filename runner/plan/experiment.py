@@ -51,8 +51,9 @@ class Experiment:
             )
         return seeds
 
-    def wish(self, profile: str) -> str | None:
-        """The corpus of a profile in whose place another one stands as long as it is not here; None where none does."""
+    def preferred(self, profile: str) -> str | None:
+        """The corpus of a profile for which the profile names a stand-in, None where it names none. The stand-in is
+        read as long as this corpus is neither in the cache nor in RUNNER_DATA."""
         table = self._profile(profile)
         return str(table["data"]["corpus"]) if "stand_in" in table else None
 
@@ -81,8 +82,8 @@ class Experiment:
         is a setting (a dotted path), its value; of any other, an arm: a table of settings and the `name` they have."""
         tables = {k: v for k, v in self._profile(profile).items() if k not in OF_PROFILES}
         where = f"{self.where} [profiles.{profile}]"
-        wish = self.wish(profile)
-        if wish and not corpora.here(wish):
+        preferred = self.preferred(profile)
+        if preferred and not corpora.here(preferred):
             tables["data"] = self._profile(profile)["stand_in"]
         placement = {}
         for axis, arm in point.items():

@@ -53,38 +53,38 @@ def corpus(loaded: experiment.Experiment) -> str:
     return loaded.plans("smoke")[0].spec.data.corpus
 
 
-def test_another_corpus_stands_in_where_nothing_has_the_one_that_is_wished(loaded):
+def test_another_corpus_stands_in_where_nothing_has_the_preferred_one(loaded):
     said = []
-    fetch.wish(loaded, "smoke", lambda event: said.append(event.text))
+    fetch.preferred(loaded, "smoke", lambda event: said.append(event.text))
     assert corpus(loaded) == "tiny-shakespeare"
     assert "refused" in said[-1]
-    assert said[-1].endswith("until then try reads tiny-shakespeare, and its figures say so")
+    assert said[-1].endswith("without it try reads tiny-shakespeare instead, and its figures say so")
 
 
 def test_it_does_not_where_the_hub_has_it(loaded, monkeypatch: pytest.MonkeyPatch):
     with Hub({FILE: TEXT + b"more"}) as hub:
         monkeypatch.setenv("RUNNER_HUB", hub.address)
-        fetch.wish(loaded, "smoke", lambda event: None)
+        fetch.preferred(loaded, "smoke", lambda event: None)
         assert corpus(loaded) == "tales"
         asked = len(hub.requests)
-        fetch.wish(loaded, "smoke", lambda event: pytest.fail("it is here"))
+        fetch.preferred(loaded, "smoke", lambda event: pytest.fail("it is here"))
         assert len(hub.requests) == asked
 
 
 def test_a_folder_without_it_is_no_error_and_an_altered_file_is_one(loaded, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("RUNNER_DATA", str(tmp_path))
     said = []
-    fetch.wish(loaded, "smoke", lambda event: said.append(event.text))
+    fetch.preferred(loaded, "smoke", lambda event: said.append(event.text))
     assert "which has no tales.txt" in said[-1]
     assert corpus(loaded) == "tiny-shakespeare"
     (tmp_path / "tales.txt").write_bytes(TEXT[:-1])
-    fetch.wish(loaded, "smoke", lambda event: None)
+    fetch.preferred(loaded, "smoke", lambda event: None)
     assert corpus(loaded) == "tales", "it is what is meant, and its fault is said when it is read"
     with pytest.raises(UserError, match=r"tales\.txt has sha256"):
         corpora.load("tales")
 
 
-def test_an_experiment_without_a_stand_in_wishes_for_nothing():
-    assert experiment.load("mlp-ratio").wish("smoke") is None
-    assert experiment.load("mini-gpt").wish("laptop") == "stories-10k"
-    assert experiment.load("mini-gpt").wish("paper") == "stories"
+def test_an_experiment_without_a_stand_in_prefers_nothing():
+    assert experiment.load("mlp-ratio").preferred("smoke") is None
+    assert experiment.load("mini-gpt").preferred("laptop") == "stories-10k"
+    assert experiment.load("mini-gpt").preferred("paper") == "stories"
