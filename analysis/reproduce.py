@@ -121,6 +121,7 @@ def reads(project: Project, name: str) -> list[str]:
 
 class _Reproduction:
     def __init__(self, project: Project, profile: str, chosen: list[Part], asked: set[str], show: "Show") -> None:
+        from runner.launch import fetch
         from runner.plan import experiment
 
         self.project, self.profile, self.parts, self.asked, self.show = project, profile, chosen, asked, show
@@ -133,6 +134,9 @@ class _Reproduction:
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
         for name in without:
             show.line(f"{name} has no {profile} profile: its published results stay")
+        for name, loaded in self.experiments.items():
+            if name not in without:
+                fetch.preferred(loaded, profile, show.handle)
         # All experiments are expanded and inspected first, so that a wrong name is reported at once.
         self.todo = {n: [] if n in without else self._missing(loaded) for n, loaded in self.experiments.items()}
         self.complete: set[str] = set()  # experiments all of whose runs have ended

@@ -15,3 +15,7 @@ class NoDevice(UserError):
 
 class Damaged(UserError):
     """Evidence is missing, cannot be read, or does not match its checksum."""
+
+
+class Absent(UserError):
+    """The user's folder of data does not have the files."""

@@ -76,9 +76,9 @@ rows = [
         "test loss": wording.cell(stats.estimate(ends[arm].to_numpy()), 4),
         "minus equal widths": "–" if arm == BASE else against[arm].signed(),
         "verdict": "–" if arm == BASE else word(against[arm]),
-        "seeds that would decide": "–"
-        if arm == BASE or against[arm].side() or against[arm].n < 2
-        else str(against[arm].seeds_needed() or "out of reach"),
+        "smallest it would find": "–"
+        if arm == BASE or against[arm].findable() is None
+        else f"{against[arm].findable():.4f}",
     }
     for arm in sweep
 ]

@@ -241,3 +241,23 @@ FINDINGS = (
         (3, 3),
     ),
 )
+
+
+@dataclass(frozen=True)
+class Size:
+    """One of source 2's models as it states it: its parameters in millions, and its validation perplexity."""
+
+    width: int  # found here: the one at which the parameters come out
+    millions: float
+    perplexity: float
+
+
+# The page on a Mini GPT (source 2): its sizes, and what it says of its training.
+MINI_GPT = {
+    "small": Size(128, 1.05, 17.75),
+    "medium": Size(256, 3.40, 10.23),
+    "large": Size(384, 7.07, 8.08),
+}
+MINI_GPT_VOCABULARY, MINI_GPT_TOKENS = 3000, 104e6
+MINI_GPT_PACE, MINI_GPT_MINUTES = 39_500, 35  # tokens a second at its peak, of the medium model
+MINI_GPT_FIRST_LOSS = 7.37

@@ -7,7 +7,6 @@ import typer
 from runner.cli.display import Display
 from runner.cli.terminal import console, say
 from runner.data import corpora, openwebtext
-from runner.data.cache import cache_folder
 from runner.errors import UserError
 from runner.launch import fetch
 from runner.plan import budget
@@ -34,6 +33,6 @@ def load_data(
     for corpus_name in [name] if name else corpora.CORPORA:
         text = corpora.load(corpus_name, say)
         say(
-            f"{corpus_name}: {len(text):,} bytes, sha256 {corpora.named(corpus_name).sha256[:12]}… verified, "
-            f"in {cache_folder() / corpora.named(corpus_name).filename}"
+            f"{corpus_name}: {len(text):,} bytes, sha256 {corpora.fingerprint(corpus_name)[:12]}… verified, "
+            f"in {corpora.place(corpus_name)}"
         )

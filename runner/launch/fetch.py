@@ -2,9 +2,24 @@
 
 from collections.abc import Iterable
 
-from runner.data import dataset, openwebtext, shards
+from runner.data import corpora, dataset, hub, openwebtext, shards
+from runner.errors import Absent
 from runner.launch.events import Emit, Line, Loaded, Loading
+from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
+
+
+def preferred(loaded: Experiment, profile: str, emit: Emit) -> None:
+    """Load the corpus for which a profile names a stand-in, or say that the stand-in is read. To be called before runs
+    are planned, as their data depend on it."""
+    name = loaded.preferred(profile)
+    if name is None or corpora.here(name):
+        return
+    try:
+        corpora.load(name, lambda text: emit(Line(text)))
+    except (hub.Unreachable, Absent) as error:
+        stand_in = loaded.plans(profile)[0].spec.data.corpus
+        emit(Line(f"{error}; without it {loaded.name} reads {stand_in} instead, and its figures say so"))
 
 
 def wanted(plans: Iterable[Plan]) -> int:

@@ -66,6 +66,8 @@ def experiment(
     rule is not applied and no baselines are computed.
     """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
+    if processes()[0] == 0:
+        fetch.preferred(loaded, profile, emit)
     plans = loaded.plans(profile)
     for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
         emit(Unplanned(folder))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.data import dataset
+from runner.data import corpora, dataset
 from runner.data.spec import DataSpec
 from runner.errors import UserError
 from runner.models import registry
@@ -22,6 +22,7 @@ from runner.plan.spec import TrainSpec, check, from_dict
 from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
+OF_PROFILES = ("seeds", "placement", "axes", "stand_in")  # the keys of a profile that are no settings of a run
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
@@ -59,6 +60,12 @@ class Experiment:
             )
         return seeds
 
+    def preferred(self, profile: str) -> str | None:
+        """The corpus of a profile for which the profile names a stand-in, None where it names none. The stand-in is
+        read as long as this corpus is neither in the cache nor in RUNNER_DATA."""
+        table = self._profile(profile)
+        return str(table["data"]["corpus"]) if "stand_in" in table else None
+
     def axes_of(self, profile: str) -> dict[str, list[Any]]:
         """The axes of a profile: its own, or else those of the experiment."""
         return _axes(self._profile(profile).get("axes", self.axes), f"{self.where} [profiles.{profile}]")
@@ -87,8 +94,11 @@ class Experiment:
         setting; for any other axis it is an arm: a table of settings with a `name`. `given` is text for errors that
         says which settings came from the command line.
         """
-        tables = {k: v for k, v in self._profile(profile).items() if k not in ("seeds", "placement", "axes")}
+        tables = {k: v for k, v in self._profile(profile).items() if k not in OF_PROFILES}
         where = f"{self.where} [profiles.{profile}]{given}"
+        preferred = self.preferred(profile)
+        if preferred and not corpora.here(preferred):
+            tables["data"] = self._profile(profile)["stand_in"]
         placement = {}
         for axis, arm in point.items():
             for path, value in _leaves(arm) if isinstance(arm, dict) else [(axis, arm)]:

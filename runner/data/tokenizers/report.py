@@ -1,7 +1,7 @@
 """What a tokenizer makes of a text."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,7 @@ class Report:
     splits: dict[str, Split]
 
 
-def report(codec: Tokenizer, texts: dict[str, Sequence[str]]) -> Report:
+def report(codec: Tokenizer, texts: Mapping[str, Sequence[str]]) -> Report:
     """What a tokenizer makes of the documents of each split, or of its text as one. Ends are not counted."""
     sizes = codec.sizes()
     longest = np.argsort(-sizes, kind="stable")[:MOST]

@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -106,18 +107,22 @@ def largest(text: str, settings: SentencePieceSpec) -> int:
     raise AssertionError("no text has so many pieces")
 
 
+def folder() -> Path:
+    """Where trained models are kept."""
+    return cache.cache_folder() / "sentencepiece"
+
+
 def _kept(text: str, settings: SentencePieceSpec) -> bytes:
     """The model for a text, from the cache where it is there and whole."""
     made_from = f"{sentencepiece.__version__}\n{sorted(asdict(settings).items())}\n{text}"
     made_from = hashlib.sha256(made_from.encode()).hexdigest()[:16]
-    folder = cache.cache_folder() / "sentencepiece"
-    for path in folder.glob(f"{made_from}-*.model"):
+    for path in folder().glob(f"{made_from}-*.model"):
         model = path.read_bytes()
         if path.stem == f"{made_from}-{_sum(model)}":
             return model
         path.unlink()  # damaged
     model = _learnt(text, settings)
-    write_atomic(folder / f"{made_from}-{_sum(model)}.model", model)
+    write_atomic(folder() / f"{made_from}-{_sum(model)}.model", model)
     return model
 
 

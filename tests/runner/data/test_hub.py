@@ -136,7 +136,7 @@ def test_what_is_no_hub_is_said(served: Hub, monkeypatch: pytest.MonkeyPatch):
     served.files.clear()
     served.stated.clear()
     monkeypatch.setenv("RUNNER_HUB", served.address)
-    with pytest.raises(UserError, match="lists no parquet files: check RUNNER_HUB"):
+    with pytest.raises(UserError, match=r"lists no \.parquet files: check RUNNER_HUB"):
         hub.listing(DATASET)
     served._list = lambda handler: _page(handler)
     with pytest.raises(UserError, match="answers, but not with a listing of files: check RUNNER_HUB"):

@@ -1,0 +1,56 @@
+"""`runner tokenizer`: what an experiment's tokenizer is, and what it makes of its text."""
+
+from typing import Annotated
+
+import typer
+
+from runner.cli import options
+from runner.cli.terminal import say
+from runner.data import dataset
+from runner.data.tokenizers import sentencepiece
+from runner.data.tokenizers.report import Split, report
+from runner.data.tokenizers.tokenizer import Tokenizer
+from runner.launch import fetch
+from runner.launch.events import Line
+from runner.plan import experiment
+
+
+def show_tokenizer(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Whose tokenizer, such as mini-gpt.")],
+    profile: options.Profile = "laptop",
+    settings: options.Settings = None,
+) -> None:
+    """Train an experiment's tokenizer, where it is one that is trained, and report on it: coverage, bytes a token,
+    longest tokens, whether each split comes back from its tokens, what is spelled in bytes."""
+    loaded = experiment.load(name)
+    fetch.preferred(loaded, profile, lambda event: say(event.text) if isinstance(event, Line) else None)
+    spec = loaded.variant(profile, options.settings(settings or [], loaded.axes_of(profile)), 0).spec.data
+    codec, texts = dataset.tokenizer(spec), dataset.texts(spec)
+    found = report(codec, texts)
+    say(f"{spec.tokenizer} for {spec.corpus}: {found.vocabulary:,} tokens{_where(codec)}")
+    say(f"longest: {', '.join(map(repr, found.longest))}")
+    for split, seen in found.splits.items():
+        for line in _lines(split, seen):
+            say(line)
+
+
+def _where(codec: Tokenizer) -> str:
+    """Where one that is trained is kept, and the checksum of its content."""
+    if not isinstance(codec, sentencepiece.SentencePiece):
+        return ""
+    return f", sha256 {codec.fingerprint}, in {sentencepiece.folder()}"
+
+
+def _lines(name: str, seen: Split) -> list[str]:
+    return [
+        f"{name}: {seen.tokens:,} tokens of {seen.bytes:,} bytes, {seen.bytes_per_token:.3f} bytes a token; "
+        f"{seen.used:.1%} of the vocabulary comes; "
+        + ("its text comes back from its tokens" if seen.round_trip else "its text does not come back whole"),
+        f"  coverage: {seen.coverage:.4%} of {seen.characters:,} characters; {seen.fallback:.4%} of the tokens spell "
+        "the others in bytes" + (f": {_counted(seen.uncovered)}" if seen.uncovered else ""),
+        f"  longest: {_counted(seen.longest)}",
+    ]
+
+
+def _counted(texts: dict[str, int]) -> str:
+    return ", ".join(f"{text!r} {times:,}" for text, times in texts.items())
