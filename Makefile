@@ -13,8 +13,8 @@ help:
 	@echo "               [WITH=experiment]              train this experiment even if it takes days"
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make serve                                    serve it on this machine, with live reload"
-	@echo "make test                                     pass the tests"
-	@echo "make bench                                    measure the training step, logs, the tokeniser, sampling and probes"
+	@echo "make test                                     run the tests"
+	@echo "make bench                                    time the training step, logs, the tokenizer, sampling, probes"
 	@echo "make lint                                     check the style and the types of the code"
 	@echo "make clean                                    remove build outputs and caches; runs stay"
 

@@ -121,6 +121,7 @@ def change(name: str) -> stats.Estimate:
     return stats.estimate(((means[0] - means[1]) * 2 / len(settings)).to_numpy())
 
 
+# %%
 NAMES = {"residual": "residual connections", "norm": "BatchNorm", "optimizer": "Adam"}
 verdict = verdicts.every(*(Measure(f"spread with {NAMES[h]} minus without", change(h), BELOW) for h in helpers))
 results.claim(

@@ -73,6 +73,8 @@ limits = []
 if len(sizes) > 1:
     more = stats.estimate(gain(sizes[-1]) - gain(sizes[0]))
     limits.append(Measure(f"gain over no norm, batches of {sizes[-1]} minus {sizes[0]}", more, ABOVE))
+
+# %%
 verdict = verdicts.every(*unstable, *cured, *limits)
 results.claim(
     "S4-20",

@@ -20,9 +20,9 @@ class Description:
                     "attention", "mlp", "norm"
     flops           of a training step (backward counted twice forward), for each token that is read: of a GPT
                     "attention" (its projections), "scores" (queries, keys, values; causal), "mlp", "output"
-    activation      bytes that backward needs, a sequence, as this code keeps them on a CPU
-    scores          the part of `activation` that grows with the square of the context: attention's weights
-    kv_cache        bytes of keys and values, a token
+    activation      bytes per sequence that this code keeps for backward on a CPU
+    scores          the part of `activation` that is quadratic in the context: the attention weights
+    kv_cache        bytes of keys and values per token
     """
 
     context: int

@@ -51,12 +51,14 @@ def train(
     report: Callable[[Progress], None],
     say: Callable[[str], None],
     stopping: Callable[[], bool],
+    until: int | None = None,
 ) -> Status:
     """Train, resume or skip a planned run; returns its status: finished, diverged or stopped.
 
     report    called with the progress after each row of the log
     say       called with lines for the user, such as that the run was stopped or has diverged
     stopping  called before each step and each batch of an evaluation; true means to save and stop
+    until     the step at which to save and stop, after its evaluation
 
     Raises `Held` where another process trains the run, and a `UserError` for a full disk; the last checkpoint stays
     intact. In a group, the leader raises the error and the other processes return the status failed.
@@ -69,7 +71,7 @@ def train(
         action, status = group.from_leader(None)
         if action == Action.SKIP:
             return Status(status)
-        return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping)
+        return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping, until)
     try:
         with contextlib.ExitStack() as held:
             try:
@@ -85,7 +87,7 @@ def train(
                 old = log.read_manifest(folder)
                 assert old is not None
                 say(f"{plan.name}: the earlier run was moved to {state.set_aside(folder, old)}")
-            return _Run(plan, folder, placement, report, say, group).go(stopping)
+            return _Run(plan, folder, placement, report, say, group).go(stopping, until)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
@@ -139,7 +141,7 @@ class _Run:
         self.committed: checkpoint.Checkpoint | None = None
         self.status = Status.RUNNING
 
-    def go(self, stopping: Callable[[], bool]) -> Status:
+    def go(self, stopping: Callable[[], bool], until: int | None) -> Status:
         # The step of the last checkpoint, and whether its evaluation is due: the same in every process of a group.
         committed, due = self._restore()
         step = committed or 0
@@ -171,7 +173,7 @@ class _Run:
             if step == steps:
                 self.status = Status.FINISHED
                 return self._end()
-            if self._stops(stopping, step):
+            if step == until or self._stops(stopping, step):
                 return self._stop(step, committed)
             loss, norm = self._step(step)
             if step % self.placement.log_every == 0:

@@ -1,4 +1,4 @@
-"""AdamW or SGD with clipping, and the learning rate schedule."""
+"""AdamW or SGD with gradient clipping, and the learning rate schedule."""
 
 import math
 
@@ -9,8 +9,8 @@ from runner.plan.spec import TrainSpec
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Linear warm-up, then half a cosine down to `min_learning_rate` at step `steps`; or instead of the cosine a level
-    and a line, or a level and a drop."""
+    """The learning rate of a step: linear warm-up, then a decay to `min_learning_rate` at step `steps`. It decays as
+    half a cosine; or it is constant and then falls linearly (`warmdown_steps`) or at once (`drop_at`)."""
     if step < spec.warmup_steps:
         if spec.warmup_from is not None:
             return spec.warmup_from + (spec.learning_rate - spec.warmup_from) * step / spec.warmup_steps
@@ -27,8 +27,8 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 
 class Optimizer:
-    """Clip by the global norm, then AdamW or SGD, with decay on matrices only (every parameter of two or more
-    dimensions)."""
+    """Clips by the global norm, then applies AdamW or SGD, with weight decay on parameters of two or more dimensions
+    only."""
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
@@ -46,7 +46,8 @@ class Optimizer:
             self.rule = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=True)
 
     def step(self, step: int) -> Tensor:
-        """Update from the gradients at `step`, drop them, and give their norm before clipping (no host sync)."""
+        """Update the parameters with the learning rate of `step`, and clear the gradients. Returns the gradients' norm
+        before clipping, still on the device."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
         for group in self.rule.param_groups:
@@ -64,6 +65,7 @@ class Optimizer:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
+        """Continue from what `state` returned; the tensors are copied."""
         self.rule.state.clear()
         for label, tensor in state.items():
             part, name = label.split(".", 1)
@@ -71,7 +73,7 @@ class Optimizer:
             self.rule.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
 
     def allocate(self) -> None:
-        """Make room for the state that the first step makes, to be filled."""
+        """Allocate the state that the first step would make, as zeros."""
         for parameter in self.parameters.values() if self.spec.optimizer == "adamw" else ():
             self.rule.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),

@@ -46,7 +46,10 @@ def test_a_line_a_post_says_which_verdicts_flip():
         "numbers": {"x": number(1.0), "y": number(1.0, interval=[0.9, 1.2]), "z": number(1.0, interval=[0.9, 1.2])},
         "claims": {"S0-4": claim("inconclusive")},
     }
-    found = [compare.Comparison(NAME, "laptop", compare.rows(mine, other)), compare.Comparison("b", "laptop", [], "none")]
+    found = [
+        compare.Comparison(NAME, "laptop", compare.rows(mine, other)),
+        compare.Comparison("b", "laptop", [], "none"),
+    ]
     assert compare.by_post({"one": [NAME, "b"], "two": ["b"]}, found) == [
         "one: of 4 numbers and verdicts 1 are identical, 1 within the scatter of seeds, 2 outside; verdicts that flip: "
         "S0-4 (inconclusive → supported)"

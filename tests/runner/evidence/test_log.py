@@ -43,10 +43,6 @@ def test_rows_wait_until_they_are_handed_over():
         {"step": 5, "split": "val", "probe": "attention_logit", "layer": layer, "index": index, "value": value}
         for layer, index, value in seen
     ]
-    rows.observe(5, "val", "accuracy", [0.5], whole=True)
-    assert rows.tables()["probes"].to_pylist() == [
-        {"step": 5, "split": "val", "probe": "accuracy", "layer": None, "index": None, "value": 0.5}
-    ]
 
 
 def test_the_edges_of_a_histogram_are_powers_of_two_and_open():
