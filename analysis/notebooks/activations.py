@@ -152,7 +152,10 @@ results.figure(
 
 # %%
 gains, may = found[CHALLENGER], evens[CHALLENGER]
-verdict = verdicts.every(*(Measure(f"difference at equal {kind}", gains[kind], BELOW) for kind in ("steps", "time")))
+verdict = verdicts.every(
+    Measure("difference at equal steps", gains["steps"], BELOW),
+    Measure("difference at equal time", gains["time"], BELOW, bare=bool(one_sitting)),
+)
 if gains["steps"].side() != 1:  # lost at equal steps is lost, whatever the clock says
     verdict = verdict.unless(one_sitting)
 WORDS = {-1: "lower", 0: "undecided", 1: "higher"}
@@ -338,7 +341,8 @@ gain = arms.pairing(ends, CHALLENGER, BASE)
 results.number("pairing", gain, "times", digits=1, reason="one seed has no scatter")
 results.number("base-bits", baseline, "bits a byte", digits=3)
 results.number("pace", gains["pace"].mean, "times", digits=2)
-results.estimate("gain-steps", gains["steps"], "bits a byte", digits=4, scale=-1)
+results.number("gain-steps", abs(gains["steps"].mean), "bits a byte", digits=4)
+results.number("gain-side", 1 if gains["steps"].mean < 0 else -1)
 results.number("closest", abs(closest), "bits a byte", digits=4)
 results.number(
     "even", 2**may.mean, "times", digits=2, interval=may.interval and (2 ** may.interval[0], 2 ** may.interval[1])

@@ -275,7 +275,9 @@ tested, asked = verdicts.stepdown(list(neighbours.values()), BELOW), len(pairs) 
 turned = sum(one.mean > 0 for one in tested.rest)
 least = max((one.findable(0.05 / asked) or 0.0 for one in tested.rest), default=0.0)
 outlook = (
-    f"the means of {turned} of them go the other way; if these are the true ones, no number of seeds can help"
+    "one seed has no interval"
+    if seeds < 2
+    else f"the means of {turned} of them go the other way; if these are the true ones, no number of seeds can help"
     if turned
     else f"the least steady of them would have to differ by a factor of {2**least:.2f} for {wording.seeds(seeds)} to "
     "find it four times out of five"

@@ -12,11 +12,14 @@ output = "build/analysis/mlp-setting"
 
 # %%
 import math
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
-from analysis.study import arms, verdicts
+from analysis.study import arms, style, verdicts
+from analysis.study.figures import Drawing, Series
 from analysis.study.literature import MODELS
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, Measure
@@ -28,6 +31,46 @@ sweep = arms.read(logs, experiment, profile, arms.setting("model.mlp_ratio"))
 results.provenance(sweep.runs)
 narrow, wide = min(sweep), max(sweep)
 spec, corpus = sweep.spec, sweep.manifest["corpus"]
+
+# %% [markdown]
+# ## What the ratio is
+# An MLP widens each vector of the stream from $d$ to $r d$ hidden units, bends it, and narrows it again.
+
+
+# %%
+def mlp(ratio: float, title: str) -> Drawing:
+    """The widths of an MLP, from the stream below to the stream above, as bars with the matrices between them."""
+    d = spec["model"]["d_model"]
+    widths = [d, round(ratio * d), d]
+    names = [f"stream, d = {d}", f"hidden units, {ratio:g} × {d} = {widths[1]}", f"stream, d = {d}"]
+    edge = wide * d / 2
+
+    def draw(ax: Axes) -> None:
+        """From bottom to top, as signals go."""
+        for y, (below, above) in enumerate(pairwise(widths)):
+            corners = ([-below / 2, below / 2, above / 2, -above / 2], [y + 0.1, y + 0.1, y + 0.9, y + 0.9])
+            ax.fill(*corners, color=style.muted(), alpha=0.22, linewidth=0)
+        for y, (width, name) in enumerate(zip(widths, names, strict=True)):
+            ax.barh(y, width, 0.2, -width / 2, color=style.colours(3)[1 if y == 1 else 0])
+            ax.annotate(name, (0, y), (0, 9), textcoords="offset points", ha="center", fontsize=8, color=style.ink())
+        ax.set(title=title, xlim=(-edge, edge), ylim=(-0.4, 2.6))
+        ax.axis("off")
+
+    return Drawing(title, function=draw, shown=[Series("width", ["stream", "hidden", "stream"], widths)])
+
+
+usual = 4
+results.figure(
+    "ratio",
+    [mlp(narrow, f"r = {narrow:g}"), mlp(usual, f"r = {usual}")],
+    alt=[
+        f"An MLP of ratio {narrow:g}: the hidden layer is {narrow:g} times as wide as the stream.",
+        f"An MLP of ratio {usual}: the hidden layer is {usual} times as wide as the stream.",
+    ],
+    caption="What the MLP ratio is. The vector of each token comes from the stream (below), is widened by a matrix to "
+    "the hidden units, bent there, and narrowed by a second matrix to the stream's width (above). Widths to scale, of "
+    f"the models of profile {profile}.",
+)
 
 # %% [markdown]
 # ## Settings

@@ -127,7 +127,7 @@ def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, F
                     if profile in found_there.get(claim.notebook, {})
                 ]
                 entry = _across(claim.id, result, others)
-                said = {**entry, "scope": scope(entry, profile)}
+                said = {**entry, "scope": scope(entry, profile), "machine": machine(result)}
                 found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
     return found
 
@@ -155,7 +155,7 @@ def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> di
 def machine(result: dict[str, Any]) -> str:
     """What made the runs that results stand on: `AMD EPYC, 2 cores (cpu, float32)`."""
     entries = list(result["provenance"].values())
-    facts = {key: sorted({value for entry in entries for value in entry[key]}) for key in _FACTS}
+    facts = {key: sorted({value for entry in entries for value in entry.get(key, [])}) for key in _FACTS}
     how = ", ".join(filter(None, (" and ".join(facts["devices"]), " and ".join(facts["precisions"]))))
     return f"{' and '.join(facts['machines']) or 'machine unknown'}{f' ({how})' if how else ''}"
 

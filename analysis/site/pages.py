@@ -131,14 +131,13 @@ def _history(change: Change) -> str:
 
 def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
     """A table of the verdicts of a claim by size and machine, where machines of several kinds were asked."""
-    rows = [(profile, one) for profile, verdict in by_profile.items() for one in verdict.get("machines", [])]
-    if not rows:
+    if not any(verdict.get("machines") for verdict in by_profile.values()):
         return ""
     lines = ["| size | machine | verdict | |", "|:--|:--|:--|:--|"]
-    lines += [
-        f"| {profile} | {text.escape(one['machine'])} | {one['verdict']} | {text.effect(one)} |"
-        for profile, one in rows
-    ]
+    for profile, verdict in by_profile.items():
+        for one in verdict.get("machines", [verdict]):
+            cells = (profile, text.escape(one["machine"]), one["verdict"], text.effect(one))
+            lines.append(f"| {' | '.join(cells)} |")
     return '\n\n<div class="data-table" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
 
 

@@ -3,7 +3,7 @@
 A post is a Jinja2 template that may call:
 
     {{ number("best-ratio") }}  {{ table("ratios") }}  {{ figure("loss") }}  {{ claim("S0-4") }}
-    {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}
+    {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}  {{ forest() }}
     {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
     {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
     {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.site import markup, mathml
+from analysis.site import forest, markup, mathml
 from analysis.study import text
 from analysis.study.results import KEBAB
 from runner.errors import UserError
@@ -172,6 +172,7 @@ class _Names:
             self.table,
             self.figure,
             self.claim,
+            self.forest,
             self.verdict,
             self.agreement,
             self.has,
@@ -236,6 +237,13 @@ class _Names:
             self.claims.append(id)
         says = "" if brief else self.sources.claims.get(id, "")
         return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says)
+
+    def forest(self) -> str:
+        """The effects behind all verdicts that the post's notebooks give on runs, against their bars."""
+        chosen = [self._results(name, "") or {"claims": {}} for name in self.post.notebooks]
+        decided = {id: entry for results in chosen for id, entry in results["claims"].items()}
+        on_runs = [(id, entry) for id, entry in decided.items() if entry.get("basis") == "runs"]
+        return forest.forest(sorted(on_runs, key=lambda one: _natural(one[0])), self.up)
 
     def verdict(self, id: str, profile: str = "") -> str:
         """The verdict of a claim as text, such as "supported", for conditions."""
@@ -320,6 +328,12 @@ def _of_profile(by_profile: dict[str, dict[str, Any]], profile: str, usual: str)
         return first, results
     chosen = profile or (usual if usual in by_profile else first)
     return (chosen, by_profile[chosen]) if chosen in by_profile else None
+
+
+def _natural(id: str) -> tuple[str, int]:
+    """A key that sorts S1-9 before S1-15."""
+    letter, _, number = id.partition("-")
+    return letter, int(number)
 
 
 def _available(by_profile: dict[str, Any]) -> str:

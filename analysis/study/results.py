@@ -277,8 +277,12 @@ def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dic
     effects = [_scalar(value, f"{where}, measure {measure.name!r}") for value in measure.effects]
     if measure.seeded and seeds is not None and len(seeds) != len(effects):
         raise UserError(f"{where}, measure {measure.name!r}: {len(effects)} effects but {len(seeds)} seeds")
+    found = measure.found if measure.seeded else None
+    ends = None if measure.bare else _interval(getattr(found, "interval", None), where)
     return {
         "name": measure.name,
+        "mean": getattr(found, "mean", effects[0]),
+        "interval": ends,
         "wanted": {1: "above", -1: "below", 0: ""}[measure.wanted],
         "bar": _scalar(measure.bar, f"{where}, bar of {measure.name!r}"),
         "log2": measure.doublings,

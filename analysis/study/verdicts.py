@@ -27,7 +27,8 @@ class Measure:
     """One thing that a rule looks at: an estimate over seeds, or a plain number where nothing is estimated.
 
     `wanted` is the side of the bar on which the claim wants it, 0 where it has none. `doublings` says that the values
-    are logarithms to base 2, shown as factors.
+    are logarithms to base 2, shown as factors. `bare` says that its interval means nothing and is not to be given, as
+    with seconds of one sitting.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Measure:
     wanted: int = ABOVE
     bar: float = 0.0
     doublings: bool = False
+    bare: bool = False
 
     @property
     def side(self) -> int:

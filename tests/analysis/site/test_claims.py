@@ -75,7 +75,7 @@ def test_verdicts_come_from_results_alone(tmp_path):
         ledger, {"mlp-ratio": {"laptop": {"claims": {"S0-4": given}, "provenance": {"mlp-ratio": {}}}}}, "ledger.toml"
     )
     assert verdicts == {
-        "S0-4": {"laptop": {**given, "scope": "small scale"}},
+        "S0-4": {"laptop": {**given, "scope": "small scale", "machine": "machine unknown"}},
         "S0-7": {"": {"verdict": "not tested", "reason": "Needs runs on more than one data size."}},
     }
 

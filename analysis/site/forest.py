@@ -1,0 +1,83 @@
+"""A forest: the effects behind the verdicts of a post, one below the other, each against its own bar.
+
+Effects of a post have many units. So that one picture can hold them, each is drawn in units of half of its own
+interval, as its distance from its bar, with the side that the claim wants on the right: an interval that lies wholly
+right of the line decides for the claim, one wholly left of it against it. Beside it stands the effect in its own unit.
+"""
+
+import html
+from collections.abc import Iterable
+from typing import Any
+
+from analysis.study import text
+
+REACH = 4.0  # half-widths to either side; what lies farther is drawn at the edge
+
+
+def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
+    """The table of all measures that have an interval, of claims by id with their verdicts; empty where there is none.
+    `up` is the way to the root of the pages."""
+    rows = [
+        _row(id if first else "", measure, up)
+        for id, entry in claims
+        for first, measure in _numbered(m for m in entry.get("measures", []) if _drawn(m))
+    ]
+    if not rows:
+        return ""
+    head = "<tr><th>claim</th><th>effect</th><th>against it · for it</th><th>value and 95% interval</th></tr>"
+    caption = (
+        '<p class="caption">Each effect as its distance from its bar, in units of half of its own 95% interval; right '
+        "of the line is the side that the claim wants. An interval that touches the line decides nothing.</p>"
+    )
+    body = "\n".join(rows)
+    return (
+        f'<div class="data-table forest">\n{caption}\n<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n'
+        "</table>\n</div>"
+    )
+
+
+def _numbered(measures: Iterable[dict[str, Any]]) -> list[tuple[bool, dict[str, Any]]]:
+    return [(k == 0, measure) for k, measure in enumerate(measures)]
+
+
+def _drawn(measure: dict[str, Any]) -> bool:
+    """Whether it has an interval of some width, and a side that is wanted."""
+    ends = measure.get("interval")
+    return bool(ends and ends[1] > ends[0] and measure["wanted"])
+
+
+def _row(id: str, measure: dict[str, Any], up: str) -> str:
+    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>' if id else ""
+    return (
+        f"<tr><td>{link}</td><td>{html.escape(measure['name'])}</td><td>{_picture(measure)}</td>"
+        f"<td>{_value(measure)}</td></tr>"
+    )
+
+
+def _picture(measure: dict[str, Any]) -> str:
+    """The interval as a line, its middle as a dot, its bar as the line in the middle."""
+    low, high = measure["interval"]
+    half = (high - low) / 2
+    place = (measure["mean"] - measure["bar"]) / half * (1 if measure["wanted"] == "above" else -1)
+    side = "for" if place > 1 else "against" if place < -1 else "open"
+    middle = max(-REACH + 1, min(REACH - 1, place))
+    beyond = middle != place
+    tip = 1 if place > 0 else -1  # an arrow's head where it lies farther
+    arrow = f'<path d="M{middle + 0.6 * tip:.2f} -0.35 l{0.4 * tip} 0.35 l{-0.4 * tip} 0.35"/>' if beyond else ""
+    return (
+        f'<svg class="forest-{side}" viewBox="{-REACH} -0.8 {2 * REACH} 1.6" role="img" aria-label="{side}">'
+        f'<line class="bar" x1="0" x2="0" y1="-0.8" y2="0.8"/>'
+        f'<line x1="{middle - 1:.2f}" x2="{middle + 1:.2f}" y1="0" y2="0"/>'
+        f'<circle cx="{middle:.2f}" cy="0" r="0.22"/>{arrow}</svg>'
+    )
+
+
+def _value(measure: dict[str, Any]) -> str:
+    """The effect and its interval in its own unit; a factor where it counts doublings."""
+    low, high = measure["interval"]
+    if measure["log2"]:
+        return f"×{text.NBSP}{2 ** measure['mean']:.2f} ({2**low:.2f} to {2**high:.2f})"
+    places = text.decimals(high - low)
+    shown = (text.number(value, places) for value in (measure["mean"], low, high))
+    bar = f", bar {text.number(measure['bar'], places)}" if measure["bar"] else ""
+    return "{} ({} to {}){}".format(*shown, bar)

@@ -1,0 +1,58 @@
+import re
+
+import pytest
+
+from analysis.site import forest
+
+
+def measure(low, high, wanted="above", bar=0.0, log2=False):
+    return {
+        "name": "a < b",
+        "mean": (low + high) / 2,
+        "interval": [low, high],
+        "wanted": wanted,
+        "bar": bar,
+        "log2": log2,
+    }
+
+
+def shown(*measures):
+    return forest.forest([("S0-4", {"measures": list(measures)})], "../../")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "bar", "side", "centre"),
+    [
+        (1, 3, "above", 0, "for", 2.0),
+        (1, 3, "below", 0, "against", -2.0),
+        (-1, 3, "above", 0, "open", 0.5),
+        (1, 3, "below", 5, "for", 3.0),
+    ],
+)
+def test_an_effect_is_drawn_against_its_bar(low, high, wanted, bar, side, centre):
+    """In half-widths of its interval, the side that is wanted on the right."""
+    text = shown(measure(low, high, wanted, bar))
+    assert f'class="forest-{side}"' in text
+    assert f'<circle cx="{centre:.2f}"' in text
+    assert "<path" not in text
+
+
+def test_what_lies_farther_is_drawn_at_the_edge():
+    text = shown(measure(100, 101))
+    assert '<circle cx="3.00"' in text
+    assert "<path" in text
+
+
+def test_the_value_stands_beside_it_in_its_own_unit():
+    assert "<td>2.0 (1.0 to 3.0), bar 5.0</td>" in shown(measure(1, 3, "below", 5))
+    assert "× 0.50 (0.25 to 1.00)".replace("× ", "×\u00a0") in shown(measure(-2, 0, "below", log2=True))
+    assert "a &lt; b" in shown(measure(1, 3))
+
+
+def test_a_claim_is_named_once_and_leads_to_its_entry():
+    text = shown(measure(1, 3), measure(2, 3))
+    assert re.findall(r'<a href="([^"]*)">', text) == ["../../claims/#s0-4"]
+
+
+def test_what_has_no_interval_is_not_drawn():
+    assert forest.forest([("S0-4", {"measures": [measure(1, 3) | {"interval": None}]}), ("S0-9", {})], "") == ""
