@@ -1,10 +1,10 @@
 """The `analysis` command: executes notebooks, weaves posts, builds the site."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -54,7 +54,7 @@ def build(profile: Profile = None, logs: Logs = None, force: Force = False, draf
     project = projects.current()
     _execute(project, _plans(project, None, profile, logs), force)
     woven = _weave(project, drafts)
-    with _bar("site", 1) as (step, _):
+    with _bar("site", 1) as step:
         built = generator.build(project, woven.newest)
         step()
     print(f"site: {'built' if built else 'unchanged'}")
@@ -184,15 +184,17 @@ def _replications(project: projects.Project, names: list[str]) -> list[executing
 
 
 def _execute(project: projects.Project, plans: list[executing.Plan], force: bool = False, quiet: bool = False) -> None:
-    with _bar("notebooks", len(plans)) as (step, cells):
-        for plan in plans:
-            why = executing.due(plan, force)
-            if why:
-                print(f"notebook {plan.label}: executes ({why})", flush=True)
-            outcome = executing.execute(plan, project, force, cells)
+    with _bar("notebooks", len(plans)) as step:
+
+        def ended(outcome: executing.Outcome) -> None:
             if not quiet or outcome.reason:
                 print(f"notebook {outcome.line()}", flush=True)
             step()
+
+        def started(plan: executing.Plan, why: str) -> None:
+            print(f"notebook {plan.label}: executes ({why})", flush=True)
+
+        executing.execute_all(plans, project, force, started, ended)
     executing.settle(project, plans)
 
 
@@ -204,11 +206,10 @@ def _weave(project: projects.Project, drafts: bool) -> weaving.Woven:
 
 
 @contextmanager
-def _bar(stage: str, total: int) -> Iterator[tuple[Any, Any]]:
-    """A progress bar on a terminal; yields a function to call after each step, and one for progress within a step (None
-    without a terminal)."""
+def _bar(stage: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal; yields a function to call after each step."""
     if not sys.stderr.isatty():
-        yield (lambda: None), None
+        yield lambda: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -220,14 +221,8 @@ def _bar(stage: str, total: int) -> Iterator[tuple[Any, Any]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task, done = progress.add_task(stage, total=total), 0
-
-        def step() -> None:
-            nonlocal done
-            done += 1
-            progress.update(task, completed=done)
-
-        yield step, lambda part, of: progress.update(task, completed=done + part / of)
+        task = progress.add_task(stage, total=total)
+        yield lambda: progress.advance(task)
 
 
 if __name__ == "__main__":

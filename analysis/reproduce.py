@@ -249,9 +249,9 @@ class _Reproduction:
 
     def _results(self, part: Part) -> None:
         """Execute a post's notebooks. Build its page, unless the other pages lack results that will come soon."""
-        changed = [self._execute(name) for name in part.notebooks]
+        changed = self._execute(part.notebooks)
         self.waiting.append(part)
-        if not any(changed):
+        if not changed:
             return
         complete = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
         if complete or self.show.left() > SOON:
@@ -261,10 +261,7 @@ class _Reproduction:
         """Bring all results and the site up to date; print the paths of the waiting pages."""
         from analysis.site import generator, weave
 
-        for name in self.project.notebook_names():
-            self._execute(name)
-            for plans in execute.replications(self.project, name).values():
-                self._bring(plans)
+        self._execute(self.project.notebook_names(), replications=True)
         woven = weave.weave(self.project)
         self.show.line(f"site: {'built' if generator.build(self.project, woven.newest) else 'unchanged'}")
         for part in self.waiting:
@@ -275,29 +272,29 @@ class _Reproduction:
     def _page(self, part: Part) -> Path:
         return self.project.site / "posts" / part.slug / "index.html"
 
-    def _execute(self, name: str) -> bool:
-        """Bring a notebook's results up to date; returns whether it was executed."""
-        plans, executed = self._plans(name), False
-        for plan in plans:
-            kept = execute.record(plan.output)
-            if not execute.due(plan) and (not kept or kept["logs"] == self.project.shown(plan.logs)):
-                continue
-            if kept and plan.logs != self.project.logs and kept["logs"] == self.project.shown(self.project.logs):
-                # Keep the results of the published logs, for the comparison with one's own.
-                kept_at = self.project.published / name / plan.profile
-                shutil.rmtree(kept_at, ignore_errors=True)
-                shutil.copytree(plan.output, kept_at)
-            self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
-            executed = True
-        execute.settle(self.project, plans)
-        return executed
-
-    def _bring(self, plans: list[execute.Plan]) -> None:
-        """Bring the results of a replication up to date."""
-        for plan in plans:
-            if execute.due(plan):
-                self.show.line(f"notebook {execute.execute(plan, self.project).line()}")
-        execute.settle(self.project, plans)
+    def _execute(self, names: Iterable[str], replications: bool = False) -> bool:
+        """Bring the results of notebooks up to date, side by side; returns whether any was executed."""
+        groups, todo = [], []
+        for name in names:
+            plans = self._plans(name)
+            for plan in plans:
+                kept = execute.record(plan.output)
+                if not execute.due(plan) and (not kept or kept["logs"] == self.project.shown(plan.logs)):
+                    continue
+                if kept and plan.logs != self.project.logs and kept["logs"] == self.project.shown(self.project.logs):
+                    # Keep the results of the published logs, for the comparison with one's own.
+                    kept_at = self.project.published / name / plan.profile
+                    shutil.rmtree(kept_at, ignore_errors=True)
+                    shutil.copytree(plan.output, kept_at)
+                todo.append(plan)
+            groups.append(plans)
+            for others in execute.replications(self.project, name).values() if replications else ():
+                groups.append(others)
+                todo += [plan for plan in others if execute.due(plan)]
+        execute.execute_all(todo, self.project, ended=lambda outcome: self.show.line(f"notebook {outcome.line()}"))
+        for plans in groups:
+            execute.settle(self.project, plans)
+        return bool(todo)
 
     def _plans(self, name: str) -> list[execute.Plan]:
         """The plans of a notebook: with one's own runs where they are complete, else with the published logs, in all

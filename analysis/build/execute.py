@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from runner.files import sha256
 LOCK = "requirements.lock"
 RECORD = "record.json"
 INCOMPLETE = "Incomplete"  # analysis.study.arms.Incomplete, as papermill names what a cell raised
-Progress = Callable[[int, int], None]
+KERNELS = 4  # notebooks that are executed side by side, at most: more kernels at once can fail to start
 
 
 class NotebookFailed(Exception):
@@ -249,11 +250,34 @@ def due(plan: Plan, force: bool = False) -> str:
     return reason(plan, kept if complete else None, force)
 
 
-def execute(plan: Plan, project: Project, force: bool = False, progress: Progress | None = None) -> Outcome:
-    """Bring the results of one plan up to date; `progress` is called with the numbers of executed and of all cells.
+def execute_all(
+    plans: list[Plan],
+    project: Project,
+    force: bool = False,
+    started: Callable[[Plan, str], None] = lambda plan, why: None,
+    ended: Callable[[Outcome], None] = lambda outcome: None,
+) -> None:
+    """Bring the results of several plans up to date, as many at once as there are cores, `KERNELS` at most.
 
-    Raises `NotebookFailed` where a cell raises; the earlier results then stay.
+    `started` is called with each plan that is due and the reason, `ended` with each outcome, in the order in which they
+    end. Raises what the first failure raises, after the notebooks that are being executed have ended.
     """
+    with _environment(), ThreadPoolExecutor(min(KERNELS, os.cpu_count() or 1)) as pool:
+        for plan in plans:
+            if why := due(plan, force):
+                started(plan, why)
+        futures = [pool.submit(execute, plan, project, force) for plan in plans]
+        try:
+            for future in as_completed(futures):
+                ended(future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
+    """Bring the results of one plan up to date. Raises `NotebookFailed` where a cell raises; the earlier results then
+    stay."""
     label, kept = plan.label or plan.name, _attempt(plan.output)
     why = due(plan, force)
     if not why:
@@ -267,7 +291,7 @@ def execute(plan: Plan, project: Project, force: bool = False, progress: Progres
     scratch = Path(tempfile.mkdtemp(prefix=f".{plan.profile}-", dir=plan.output.parent))
     try:
         try:
-            _run(plan, project, scratch, progress)
+            _run(plan, project, scratch)
         except _Lacking as missing:
             lacking = str(missing)
             (scratch / "results.json").unlink(missing_ok=True)
@@ -305,7 +329,7 @@ def stale(project: Project, folder: Path) -> str:
     return reason(plan(project, folder.parent.name, logs, kept["profile"], folder.parents[1]), kept)
 
 
-def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None) -> None:
+def _run(plan: Plan, project: Project, scratch: Path) -> None:
     import jupytext
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -316,13 +340,12 @@ def _run(plan: Plan, project: Project, scratch: Path, progress: Progress | None)
     jupytext.write(document, draft, fmt="ipynb")
     values = {"logs": str(plan.logs), "profile": plan.profile, "output": str(scratch)}
     values |= {k: v for k, v in plan.parts["parameters"].items() if k not in values}
-    with _environment(), _engine(progress) as engine:
+    with _environment():
         try:
             papermill.execute_notebook(
                 str(draft),
                 str(scratch / "executed.ipynb"),
                 parameters=values,
-                engine_name=engine,
                 kernel_name="python3",
                 cwd=str(project.root),
                 progress_bar=False,
@@ -379,33 +402,6 @@ def _environment() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _engine(progress: Progress | None) -> Iterator[str | None]:
-    """The name of a papermill engine that calls `progress` after each cell; None, for papermill's default, without
-    it."""
-    if progress is None:
-        yield None
-        return
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class Watched(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            finish, total, done = nb_man.cell_complete, len(nb_man.nb.cells), 0
-
-            def complete(*args: Any, **kwargs: Any) -> None:
-                nonlocal done
-                done += 1
-                progress(done, total)
-                finish(*args, **kwargs)
-
-            nb_man.cell_complete = complete
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    papermill_engines.register("watched", Watched)
-    yield "watched"
 
 
 def _write_record(plan: Plan, project: Project, folder: Path, lacking: str = "") -> None:

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -149,3 +150,28 @@ def test_planning_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=fake.REPOSITORY, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_several_are_executed_side_by_side_and_a_failure_waits_for_the_others(house, monkeypatch):
+    fake.write_run(house.logs, 4, 0, "paper")
+    both = plans(house, NAME, house.logs)
+    at_once, most = [], []
+
+    def run(plan, project, scratch):
+        at_once.append(plan)
+        most.append(len(at_once))
+        time.sleep(0.3)
+        at_once.remove(plan)
+        if plan.profile == "paper":
+            raise execute.NotebookFailed("it broke")
+        (scratch / "results.json").write_text("{}")
+
+    monkeypatch.setattr(execute, "_run", run)
+    monkeypatch.setattr(execute.os, "cpu_count", lambda: 2)
+    started, ended = [], []
+    with pytest.raises(execute.NotebookFailed, match="it broke"):
+        execute.execute_all(both, house, True, lambda plan, why: started.append((plan.profile, why)), ended.append)
+    assert max(most) == 2
+    assert started == [("paper", "first time"), ("laptop", "forced")]
+    assert (house.results / NAME / "laptop" / "results.json").read_text() == "{}"
+    assert not (house.results / NAME / "paper").exists()
