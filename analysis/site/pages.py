@@ -141,8 +141,9 @@ def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two verdicts differ in nothing but the size at which they were found."""
-    return {**one, "scope": ""} == {**other, "scope": ""}
+    """Whether two verdicts differ in nothing but the size at which they were found, and the machine."""
+    where = dict.fromkeys(("scope", "machine", "machines"))
+    return {**one, **where} == {**other, **where}
 
 
 def notebooks(names: dict[str, Path]) -> Files:
