@@ -142,8 +142,9 @@ def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two verdicts are equal except for their scope."""
-    return {**one, "scope": ""} == {**other, "scope": ""}
+    """Whether two verdicts are equal except for their scope and their machines."""
+    where = dict.fromkeys(("scope", "machine", "machines"))
+    return {**one, **where} == {**other, **where}
 
 
 def notebooks(names: dict[str, Path]) -> Files:
