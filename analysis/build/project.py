@@ -21,6 +21,11 @@ class Project:
         return self.root / "analysis" / "ledger.toml"
 
     @property
+    def references(self) -> Path:
+        """The bibliography of the posts, as BibTeX."""
+        return self.root / "analysis" / "references.bib"
+
+    @property
     def posts(self) -> Path:
         """The prose."""
         return self.root / "posts"

@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.build import evidence, execute
 from analysis.build.project import Project
-from analysis.site import claims, generator, pages, post, speed
+from analysis.site import claims, generator, pages, post, references, speed
 from runner.errors import UserError
 
 
@@ -39,7 +39,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     where = project.shown(project.ledger)
     ledger = claims.load(project.ledger, where, project.notebook_names())
     verdicts = claims.verdicts(ledger, results, where)
-    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()})
+    cited = references.load(project.references, project.shown(project.references))
+    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()}, cited)
     rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: a fault in one is a fault
     shown = [(one, made) for one, made in rendered if one.published or drafts]
 
@@ -47,6 +48,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         "index.md": pages.index(shown, *generator.named(project)).encode(),
         "tags.md": pages.tags().encode(),
         "claims.md": pages.claims(ledger, verdicts, shown).encode(),
+        "references.md": pages.references(list(cited.values()), shown).encode(),
+        "references.bib": project.references,
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
         **pages.proofs(_evidence(project, records)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
