@@ -22,6 +22,11 @@ class Project:
         return self.root / "analysis" / "ledger.toml"
 
     @property
+    def references(self) -> Path:
+        """The bibliography of the posts, as BibTeX."""
+        return self.root / "analysis" / "references.bib"
+
+    @property
     def posts(self) -> Path:
         """The posts, one folder for each."""
         return self.root / "posts"

@@ -83,6 +83,11 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
     return f'{badge}{words} <span class="effect">{numbers}</span>' if numbers else f"{badge}{words}"
 
 
+def citation(label: str, link: str) -> str:
+    """A reference inside a sentence, whose authors and year stay on one line."""
+    return f"[{text.escape(label).replace(' ', text.NBSP)}]({link})"
+
+
 POINTS = {"supported": 1, "one run agrees": 1, "refuted": -1, "one run disagrees": -1, "inconclusive": 0}
 
 

@@ -11,6 +11,7 @@ from analysis.build import evidence, notebook
 from analysis.site import markup, mathml
 from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
+from analysis.site.references import Reference
 from analysis.study import text
 from runner.plan.spec import from_dict
 
@@ -145,6 +146,41 @@ def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two verdicts are equal except for their scope and their machines."""
     where = dict.fromkeys(("scope", "machine", "machines"))
     return {**one, **where} == {**other, **where}
+
+
+def references(listed: list[Reference], posts: list[tuple[Post, Rendered]]) -> str:
+    """The bibliography by group: each entry with why it is there, how it was checked, and the posts that cite it."""
+    parts = [
+        front(title="References", description="What the posts cite, and the reading list of the study notes.")
+        + "# References\n\nThe reading list of the study notes that one post follows, under its own headings, and what "
+        "else is cited here. Titles, authors and years are those of the first version; where the list gives others, "
+        "the entry says so. ★ is the list's own mark for what it found outstanding. All of it as "
+        "[BibTeX](references.bib)."
+    ]
+    for group in dict.fromkeys(one.group for one in listed):
+        parts.append(f"## {text.escape(group)}")
+        parts += [_reference(one, posts) for one in listed if one.group == group]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reference(one: Reference, posts: list[tuple[Post, Rendered]]) -> str:
+    title = f"[{text.escape(one.title)}]({one.url})" if one.url else f"*{text.escape(one.title)}*"
+    venue = f" {text.escape(one.venue)}." if one.venue else ""
+    facts = [text.sentence(one.note), f"**Checked.** {text.sentence(one.checked)}"]
+    if one.stated:
+        facts.append(f"**The list gives** {text.escape(one.stated)}.")
+    citing = [
+        f"[{text.escape(post.title)}](posts/{post.slug}/index.md)"
+        for post, rendered in posts
+        if one.key in rendered.cited
+    ]
+    if citing:
+        facts.append(f"**Cited in** {', '.join(citing)}.")
+    return (
+        f'<div class="reference" id="{one.key}" markdown="1">\n\n'
+        f"{text.escape(one.names)} {one.year}. {title}.{venue}{' ★' if one.starred else ''}\n\n"
+        f'<p class="reference-facts" markdown="span">{" ".join(facts)}</p>\n\n</div>'
+    )
 
 
 def notebooks(names: dict[str, Path]) -> Files:

@@ -7,6 +7,7 @@ A post is a Jinja2 template that may call:
     {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
     {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
     {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
+    {{ cite("vaswani2017") }}              a link to the entry of analysis/references.bib with that key
 
 A notebook has results for each published profile of its experiments. A post is written for one of them, `profile`: the
 largest of its first notebook. A name is looked up in that profile, or in the largest of a notebook that lacks it; the
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.site import forest, markup, mathml
+from analysis.site.references import Reference
 from analysis.study import text
 from analysis.study.results import KEBAB
 from runner.errors import UserError
@@ -67,15 +69,18 @@ class Sources:
     results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # the text of each claim
+    references: dict[str, Reference] = field(default_factory=dict)  # by key
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A post as Markdown, the claims that it discusses, and its reading time in minutes."""
+    """A post as Markdown, the claims that it discusses, the keys of the references that it cites, and its reading time
+    in minutes."""
 
     markdown: str
     claims: list[str]
     minutes: int
+    cited: list[str] = field(default_factory=list)
 
 
 class _Fault(UserError):
@@ -126,7 +131,7 @@ def render(post: Post, sources: Sources) -> Rendered:
     names = _Names(post, sources, "../../")
     body = fill(post.body, post.where, names.context())
     words = len(re.sub(NOT_READ, " ", body, flags=re.S).split())
-    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)))
+    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)), names.cited)
 
 
 def fill(body: str, where: str, context: dict[str, Any]) -> str:
@@ -161,7 +166,9 @@ class _Names:
     """The functions that one post may call. Each looks up a name; the error for an unknown one suggests known ones."""
 
     def __init__(self, post: Post, sources: Sources, up: str) -> None:
-        self.post, self.sources, self.up, self.claims = post, sources, up, []  # type: ignore[var-annotated]
+        self.post, self.sources, self.up = post, sources, up
+        self.claims: list[str] = []
+        self.cited: list[str] = []
         self.usual = next(iter(sources.results[post.notebooks[0]]), "") if post.notebooks else ""
 
     def context(self) -> dict[str, Any]:
@@ -175,6 +182,7 @@ class _Names:
             self.forest,
             self.verdict,
             self.agreement,
+            self.cite,
             self.has,
             self.published,
             self.profile_of,
@@ -263,6 +271,14 @@ class _Names:
         if not rows:
             raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")
         return markup.agreement(rows, (first, second))
+
+    def cite(self, key: str) -> str:
+        """A reference by its key, as a link to its entry: Vaswani et al. 2017."""
+        if key not in self.sources.references:
+            raise _Fault(f"unknown reference {str(key)!r}; {text.known(str(key), self.sources.references)}")
+        if key not in self.cited:
+            self.cited.append(key)
+        return markup.citation(self.sources.references[key].label, f"{self.up}references.md#{key}")
 
     def _verdict(self, id: str, profile: str) -> dict[str, Any]:
         if id not in self.sources.verdicts:

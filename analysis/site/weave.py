@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.build import evidence, execute
 from analysis.build.project import Project
-from analysis.site import claims, generator, pages, post, speed
+from analysis.site import claims, generator, pages, post, references, speed
 from runner.errors import UserError
 
 
@@ -43,7 +43,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     ledger = claims.load(project.ledger, where, project.notebook_names())
     replicated = _replicated(project)
     verdicts = claims.verdicts(ledger, results, where, replicated)
-    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()})
+    cited = references.load(project.references, project.shown(project.references))
+    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()}, cited)
     rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: an error in one is an error
     shown = [(one, made) for one, made in rendered if one.published or drafts]
 
@@ -51,6 +52,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         "index.md": pages.index(shown, *generator.title(project)).encode(),
         "tags.md": pages.tags().encode(),
         "claims.md": pages.claims(ledger, verdicts, shown).encode(),
+        "references.md": pages.references(list(cited.values()), shown).encode(),
+        "references.bib": project.references,
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
         **pages.proofs(_evidence(project, records), _replications(project)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),

@@ -135,6 +135,30 @@ test = "Onset against data size."
 untested = "Needs runs on more than one data size."
 """
 
+REFERENCES = """\
+@misc{vaswani2017,
+  title   = {Attention Is All You Need},
+  author  = {Vaswani, Ashish and Shazeer, Noam and others},
+  year    = {2017},
+  eprint  = {1706.03762},
+  starred = {yes},
+  group   = {Transformer},
+  note    = {The ratio of 4.},
+  checked = {against a copy},
+}
+
+@article{shazeer2020,
+  title   = {GLU Variants \\& more},
+  author  = {Shazeer, Noam},
+  year    = {2020},
+  journal = {A journal 3},
+  stated  = {2021},
+  group   = {Activations},
+  note    = {SwiGLU.},
+  checked = {no copy was found},
+}
+"""
+
 NOTEBOOK = """\
 # %% [markdown]
 # # Loss by ratio
@@ -233,6 +257,7 @@ def house(root: Path, logs: bool = True) -> Project:
         (root / folder).mkdir(parents=True)
     (root / "analysis/notebooks/mlp-ratio.py").write_text(NOTEBOOK)
     (root / "analysis/ledger.toml").write_text(LEDGER)
+    (root / "analysis/references.bib").write_text(REFERENCES)
     (root / "posts/is-4-the-magic-number/index.md").write_text(POST)
     (root / "requirements.lock").write_text("torch==2.13.0\n")
     shutil.copy(REPOSITORY / "mkdocs.yml", root)
