@@ -1,0 +1,183 @@
+# %% [markdown]
+# # A mini GPT, part by part
+#
+# One change at a time to the small model of the source: an output layer of its own (*untied*), *learned* positions or
+# *none*, products in *float32*. Seeds are paired: every arm sees the same batches in the same order, and begins with the
+# same weights where shapes agree. All intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/mini-gpt-ablations"
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.study import arms, milestones, pace, stats, verdicts, wording
+from analysis.study.figures import Curves, Groups
+from analysis.study.results import Results
+from analysis.study.verdicts import ABOVE, BELOW, Measure
+
+BASE = "base"
+NAMES = {
+    "base": "as the source",
+    "untied": "untied",
+    "learned": "learned",
+    "none": "none",
+    "float32": "float32",
+}
+LEAST = 0.02  # nats, the smallest difference of interest
+results = Results(output)
+
+# %%
+sweep = arms.read(logs, "mini-gpt-ablations", profile, order=list(NAMES), all_planned=True)
+results.provenance(sweep.runs)
+spec, corpus = sweep.spec, sweep.manifest["corpus"]
+TEXT = (
+    "short stories" if corpus["name"].startswith("stories") else "Shakespeare's plays, which stand in for the stories"
+)
+NOTE = f"{sweep.count}, text: {TEXT}. Profile {profile}.{sweep.omitted}"
+precision = next(iter(sweep.kept[BASE].values())).manifest["environment"]["precision"]
+per_run = milestones.of(sweep)
+
+
+def last(rows: pd.DataFrame, split: str) -> float:
+    """The loss of a split after the last step."""
+    return float(rows[rows.split == split].sort_values("step").loss.iloc[-1])
+
+
+per_run["apart"] = sweep.each(lambda rows: {"apart": last(rows, "test") - last(rows, "train")}).apart
+
+
+def against(column: str, arm: str) -> stats.Estimate:
+    """An arm minus the base, seed by seed."""
+    return arms.difference(per_run[column].unstack("seed").T, arm, BASE)
+
+
+def at(column: str, arm: str) -> stats.Estimate:
+    """The mean of a column in an arm."""
+    return stats.estimate(per_run.loc[arm, column].to_numpy())
+
+
+# %% [markdown]
+# ## What each change does
+# The loss is that of the test split at the step of the best validation loss; the gap is the test loss minus the
+# training loss after the last step.
+
+# %%
+others = [arm for arm in sweep if arm != BASE]
+differences = {NAMES[arm]: against("held_out", arm) for arm in others}
+gaps = {NAMES[arm]: against("apart", arm) for arm in others}
+rates, tokens = pace.each(sweep), spec["train"]["batch_size"] * spec["model"]["block_size"]
+results.figure(
+    "parts",
+    [
+        Curves(
+            "Validation loss",
+            "step",
+            "loss (nats a token)",
+            lines={NAMES[arm]: losses[losses.index > 0] for arm, losses in sweep.curves().items()},
+        ),
+        Groups(
+            "Difference from the source's model", y="nats", groups={"test loss": differences, "gap": gaps}, zero=True
+        ),
+    ],
+    alt=[
+        f"Validation loss against step, a line for each of {len(sweep)} variants of the small model.",
+        "Difference of each variant's test loss, and of its gap between test and training loss, from those of the "
+        "source's model, with intervals.",
+    ],
+    caption="Left, after the first evaluation. Right, the test loss at the best validation loss, and the gap between "
+    "test and training loss at the end, each minus that of the source's model; below the line is less. Untied: an "
+    f"output layer of its own; learned, none: positions; float32: products, which else are in {precision}. {NOTE}",
+)
+results.table(
+    "parts",
+    pd.DataFrame(
+        [
+            {
+                "variant": NAMES[arm],
+                "parameters": f"{sweep.parameters[arm]:,}",
+                "test loss": wording.cell(at("held_out", arm)),
+                "difference": "–" if arm == BASE else against("held_out", arm).signed(3),
+                "test minus training loss": wording.cell(at("apart", arm)),
+                "tokens a second": f"{tokens / np.median(list(rates[arm].values())):,.0f}",
+            }
+            for arm in sweep
+        ]
+    ),
+    caption=f"Nats a token. Differences from the source's model, paired by seed, with 95% intervals. {NOTE}",
+)
+
+# %% [markdown]
+# ## Verdicts
+# Their rules stand in the experiment's file, and were committed before the runs.
+
+# %%
+tied = arms.difference(per_run.held_out.unstack("seed").T, BASE, "untied")
+verdict = verdicts.every(Measure("tied minus untied, in nats", tied, BELOW, LEAST))
+more = sweep.parameters["untied"] - sweep.parameters[BASE]
+results.claim(
+    "S2-4",
+    verdict,
+    **verdict.leading(),
+    unit="nats, tied minus untied",
+    reason=f"{verdict.told()}. The untied model has {more:,} parameters more, "
+    f"{more / sweep.parameters[BASE]:.0%} of the small one",
+    seeds=sweep.seeds,
+)
+verdict = verdicts.every(
+    Measure("gap of learned positions minus that of sinusoids, in nats", against("apart", "learned"), ABOVE),
+    Measure("test loss of learned positions minus that of sinusoids", against("held_out", "learned"), ABOVE, -LEAST),
+)
+results.claim(
+    "S2-11",
+    verdict,
+    **verdict.leading(),
+    unit="nats of gap, learned minus sinusoidal",
+    reason=f"{verdict.told()}. Without any positions the test loss is {against('held_out', 'none').signed(3)} nats "
+    "from that of sinusoids",
+    seeds=sweep.seeds,
+)
+
+# %% [markdown]
+# S2-12: speed is the median of a run's stretches of training, which other work on the machine disturbs least.
+
+# %%
+machine = sweep.manifest["environment"]["machine"]
+speed = stats.estimate([np.log2(rates["float32"][seed] / rates[BASE][seed]) for seed in sweep.seeds])
+loss = arms.difference(per_run.held_out.unstack("seed").T, BASE, "float32")
+if precision == "bf16":
+    verdict = verdicts.every(
+        Measure("tokens a second, bf16 over float32", speed, ABOVE, float(np.log2(1.75)), doublings=True),
+        Measure("test loss, bf16 minus float32", loss, BELOW, LEAST),
+    )
+    results.claim(
+        "S2-12",
+        verdict,
+        **verdict.leading(),
+        unit="times the tokens a second",
+        reason=f"{verdict.told()}. Measured on {machine}, two runs side by side; the source's case is fp16 on an "
+        "accelerator",
+        seeds=sweep.seeds,
+    )
+else:
+    results.claim("S2-12", "not tested", reason=f"these runs were made in {precision}, as this machine has no bf16")
+
+# %%
+for name, value, unit in (
+    ("ablation-runs", len(sweep.runs), "runs"),
+    ("ablation-seeds", len(sweep.seeds), "seeds"),
+    ("untied-more", more, "parameters"),
+    ("untied-more-share", 100 * more / sweep.parameters[BASE], "%"),
+):
+    results.number(name, value, unit, digits=0)
+results.number("bf16-speed", float(2**speed.mean), "times", digits=1)
+results.number("bf16-there", int(precision == "bf16"))
+results.estimate("bf16-loss", loss, "nats", digits=3)
+results.estimate("tied-loss", tied, "nats", digits=3)
+for arm in others:
+    results.estimate(f"loss-{arm}", against("held_out", arm), "nats", digits=3)
+    results.estimate(f"gap-{arm}", against("apart", arm), "nats", digits=3)
+results.save()
