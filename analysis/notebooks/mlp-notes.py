@@ -78,6 +78,7 @@ results.figure(
     alt=["Validation loss against step of an MLP that reads its context flattened, its last token, or a mean."],
     caption=f"Mean over {reading.count}, with the 95% interval of that mean. Profile {profile}.{reading.omitted}"
     f"{counts.note}",
+    experiment="mlp-reading",
 )
 
 # %% [markdown]
@@ -132,6 +133,8 @@ results.claim(
     reason=verdict.told(),
     seeds=factorial.seeds,
 )
+
+# %%
 HEADS = {"plain": "", "none": "", "batch": "BatchNorm", "residual": "residual", "sgd": "SGD", "adamw": "Adam"}
 cells = pd.DataFrame(
     {
@@ -145,6 +148,7 @@ results.figure(
     alt=["Final validation loss for each initialisation (columns) and each set of helpers (rows)."],
     caption=f"Final validation loss in nats per character, or the untrained model's where that is lower; mean over "
     f"{factorial.count}. Profile {profile}.",
+    experiment="initial-weights",
 )
 results.table(
     "spreads",
@@ -204,6 +208,7 @@ results.figure(
     alt=["Validation loss at the end against the step at which the learning rate was divided by ten."],
     caption=f"{steps:,} steps of SGD; the last dot never drops. Mean over {decay.count} with its 95% interval, faint "
     f"lines join a seed. Profile {profile}.",
+    experiment="late-decay",
 )
 for name, value, unit in (
     ("mlp-parameters", reading.parameters["flatten"], "parameters"),

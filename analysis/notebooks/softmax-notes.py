@@ -172,9 +172,9 @@ results.figure(
     caption="Scores 2, 1, 0, −1, divided by the temperature. No run is needed.",
 )
 for name, value, unit, digits in (
-    ("softmax-doubled", 100 * scaled, "%", 0),
+    ("softmax-doubled", 100 * scaled, "percentage points", 0),
     ("softmax-draws", DRAWS * SAMPLES, "draws", 0),
-    ("softmax-furthest", 100 * max(abs(one.mean) for one in apart.values()), "%", 2),
+    ("softmax-furthest", 100 * max(abs(one.mean) for one in apart.values()), "percentage points", 2),
     ("softmax-cold", 100 * cold, "%", 1),
 ):
     results.number(name, value, unit, digits)

@@ -84,6 +84,7 @@ results.claim(
     reason=verdict.told(),
     seeds=norms.seeds,
 )
+# %%
 results.table(
     "batch-norms",
     pd.DataFrame(
@@ -118,6 +119,7 @@ results.figure(
     ],
     alt=[f"Validation loss against step with four kinds of statistics, batches of {size}." for size in ends_of],
     caption=f"Mean over {norms.count}, with the 95% interval of that mean. Profile {profile}.{norms.omitted}",
+    experiment="batch-norms",
 )
 
 # %% [markdown]
@@ -171,6 +173,7 @@ results.figure(
     alt=["Final validation loss of a WaveNet against the learning rate, a line for each way to train."],
     caption=f"Accumulation has batches of four times the size, and reads four times as much text. Mean over "
     f"{wave.count}, with 95% intervals. Profile {profile}.{wave.omitted}",
+    experiment="steadying",
 )
 results.number("norm-runs", len(norms.runs), "runs")
 results.number("wave-runs", len(wave.runs), "runs")

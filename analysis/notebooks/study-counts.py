@@ -72,21 +72,23 @@ specs = {
 costs = {name: describe(spec, VOCABULARIES[MODELS[name][1]], spec.block_size) for name, spec in specs.items()}
 counted = {name: cost.total() for name, cost in costs.items()}
 embeddings = {name: cost.parameters["token"] for name, cost in costs.items()}
+rows = [(name, part, count) for name, cost in costs.items() for part, count in cost.parameters.items()]
 results.table(
     "parts",
     pd.DataFrame(
         [
             {
                 "model": name,
-                "stated": f"{STATED[name]:,}",
-                "counted": f"{counted[name]:,}",
-                "its parts": ", ".join(f"{part} {count:,}" for part, count in costs[name].parameters.items()),
-                "our reading": READINGS[name],
+                "part": part,
+                "parameters": f"{count:,}",
+                "share": f"{count / counted[name]:.1%}",
             }
-            for name in costs
+            for name, part, count in rows
         ]
     ),
-    caption="Parameters, with the vocabulary of the tokenizer that the source names. Arithmetic; no run is needed.",
+    caption="Parameters, with the vocabulary of the tokenizer that the source names. Our readings: "
+    + "; ".join(f"{name}, {reading}" for name, reading in READINGS.items())
+    + ". No run is needed.",
 )
 
 # %% [markdown]
@@ -139,7 +141,7 @@ results.claim(
         Measure("tokens of p50k_base", VOCABULARIES["p50k_base"], 0, 50_000),
         Measure("tokens of bert-base-uncased", VOCABULARIES["bert-base-uncased"], 0, 30_000),
     ),
-    reason="; ".join(f"{name} has {size:,}" for name, size in VOCABULARIES.items()),
+    reason="; ".join(f"{size:,} in {name}" for name, size in VOCABULARIES.items()),
 )
 
 # %% [markdown]

@@ -250,6 +250,7 @@ for name, value, unit, digits in (
     ("plays-words", len(words["all 38 plays"]), "words", 0),
     ("plays-different", different["all 38 plays"], "", 0),
     ("rule-of-thumb", rule_of_thumb, "tokens", 0),
+    ("p50k-vocabulary", p50k.vocabulary, "tokens", 0),
     ("p50k-used", 100 * used["p50k_base"], "%", 0),
     ("p50k-unseen-share", 100 * unseen_share, "%", 0),
     ("bert-used", 100 * used["bert-base-uncased"], "%", 0),
