@@ -2,8 +2,8 @@
 # # A mini GPT, part by part
 #
 # One change at a time to the small model of the source: an output layer of its own (*untied*), *learned* positions or
-# *none*, products in *float32*. Seeds are paired: every arm sees the same batches in the same order, and begins with the
-# same weights where shapes agree. All intervals are 95% Student's t intervals over seeds.
+# *none*, products in *float32*. Seeds are paired: every arm sees the same batches in the same order, and begins with
+# the same weights where shapes agree. All intervals are 95% Student's t intervals over seeds.
 
 # %% tags=["parameters"]
 logs = "logs"

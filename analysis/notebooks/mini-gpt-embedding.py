@@ -16,13 +16,13 @@ from itertools import permutations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from analysis.study import arms, stats, style, verdicts, wording
+from analysis.study import arms, stats, verdicts, wording
 from analysis.study.embedding import FAMILY, GROUPS, PAIRS, Embedding
-from analysis.study.figures import Dots, Drawing, Series
+from analysis.study.figures import Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, Measure
+from analysis.study.wordmap import WordMap
 
 SIZE, DRAWS, OFTEN = "medium", 2000, 20
 results = Results(output)
@@ -89,15 +89,17 @@ else:
 # ## Analogies
 # S2-17: princess - girl + boy, the three left out. The baseline keeps the first word and takes two others at random, of
 # those that are read at least twenty times an epoch: if *prince* is as near then, it is because it is near *princess*.
+# Two random words are far apart, girl and boy are not. So a second baseline takes a random word and its nearest
+# neighbour; it was added after the first seed had been seen, and decides nothing.
 
 # %%
 words = ("princess", "girl", "boy", "prince")
 absent = lacking(*words)
 
 
-def ranks(one: Embedding) -> tuple[int, float, int, np.ndarray]:
-    """The rank of prince, its cosine, its rank among the neighbours of princess alone, and its ranks with random
-    words."""
+def ranks(one: Embedding) -> tuple[int, float, int, np.ndarray, np.ndarray]:
+    """The rank of prince, its cosine, its rank among the neighbours of princess alone, and its ranks with two random
+    words, and with a random word and its nearest neighbour."""
     princess, girl, boy, prince = (one.token(word) for word in words)
     rank, cosine = one.analogy((princess, boy), (girl,), prince)
     alone, _ = one.analogy((princess,), (), prince)
@@ -105,7 +107,9 @@ def ranks(one: Embedding) -> tuple[int, float, int, np.ndarray]:
     usual = usual[~np.isin(usual, [princess, girl, boy, prince])]
     drawn = np.random.default_rng(0).choice(usual, (DRAWS, 2))
     random = [one.analogy((princess, int(b)), (int(a),), prince)[0] for a, b in drawn if a != b]
-    return rank, cosine, alone, np.array(random)
+    close = [(int(a), one.ids[one.nearest(one.texts[a][1:], 1)[0][0]]) for a in usual if one.texts[a][1:] in one]
+    near = [one.analogy((princess, b), (a,), prince)[0] for a, b in close if b not in (princess, prince)]
+    return rank, cosine, alone, np.array(random), np.array(near)
 
 
 if absent:
@@ -124,16 +128,19 @@ else:
         reason="prince has rank "
         + "; ".join(f"{rank} at cosine {cosine:.2f}" for rank, cosine, *_ in of.values())
         + f" of {int((first.times > 0).sum()):,} tokens; near princess alone "
-        + ", ".join(str(alone) for _, _, alone, _ in of.values())
+        + ", ".join(str(alone) for _, _, alone, *_ in of.values())
         + "; with two random words instead, the median rank is "
-        + ", ".join(f"{np.median(random):,.0f}" for *_, random in of.values())
+        + ", ".join(f"{np.median(random):,.0f}" for *_, random, _ in of.values())
         + f". An epoch has 'princess' {first.times[first.token('princess')]} times and 'prince' "
         f"{first.times[first.token('prince')]} times",
         basis="runs",
         seeds=list(of),
     )
     results.number("analogy-rank", float(np.median([rank for rank, *_ in of.values()])), digits=0)
-    results.number("analogy-random", float(np.median(np.concatenate([r for *_, r in of.values()]))), digits=0)
+    results.number("analogy-alone", float(np.median([alone for _, _, alone, *_ in of.values()])), digits=0)
+    results.number("analogy-random", float(np.median(np.concatenate([r for *_, r, _ in of.values()]))), digits=0)
+    first_by_near = stats.estimate([np.mean(near == 1) for *_, near in of.values()])
+    results.estimate("analogy-near", first_by_near, "%", digits=0, scale=100)
     results.number("times-prince", int(first.times[first.token("prince")]), "times")
     results.number("times-princess", int(first.times[first.token("princess")]), "times")
 
@@ -197,30 +204,12 @@ results.table(
 # %%
 named = [word for words in known.values() for word in words]
 places = dict(zip(named, first.plane(named), strict=True)) if len(named) > 2 else {}
-
-
-def drawn(ax: Axes) -> None:
-    """The words where they lie, a colour a group."""
-    for colour, words in zip(style.colours(len(known)), known.values(), strict=True):
-        for word in words:
-            ax.annotate(word, places[word], color=colour, fontsize=8, ha="center", va="center")
-        centre = np.mean([places[word] for word in words], axis=0)
-        ax.plot(*centre, marker="o", markersize=3, color=colour, linestyle="none")
-    ax.update_datalim(list(places.values()))
-    ax.autoscale_view()
-    ax.margins(0.08)
-    ax.set(title="A map of words", xlabel="first component", ylabel="second component")
-
-
 if places:
-    values = [
-        Series(f"{group}: {', '.join(words)}", [places[w][0] for w in words], [places[w][1] for w in words])
-        for group, words in known.items()
-    ]
+    grouped = {group: {word: tuple(map(float, places[word])) for word in words} for group, words in known.items()}
     results.figure(
         "map",
         [
-            Drawing("A map of words", function=drawn, shown=values),
+            WordMap("A map of words", "first component", "second component", groups=grouped),
             Dots("Nearer to their own group than to others", y="difference of mean cosines", dots=apart, zero=True),
         ],
         alt=[
@@ -228,7 +217,8 @@ if places:
             "For each group of words the difference of mean cosines within it and with other words, with intervals.",
         ],
         caption=f"Left, two principal components of {len(named)} unit vectors, seed {next(iter(found))}, a colour a "
-        f"group. Right, the difference of mean cosines within a group and with others that are as frequent. {NOTE}",
+        "group; words that would hide each other are moved up or down. Right, the difference of mean cosines within a "
+        f"group and with others that are as frequent. {NOTE}",
     )
 results.number("embedding-seeds", len(found), "seeds")
 results.number("clusters", sum(one.side() == 1 for one in apart.values()), "groups")
