@@ -13,7 +13,7 @@ from torch import Tensor
 
 from runner.models.cost import Description, kept, score_bytes, score_flops
 from runner.models.gradients import Embedding
-from runner.models.layers import Operations
+from runner.models.layers import Operations, Past
 from runner.models.minigpt.spec import MiniGPTSpec
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
@@ -42,14 +42,17 @@ class Norm(nn.Module):
 
 
 class Linear(nn.Module):
-    """A matrix and a bias, on a stream that is normed where there is a `norm`."""
+    """A matrix and a bias, on a stream that is normed where there is a `norm`. Of `few` rows the norm is applied to the
+    rows, as the matrix has more of them."""
 
     def __init__(self, n_in: int, n_out: int, ops: Operations) -> None:
         super().__init__()
         self.ops = ops
         self.weight, self.bias = nn.Parameter(torch.empty(n_out, n_in)), nn.Parameter(torch.empty(n_out))
 
-    def forward(self, x_NI: Tensor, norm: Norm | None = None) -> Tensor:
+    def forward(self, x_NI: Tensor, norm: Norm | None = None, few: bool = False) -> Tensor:
+        if norm is not None and few:
+            x_NI, norm = (x_NI * norm.weight + norm.bias).to(self.ops.dtype), None
         if norm is None:
             return self.ops.linear(x_NI, self.weight, bias_O=self.bias)
         return self.ops.linear(x_NI, self.weight, norm.weight, self.bias + self.weight @ norm.bias)
@@ -65,14 +68,20 @@ class Block(nn.Module):
         self.attention_norm, self.qkv, self.out = Norm(D), Linear(D, 3 * D, ops), Linear(D, D, ops)
         self.mlp_norm, self.up, self.down = Norm(D), Linear(D, spec.d_ff, ops), Linear(spec.d_ff, D, ops)
 
-    def forward(self, x_ND: Tensor, n_ND: Tensor, size: int, keys: Keys) -> tuple[Tensor, Tensor]:
-        """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
+    def forward(
+        self, x_ND: Tensor, n_ND: Tensor, size: int, keys: Keys, past: Past | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The stream x and its LayerNorm n, both before and after, of `size` sequences, which follow `past`."""
         spec, ops, (weights, first, second) = self.spec, self.ops, keys
-        qkv_BTE = self.qkv(n_ND, self.attention_norm).view(size, -1, 3 * spec.d_model)
+        few = past is not None
+        qkv_BTE = self.qkv(n_ND, self.attention_norm, few).view(size, -1, 3 * spec.d_model)
         tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
-        y_BTD = ops.attention(qkv_BTE, weights, spec.n_head, spec.dropout)
+        if past is None:
+            y_BTD = ops.attention(qkv_BTE, weights, spec.n_head, spec.dropout)
+        else:
+            y_BTD = ops.recall(qkv_BTE, past, self.layer, spec.n_head, spec.n_head)
         x_ND, n_ND = ops.add_norm(x_ND, self.out(y_BTD.flatten(0, 1)), first, spec.dropout)
-        h_NF = ops.activation(self.up(n_ND, self.mlp_norm), "gelu", training=second is not None)
+        h_NF = ops.activation(self.up(n_ND, self.mlp_norm, few), "gelu", training=second is not None)
         tap("mlp.hidden", self.layer, h_NF)
         x_ND, n_ND = ops.add_norm(x_ND, self.down(h_NF), second, spec.dropout)
         tap("residual", self.layer, x_ND)
@@ -112,19 +121,33 @@ class MiniGPT(Model):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator(seed, name)) * std)
 
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
+        n_ND, output_VD = self._stream(x_BT, keys), self._output()
+        return self.ops.linear(n_ND, output_VD, self.norm.weight, output_VD @ self.norm.bias).view(*x_BT.shape, -1)
+
+    def decode(self, x_BT: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
+        past = Past(self.spec.block_size) if past is None else past
+        n_BD = self._stream(x_BT, None, past).view(*x_BT.shape, -1)[:, -1]
+        past.length += x_BT.shape[1]
+        return self.ops.linear((n_BD * self.norm.weight + self.norm.bias).to(self.ops.dtype), self._output()), past
+
+    def _output(self) -> Tensor:
+        return self.token if self.output is None else self.output
+
+    def _stream(self, x_BT: Tensor, keys: Tensor | None, past: Past | None = None) -> Tensor:
+        """The normed residual stream after the last block, [N, D], of tokens that follow those in `past`."""
         B, T = x_BT.shape
+        start = 0 if past is None else past.length
         first, *rest = (None,) * self.sites if keys is None else keys.unbind()
         # √D as where sinusoids and tied embeddings come from (arXiv 1706.03762): without it positions drown the tokens.
         embedding_BTD = Embedding.apply(x_BT, self.token) * math.sqrt(self.spec.d_model)
         if self.position is not None:
-            embedding_BTD = embedding_BTD + self.position[:T]
+            embedding_BTD = embedding_BTD + self.position[start : start + T]
         embedding_ND = embedding_BTD.flatten(0, 1)
         # The residual stream starts empty, and the embedding is its first branch.
         x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
         for i, block in enumerate(self.blocks):
-            x_ND, n_ND = block(x_ND, n_ND, B, rest[3 * i : 3 * i + 3])
-        output_VD = self.token if self.output is None else self.output
-        return self.ops.linear(n_ND, output_VD, self.norm.weight, output_VD @ self.norm.bias).view(B, T, -1)
+            x_ND, n_ND = block(x_ND, n_ND, B, rest[3 * i : 3 * i + 3], past)
+        return n_ND
 
     def embedding(self) -> Tensor:
         return self.token

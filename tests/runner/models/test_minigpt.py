@@ -97,6 +97,17 @@ def test_no_token_sees_what_comes_after_it(variant):
     assert (before[:, 70] - after[:, 70]).abs().max() > 1e-3, "the token itself is seen"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_decoded_piece_by_piece_is_what_is_read_at_once(variant):
+    model, x_BT = model_of(replace(SPEC, **VARIANTS[variant])), tokens(2, 40)
+    whole_BTV, past, begin = model(x_BT), None, 0
+    for end in (17, 18, 19, 30, 40):
+        logits_BV, past = model.decode(x_BT[:, begin:end], past)
+        torch.testing.assert_close(logits_BV, whole_BTV[:, end - 1])
+        begin = end
+    assert {tuple(kept.shape) for kept in past.kept.values()} == {(2, 2, 4, 130, 4)}
+
+
 def test_only_positions_tell_the_order():
     """Without them, and in one block, the last token's prediction does not depend on the order of those before."""
     x_BT = tokens(1, 20)
