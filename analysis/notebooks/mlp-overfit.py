@@ -66,18 +66,8 @@ def trends(values: pd.Series) -> tuple[stats.Estimate, stats.Estimate | None]:
 # were known.)
 
 # %%
-censored = (
-    f"{open_ended} of {len(per_run)} runs had their best validation loss at the last evaluation, so when they would "
-    "begin to overfit is not known"
-    if open_ended
-    else ""
-)
+censored = wording.censored(open_ended, len(per_run))
 absent = f"no run of r = {', '.join(f'{r:g}' for r in sweep.lost)} finished" if sweep.lost else ""
-
-
-def sentences(*texts: str) -> str:
-    """Those that say something, each with a full stop before it."""
-    return "".join(f". {text}" for text in texts if text)
 
 
 def judge(id: str, unit: str, verdict: verdicts.Verdict, note: str) -> None:
@@ -86,7 +76,7 @@ def judge(id: str, unit: str, verdict: verdicts.Verdict, note: str) -> None:
     if censored:
         results.claim(id, verdict, n=seeds, reason=censored, seeds=sweep.seeds)
     else:
-        reason = verdict.told() + sentences(note, absent)
+        reason = verdict.told() + wording.sentences(note, absent)
         results.claim(id, verdict, **verdict.leading(), unit=unit, reason=reason, seeds=sweep.seeds)
 
 
@@ -297,7 +287,7 @@ else:
         reason=f"{tested.right} of {asked} comparisons of neighbouring ratios (steps to a train loss, onset) are "
         f"decided as claimed and {tested.wrong} the other way; {len(tested.rest)} are left open"
         + (f", and {outlook}" if tested.rest else "")
-        + sentences(censored),
+        + wording.sentences(censored),
         seeds=sweep.seeds,
     )
 results.number("open-ended", open_ended, "runs")

@@ -211,18 +211,8 @@ for name, r in (("narrow", narrow), ("reference", REFERENCE), ("wide", wide)):
 # on 2026-11-24, after the results were known.)
 
 # %%
-censored = (
-    f"{open_ended} of {len(per_run)} runs had their best validation loss at the last evaluation, so when they would "
-    "begin to overfit is not known"
-    if open_ended
-    else ""
-)
+censored = wording.censored(open_ended, len(per_run))
 absent = f"no run of r = {', '.join(f'{r:g}' for r in sweep.lost)} finished" if sweep.lost else ""
-
-
-def sentences(*texts: str) -> str:
-    """Those that say something, each with a full stop before it."""
-    return "".join(f". {text}" for text in texts if text)
 
 
 def learns(steps: stats.Estimate, end: stats.Estimate, where: str) -> verdicts.Verdict:
@@ -244,7 +234,7 @@ results.claim(
     verdict,
     **verdict.leading(),
     unit="times the steps for each doubling of r",
-    reason=verdict.told() + sentences(absent),
+    reason=verdict.told() + wording.sentences(absent),
     seeds=sweep.seeds,
 )
 
@@ -267,7 +257,7 @@ results.claim(
     n=seeds,
     unit=f"nats, r = {worst:g} against r = {REFERENCE}",
     reason=f"best step chosen on validation, loss reported on {where}; the smallest difference of interest is "
-    f"{margin:.3f} nats. {verdict.told()}{sentences(censored, absent)}",
+    f"{margin:.3f} nats. {verdict.told()}{wording.sentences(censored, absent)}",
     seeds=sweep.seeds,
 )
 

@@ -59,3 +59,19 @@ def findable(found: Estimate, doublings: bool = False, level: float = 1 - CONFID
 def minus(text: str) -> str:
     """Hyphens as minus signs."""
     return text.replace("-", "−")
+
+
+def sentences(*texts: str) -> str:
+    """Those of the texts that are not empty, each after a full stop, to follow another sentence."""
+    return "".join(f". {text}" for text in texts if text)
+
+
+def censored(open_ended: int, runs: int) -> str:
+    """Why the onset of overfitting is not known, where `open_ended` of so many runs were best at their last evaluation;
+    empty where none was."""
+    if not open_ended:
+        return ""
+    return (
+        f"{open_ended} of {runs} runs had their best validation loss at the last evaluation, so when they would begin "
+        "to overfit is not known"
+    )
