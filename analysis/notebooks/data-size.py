@@ -55,7 +55,8 @@ NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {p
 
 
 def log_axis(ax: Axes) -> None:
-    """Steps on a logarithmic axis."""
+    """Steps on a logarithmic axis, and room beside the first and the last size."""
+    ax.margins(x=0.06)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_formatter("{x:g}")
@@ -183,6 +184,8 @@ for kind in kinds:
     stopped = sum(unfinished[named[size, held, kind]] for size in sizes)
     results.number(f"open-{name}", stopped, "runs")
     results.number(f"runs-{name}", len(sizes) * len(seeds), "runs")
+    lost = [(curves[arm].iloc[-1] - curves[arm].min()).to_numpy() for arm in (named[s, held, kind] for s in sizes)]
+    results.estimate(f"lost-{name}", stats.estimate(np.mean(lost, axis=0)), "nats", digits=2)
     if kind != PLAIN:
         later = stats.estimate(np.mean([one.values for one in delay[kind]], axis=0))
         results.number(
