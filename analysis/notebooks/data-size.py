@@ -191,7 +191,6 @@ for kind in kinds:
         results.number(
             f"delay-{name}",
             2**later.mean,
-            "times",
             digits=2,
             interval=later.interval and (2 ** later.interval[0], 2 ** later.interval[1]),
         )
@@ -213,6 +212,6 @@ results.number("decay", max(spec["train"]["weight_decay"] for spec in specs.valu
 results.number("decay-usual", usual, digits=1)
 results.number("narrow", min(ratios), digits=0)
 results.number("wide", max(ratios), digits=0)
-results.number("doubled-text", 2 ** exponents["a"].mean, "times", digits=2)
-results.number("doubled-ratio", 2 ** -exponents["b"].mean, "times", digits=2)
+results.number("doubled-text", 2 ** exponents["a"].mean, digits=2)
+results.number("doubled-ratio", 2 ** -exponents["b"].mean, digits=2)
 results.save()

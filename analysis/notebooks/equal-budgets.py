@@ -228,21 +228,23 @@ results.figure(
     "they found level or settled on; for ours those that cannot be told from the best, with the interval of the best "
     "as a line. Gated MLPs count as plain ones of as many parameters, 1.5 times their ratio. What is held equal "
     f"differs between studies (table). Ours: {wording.seeds(seeds)}, profile {profile}.",
+    experiment="equal-parameters",
 )
 results.table(
     "findings",
     pd.DataFrame(
         [
             {
-                "study": f"[{one.study}]({one.link}), {one.year}",
+                "study": one.study,
+                "year": str(one.year),
                 "held equal": one.held,
-                "what it says": one.says,
-                "where": one.where,
+                "ratios": "–" if one.ratios is None else " to ".join(f"{r:g}" for r in dict.fromkeys(one.ratios)),
             }
             for one in FINDINGS
         ]
     ),
-    caption="What studies and public records say of the width of MLPs, in our words. Selected by hand, not a survey.",
+    caption="What studies and public records say of the width of MLPs, in our words and with the place. Selected by "
+    "hand, not a survey. " + " ".join(f"[{one.study}]({one.link}): {one.says} ({one.where})." for one in FINDINGS),
 )
 
 # %%

@@ -138,8 +138,8 @@ for name, value, unit, digits in (
     ("at-edge", len(tuned.edge), "", None),
     ("margin", MARGIN, "nats", 2),
     ("per-parameter", seen / budget, "characters", 0),
-    ("rate-narrow", tuned.rates[min(by_ratio)], "", 4),
-    ("rate-wide", tuned.rates[max(by_ratio)], "", 4),
+    ("rate-narrow", tuned.rates[min(by_ratio)], "", 3),
+    ("rate-wide", tuned.rates[max(by_ratio)], "", 3),
     ("rate-factor", max(tuned.rates.values()) / min(tuned.rates.values()), "", 1),
     ("lost-far", float(np.mean(tuned.losses[min(by_ratio)] - tuned.losses[found.best])), "nats", 3),
 ):
