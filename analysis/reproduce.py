@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STAMP = "reproduce.json"
 TOO_LONG = 2 * 86_400.0  # seconds; a longer experiment is trained only if it is named by --with
-SOON = 120.0  # seconds; with less left to train, the pages are built together at the end
+SOON = 300.0  # seconds; with less left to train, the pages are built together at the end
 EVERY = 60.0  # seconds between two lines of overall progress without a terminal
 WATCHED = (
     "analysis",
