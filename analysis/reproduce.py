@@ -131,6 +131,9 @@ class _Reproduction:
             raise UserError(
                 f"--with {name}: no post to be built reads that experiment; known: {', '.join(self.experiments)}"
             )
+        known = dict.fromkeys(one for loaded in self.experiments.values() for one in loaded.profiles)
+        if profile not in known:
+            raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
         for name in without:
             show.line(f"{name} has no {profile} profile: its published results stay")
@@ -273,7 +276,7 @@ class _Reproduction:
         return self.project.site / "posts" / part.slug / "index.html"
 
     def _execute(self, names: Iterable[str], replications: bool = False) -> bool:
-        """Bring the results of notebooks up to date, side by side; returns whether any was executed."""
+        """Bring the results of notebooks up to date, returns whether any was executed."""
         groups, todo = [], []
         for name in names:
             plans = self._plans(name)

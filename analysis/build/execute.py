@@ -15,7 +15,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from runner.files import sha256
 LOCK = "requirements.lock"
 RECORD = "record.json"
 INCOMPLETE = "Incomplete"  # analysis.study.arms.Incomplete, as papermill names what a cell raised
-KERNELS = 4  # notebooks that are executed side by side, at most: more kernels at once can fail to start
 
 
 class NotebookFailed(Exception):
@@ -257,22 +255,15 @@ def execute_all(
     started: Callable[[Plan, str], None] = lambda plan, why: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> None:
-    """Bring the results of several plans up to date, as many at once as there are cores, `KERNELS` at most.
+    """Bring the results of several plans up to date, one after another: kernels of several threads of one process trip
+    over each other's sockets.
 
-    `started` is called with each plan that is due and the reason, `ended` with each outcome, in the order in which they
-    end. Raises what the first failure raises, after the notebooks that are being executed have ended.
+    `started` is called with each plan that is due and the reason, `ended` with each outcome.
     """
-    with _environment(), ThreadPoolExecutor(min(KERNELS, os.cpu_count() or 1)) as pool:
-        for plan in plans:
-            if why := due(plan, force):
-                started(plan, why)
-        futures = [pool.submit(execute, plan, project, force) for plan in plans]
-        try:
-            for future in as_completed(futures):
-                ended(future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for plan in plans:
+        if why := due(plan, force):
+            started(plan, why)
+        ended(execute(plan, project, force))
 
 
 def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:

@@ -24,7 +24,9 @@ def describe_model(
         int | None, typer.Option(help="Tokens of a sequence; the model's block size if left out.")
     ] = None,
     settings: options.Settings = None,
-    vocabulary: Annotated[int, typer.Option(min=1, help="Tokens that it knows; GPT-2's if left out.")] = VOCABULARY,
+    vocabulary: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Tokens that it knows; GPT-2's if left out.")
+    ] = VOCABULARY,
 ) -> None:
     """Show what a model costs, without training it: parameters by part, FLOPs per token, bytes of activations and KV
     cache."""

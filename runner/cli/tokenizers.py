@@ -7,9 +7,11 @@ import typer
 from runner.cli import options
 from runner.cli.terminal import say
 from runner.data import dataset
+from runner.data.tasks.registry import TASKS
 from runner.data.tokenizers import sentencepiece
 from runner.data.tokenizers.report import Split, report
 from runner.data.tokenizers.tokenizer import Tokenizer
+from runner.errors import UserError
 from runner.launch import fetch
 from runner.launch.events import Line
 from runner.plan import experiment
@@ -25,6 +27,8 @@ def show_tokenizer(
     loaded = experiment.load(name)
     fetch.preferred(loaded, profile, lambda event: say(event.text) if isinstance(event, Line) else None)
     spec = loaded.variant(profile, options.settings(settings or [], loaded.axes_of(profile)), 0).spec.data
+    if TASKS[spec.task].generated:
+        raise UserError(f'{loaded.name} reads no text (corpus = "{spec.corpus}"): it has no tokenizer to report on')
     codec, texts = dataset.tokenizer(spec), dataset.texts(spec)
     found = report(codec, texts)
     say(f"{spec.tokenizer} for {spec.corpus}: {found.vocabulary:,} tokens{_where(codec)}")

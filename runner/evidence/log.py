@@ -223,6 +223,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise UserError(f"{folder} is a file: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0") from None
     except (OSError, ValueError) as error:
         raise Damaged(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:

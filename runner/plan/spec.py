@@ -75,7 +75,7 @@ class TrainSpec:
         need(self.warmup_steps >= 0, f"warmup_steps = {self.warmup_steps} must not be negative")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
             value = getattr(self, name)
-            need(math.isfinite(value) and value >= 0, f"{name} = {value:g} must not be negative")
+            need(math.isfinite(value) and value >= 0, f"{name} = {value:g} must be a finite number of at least 0")
         for name in ("beta1", "beta2"):
             need(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name):g} must be at least 0 and below 1")
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from runner.errors import UserError
 
+COLDEST = 0.001  # below it logits over the temperature overflow
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -27,10 +29,10 @@ class Draw:
 
     def check(self) -> None:
         """Raise a `UserError` that names the first setting that cannot be."""
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
+        if not (math.isfinite(self.temperature) and self.temperature >= COLDEST):
             raise UserError(
-                f"temperature {self.temperature:g} must be above 0; 0.8 to 1 reads best, and top-k 1 always takes the "
-                "likeliest token"
+                f"temperature {self.temperature:g} must be at least {COLDEST}; 0.8 to 1 reads best, and top-k 1 "
+                "always takes the likeliest token"
             )
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top-k {self.top_k} must be at least 1; leave it out to draw from all tokens")

@@ -83,11 +83,12 @@ def train(
             group.from_leader((current.action, current.status))
             if current.action == Action.SKIP:
                 return current.status
+            run = _Run(plan, folder, placement, report, say, group)  # a wrong setting is reported before anything moves
             if current.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
                 assert old is not None
                 say(f"{plan.name}: the earlier run was moved to {state.set_aside(folder, old)}")
-            return _Run(plan, folder, placement, report, say, group).go(stopping, until)
+            return run.go(stopping, until)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(

@@ -1,6 +1,5 @@
 """The settings of the GPT family. Importable without torch."""
 
-import math
 from dataclasses import dataclass
 
 from runner.settings import Need, later
@@ -92,7 +91,7 @@ class GPTSpec:
         for name in ("n_layer", "n_head", "d_model", "block_size", "d_ff_multiple"):
             need(getattr(self, name) >= 1, f"{name} = {getattr(self, name)} must be at least 1")
         for ratio in self.ratios:
-            need(math.isfinite(ratio) and ratio > 0, f"mlp_ratio = {ratio:g} must be a positive number, such as 4")
+            need(0 < ratio <= 1000, f"mlp_ratio = {ratio:g} must be a positive number up to 1000, such as 4")
         need(
             len(self.ratios) == self.n_layer,
             f"mlp_ratio has {len(self.ratios)} numbers for {self.n_layer} layers: give one number, or one a layer",

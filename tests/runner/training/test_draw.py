@@ -85,9 +85,9 @@ def test_equal_logits_are_never_certain_where_they_decide():
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (Draw(temperature=0), "temperature 0 must be above 0; .* top-k 1 always takes the likeliest"),
-        (Draw(temperature=-1), "temperature -1 must be above 0"),
-        (Draw(temperature=math.nan), "temperature nan must be above 0"),
+        (Draw(temperature=0), "temperature 0 must be at least .*; .* top-k 1 always takes the likeliest"),
+        (Draw(temperature=-1), "temperature -1 must be at least"),
+        (Draw(temperature=math.nan), "temperature nan must be at least"),
         (Draw(top_k=0), "top-k 0 must be at least 1"),
         (Draw(top_p=0), "top-p 0 must be above 0 and at most 1"),
         (Draw(top_p=1.1), r"top-p 1\.1 must be above 0 and at most 1"),
