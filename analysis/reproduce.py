@@ -131,7 +131,7 @@ class _Reproduction:
             raise UserError(
                 f"--with {name}: no post to be built reads that experiment; known: {', '.join(self.experiments)}"
             )
-        known = dict.fromkeys(one for loaded in self.experiments.values() for one in loaded.profiles)
+        known = dict.fromkeys(one for name in experiment.names() for one in experiment.load(name).profiles)
         if profile not in known:
             raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]

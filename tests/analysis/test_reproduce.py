@@ -97,7 +97,8 @@ def test_an_experiment_without_the_profile_keeps_what_is_published(house, swept,
 
     def without(name):
         loaded = load(name)
-        return replace(loaded, profiles={k: v for k, v in loaded.profiles.items() if k != "smoke"})
+        kept = {k: v for k, v in loaded.profiles.items() if k != "smoke" or name != "mlp-ratio"}
+        return replace(loaded, profiles=kept)
 
     monkeypatch.setattr(experiment, "load", without)
     assert reproduce.reproduce(house, "smoke", None, [], show).code == 0

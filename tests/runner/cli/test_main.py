@@ -45,7 +45,7 @@ def test_the_experiments_are_listed():
         (["train", "mlp-ratio", "--set", "data.corpus='bible'"], "unknown corpus 'bible'"),
         (["train", "mlp-ratio", "--profile", "smoke", "--device", "tpu"], "device 'tpu' is not available"),
         (["sample", "nowhere"], "nowhere holds no run"),
-        (["sample", "nowhere", "--temperature", "0"], "temperature 0 must be above 0"),
+        (["sample", "nowhere", "--temperature", "0"], "temperature 0 must be at least 0.001"),
         (["sample", "nowhere", "--samples", "0"], "samples 0 must be at least 1"),
         (["train", "d12_mlp"], "unknown experiment or model 'd12_mlp'; did you mean d12_mlp3x"),
         (["train", "mlp-rati"], "unknown experiment or model 'mlp-rati'; did you mean mlp-ratio"),

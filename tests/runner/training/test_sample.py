@@ -181,7 +181,7 @@ def test_a_character_is_shown_with_its_last_byte_and_no_later():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"draw": Draw(temperature=0)}, "temperature 0 must be above 0"),
+        ({"draw": Draw(temperature=0)}, "temperature 0 must be at least 0.001"),
         ({"stride": 0}, "stride 0 must be at least 1 and at most 32"),
         ({"stride": 33}, "stride 33 must be at least 1 and at most 32"),
     ],
