@@ -131,10 +131,11 @@ class _Reproduction:
             raise UserError(
                 f"--with {name}: no post to be built reads that experiment; known: {', '.join(self.experiments)}"
             )
-        known = dict.fromkeys(one for name in experiment.names() for one in experiment.load(name).profiles)
-        if profile not in known:
-            raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
+        if len(without) == len(self.experiments):  # only then may the name be wrong, and the other files are read
+            known = dict.fromkeys(one for name in experiment.names() for one in experiment.load(name).profiles)
+            if profile not in known:
+                raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         for name in without:
             show.line(f"{name} has no {profile} profile: its published results stay")
         for name, loaded in self.experiments.items():

@@ -277,12 +277,14 @@ def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
         return Outcome(label, "", lacking=kept.get("lacking", ""))
     began, lacking = time.monotonic(), ""
     plan.output.parent.mkdir(parents=True, exist_ok=True)
-    if not force and _restored(plan, project):
-        return Outcome(label, "")
+    restored = None if force else _kept(plan, project)
     scratch = Path(tempfile.mkdtemp(prefix=f".{plan.profile}-", dir=plan.output.parent))
     try:
         try:
-            _run(plan, project, scratch)
+            if restored:
+                shutil.copytree(restored, scratch, dirs_exist_ok=True)
+            else:
+                _run(plan, project, scratch)
         except _Lacking as missing:
             lacking = str(missing)
             (scratch / "results.json").unlink(missing_ok=True)
@@ -293,22 +295,14 @@ def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
         _swap(scratch, plan.output)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Outcome(label, why, time.monotonic() - began, lacking)
+    return Outcome(label, "" if restored else why, time.monotonic() - began, lacking)
 
 
-def _restored(plan: Plan, project: Project) -> bool:
-    """Restore results of the same inputs from the published ones that are kept for comparisons; returns whether there
-    were any."""
-    kept_at = project.published / plan.name / plan.profile
-    kept = record(kept_at)
-    if kept_at == plan.output or kept is None or kept["key"] != plan.key:
-        return False
-    scratch = Path(tempfile.mkdtemp(prefix=f".{plan.profile}-", dir=plan.output.parent))
-    shutil.copytree(kept_at, scratch, dirs_exist_ok=True)
-    _write_record(plan, project, scratch)
-    scratch.chmod(0o755)
-    _swap(scratch, plan.output)
-    return True
+def _kept(plan: Plan, project: Project) -> Path | None:
+    """The folder of published results that are kept for comparisons, where they are of the same inputs."""
+    folder = project.published / plan.name / plan.profile
+    kept = record(folder)
+    return folder if folder != plan.output and kept and kept["key"] == plan.key else None
 
 
 def stale(project: Project, folder: Path) -> str:
