@@ -100,14 +100,8 @@ helpers = [name for k, name in enumerate(LEVELS, 1) if len({part[k] for part in 
 settings = sorted({tuple(part[1:]) for part in parts})
 
 
-def capped(arm: str, seed: int) -> float:
-    """The final loss of a run, or its first where that is lower."""
-    path = factorial.losses(arm, seed)
-    return float(min(path.iloc[-1], path.iloc[0]))
-
-
 final = {
-    (init, *rest): [capped("-".join((init, *rest)), seed) for seed in factorial.seeds]
+    (init, *rest): [factorial.capped("-".join((init, *rest)), seed) for seed in factorial.seeds]
     for init, rest in product(inits, settings)
 }
 losses = pd.DataFrame(final, index=factorial.seeds)

@@ -136,13 +136,9 @@ grid = sorted({run.manifest["spec"]["train"]["learning_rate"] for run in wave.ru
 cures = [cure for cure in ("neither", "warm-up", "accumulation", "both") if f"{cure}-lr{grid[0]:g}" in wave]
 
 
-def capped(cure: str, rate: float, seed: int) -> float:
-    """The final loss of a run, or its first where that is lower."""
-    path = wave.losses(f"{cure}-lr{rate:g}", seed)
-    return float(min(path.iloc[-1], path.iloc[0]))
-
-
-final = {cure: np.array([[capped(cure, lr, s) for lr in grid] for s in wave.seeds]) for cure in cures}  # [seed, rate]
+final = {
+    cure: np.array([[wave.capped(f"{cure}-lr{lr:g}", s) for lr in grid] for s in wave.seeds]) for cure in cures
+}  # [seed, rate]
 sensitivity = {cure: (values - values.min(axis=1)[:, None]).mean(axis=1) for cure, values in final.items()}
 verdict = verdicts.every(
     Measure(

@@ -51,20 +51,15 @@ KINDS = {"none": "neither", "qk": "QK norm", "post": "post-norm", "both": "both"
 grid = sorted({run.manifest["spec"]["train"]["learning_rate"] for run in stability.runs})
 
 
-def capped(kind: str, rate: float, seed: int) -> float:
-    """The final loss of a run, or its first where that is lower."""
-    path = stability.losses(f"{kind}-lr{rate:g}", seed)
-    return min(path.iloc[-1], path.iloc[0])
-
-
 def largest(ok: np.ndarray) -> float:
     """The largest rate up to which all are good, by the rates that are."""
     return grid[max(0, int(np.argmin([*ok, False])) - 1)] if ok[0] else math.nan
 
 
-final = {
-    kind: np.array([[capped(kind, lr, s) for lr in grid] for s in stability.seeds]) for kind in KINDS
-}  # [seed, rate]
+final = {  # [seed, rate]
+    kind: np.array([[stability.capped(f"{kind}-lr{lr:g}", seed) for lr in grid] for seed in stability.seeds])
+    for kind in KINDS
+}
 best = {kind: values.min(axis=1) for kind, values in final.items()}
 sensitivity = {kind: (values - best[kind][:, None]).mean(axis=1) for kind, values in final.items()}
 works = {kind: [largest(ok) for ok in values <= best[kind][:, None] + WITHIN] for kind, values in final.items()}

@@ -146,6 +146,12 @@ class Arms:
         kept = rows[(rows.arm == arm) & (rows.seed == seed)]
         return pd.Series(kept.loss.to_numpy(), index=kept.step.to_numpy()).fillna(math.inf)
 
+    def capped(self, arm: Arm, seed: int) -> float:
+        """The final loss of a run, or its first where that is lower: no loss counts for more than the untrained
+        model's."""
+        path = self.losses(arm, seed)
+        return float(min(path.iloc[-1], path.iloc[0]))
+
     def each(self, function: Callable[[pd.DataFrame], Mapping[str, float]]) -> pd.DataFrame:
         """What a function makes of the rows of each run: its values by (arm, seed)."""
         groups = self.rows.groupby(["arm", "seed"])[["step", "split", "loss"]]

@@ -6,6 +6,7 @@ A panel begins with its title and the labels of its axes. `Drawing` takes a func
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
@@ -40,7 +41,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Panel(ABC):
     """One panel. `shape` sets what else the axes need, before any label is placed."""
 
     title: str
@@ -49,13 +50,13 @@ class Panel:
     _: KW_ONLY
     shape: Shape | None = None
 
+    @abstractmethod
     def series(self) -> list[Series]:
         """What is shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, ax: Axes) -> None:
         """Draw it in the colours of the current scheme."""
-        raise NotImplementedError
 
     def values(self) -> dict[str, Any]:
         """What is shown, as JSON, for `results.json`."""

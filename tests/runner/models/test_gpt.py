@@ -23,6 +23,7 @@ from runner.training.engine import Engine
 from runner.training.optimizer import learning_rate
 from runner.training.probes.probe import Listening
 from runner.training.probes.registry import PROBES
+from tests.runner.models.perturbed import perturbed
 
 SPEC = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=130, mlp_ratio=3.0, dropout=0.2)
 VOCAB = 11
@@ -30,13 +31,7 @@ VOCAB = 11
 
 def model_of(spec: GPTSpec = SPEC) -> GPT:
     """A float64 model whose every parameter matters."""
-    model = GPT(spec, VOCAB, torch.float64).double()
-    model.init_weights(0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
+    return perturbed(GPT(spec, VOCAB, torch.float64).double())
 
 
 def batch(length: int, size: int = 2, vocab: int = VOCAB, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from runner.models.minigpt.network import MiniGPT
 from runner.models.minigpt.spec import MiniGPTSpec
 from runner.models.taps import listening
 from runner.plan.spec import as_dict, from_dict
+from tests.runner.models.perturbed import perturbed
 
 SPEC = MiniGPTSpec(n_layer=2, d_model=16, d_head=4, block_size=130)
 VARIANTS = {
@@ -29,13 +30,7 @@ SIZES = {128: 1_046_656, 256: 3_404_032, 384: 7_072_128}  # 3,000 tokens
 
 def model_of(spec: MiniGPTSpec = SPEC) -> MiniGPT:
     """A float64 model whose every parameter matters."""
-    model = MiniGPT(spec, VOCAB, torch.float64).double()
-    model.init_weights(0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
-    return model
+    return perturbed(MiniGPT(spec, VOCAB, torch.float64).double())
 
 
 def tokens(size: int = 2, length: int = 130) -> Tensor:
