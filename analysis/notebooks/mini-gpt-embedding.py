@@ -123,6 +123,7 @@ else:
             [rank == 1 for rank, *_ in of.values()],
             "Supported if prince is the nearest token in every seed, refuted if in none.",
             *(Measure(f"rank, seed {seed}", rank, 0, 1) for seed, (rank, *_) in of.items()),
+            by_seed=True,
         ),
         n=len(of),
         reason="prince has rank "
@@ -222,6 +223,7 @@ if places:
     )
 results.number("embedding-seeds", len(found), "seeds")
 results.number("clusters", sum(one.side() == 1 for one in apart.values()), "groups")
+results.number("clusters-seen", sum(one.mean > 0 for one in apart.values()), "groups")
 results.number("groups", len(apart), "groups")
 results.number("embedding-mapped", int(bool(places)))
 results.save()

@@ -138,7 +138,7 @@ cells = pd.DataFrame(
 )
 results.figure(
     "initial-weights",
-    [Heat("Validation loss at the end", "first weights", "nats per character", cells=cells)],
+    [Heat("Final loss", "first weights", "nats per character", cells=cells)],
     alt=["Final validation loss for each initialisation (columns) and each set of helpers (rows)."],
     caption=f"Final validation loss in nats per character, or the untrained model's where that is lower; mean over "
     f"{factorial.count}. Profile {profile}.",

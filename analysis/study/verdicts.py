@@ -170,8 +170,10 @@ def said(sides: Sequence[int], rule: str, *, always: bool) -> Verdict:
     return Verdict(word, rule, counted)
 
 
-def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure) -> Verdict:
-    """Supported where all hold, refuted where none does."""
+def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure, by_seed: bool = False) -> Verdict:
+    """Supported where all hold, refuted where none does. Of flags `by_seed`, a single one decides nothing."""
+    if by_seed and len(flags) == 1:
+        return Verdict(AGREES if flags[0] else DISAGREES, rule, measures)
     return Verdict(SUPPORTED if all(flags) else INCONCLUSIVE if any(flags) else REFUTED, rule, measures)
 
 

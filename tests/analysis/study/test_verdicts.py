@@ -95,6 +95,9 @@ def test_facts():
     assert (
         verdicts.near({"a": -0.25}, -0.25, 0.2).rule == "Supported if within 20% of the promised −0.25, refuted if not."
     )
+    one = [verdicts.all_or_none([flag], "r", by_seed=True).word for flag in (True, False)]
+    assert one == [verdicts.AGREES, verdicts.DISAGREES]
+    assert verdicts.all_or_none([True, True], "r", by_seed=True).word == verdicts.SUPPORTED
     assert [verdicts.all_or_none(f, "r").word for f in ([True], [True, False], [False])] == [
         "supported",
         "inconclusive",
