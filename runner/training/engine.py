@@ -46,6 +46,13 @@ def keep_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
 
 
+def use_deterministic_algorithms() -> None:
+    """Make CUDA add numbers in the same order each time, in all of this process, as far as its libraries can."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it is first used
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # slow
+
+
 def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors of a state whose names start with `prefix`, by their names without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
@@ -74,6 +81,7 @@ class Engine:
         if device.type == "cpu":
             keep_memory()
         elif device.type == "cuda":
+            use_deterministic_algorithms()
             torch.cuda.reset_peak_memory_stats(device)
         self.seed, self.device, self.group = seed, device, group or Group()
         self.micro_batches = train_spec.grad_accumulation

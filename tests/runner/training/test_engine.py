@@ -1,6 +1,7 @@
 """One engine: a pinned step, exact resume, and the same numbers compiled or not."""
 
 import math
+import os
 import platform
 import shutil
 
@@ -13,7 +14,7 @@ from runner.models.dropout import site_keys
 from runner.models.gpt.spec import GPTSpec
 from runner.models.kernels import kernels
 from runner.plan.spec import TrainSpec
-from runner.training.engine import COMPILED, Engine, can_compile, keep_memory
+from runner.training.engine import COMPILED, Engine, can_compile, keep_memory, use_deterministic_algorithms
 
 CPU = torch.device("cpu")
 MODEL = GPTSpec(n_layer=2, n_head=2, d_model=16, block_size=12, mlp_ratio=4.0, dropout=0.2)
@@ -54,6 +55,16 @@ def test_state_goes_on_exactly(precision, at):
     ours, theirs = whole.state(), parted.state()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_cuda_is_told_to_be_deterministic_before_it_starts(monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    try:
+        use_deterministic_algorithms()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_seeds_differ_in_weights_and_masks():
