@@ -34,7 +34,7 @@ class Linear(Function):
 @torch.library.custom_op("runner::embedding_gradient", mutates_args=())
 def embedding_gradient(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
     """The sums of the rows of dy by token, [rows, D]. It is a custom op because Inductor would add them with atomics on
-    CUDA, in another order each time; PyTorch's own kernel is deterministic."""
+    CUDA, in another order each time; PyTorch's own kernel has a deterministic mode, which the engine chooses."""
     return torch.ops.aten.embedding_dense_backward(dy_BTD, x_BT, rows, -1, False)
 
 
