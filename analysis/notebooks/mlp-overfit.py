@@ -166,8 +166,10 @@ def delay(r: float) -> verdicts.Verdict:
 
 slower, delayed = against_wide("steps_to", narrow), against_wide("onset", narrow)
 verdict = delay(narrow)
+results.number("delay-narrow", int(verdict.word in ("supported", "one run agrees")))
 if len(ratios) > 2:
     verdict = verdicts.agreed(verdict, [delay(ratios[1])], f"for r = {ratios[1]:g}")
+    results.number("delay-next", ratios[1], digits=0 if float(ratios[1]).is_integer() else 2)
 judge(
     "S0-6",
     f"times as much delay of the onset as of learning, r = {narrow:g} against r = {wide:g}",

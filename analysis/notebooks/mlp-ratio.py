@@ -158,7 +158,7 @@ results.figure(
 COLUMNS = {
     "train_end": ("train loss at the end", 3),
     "best": ("best validation loss", 3),
-    "held_out": ("test loss at the best" if held_out == "test" else "best validation loss again", 3),
+    **({"held_out": ("test loss at the best", 3)} if held_out == "test" else {}),
     "onset": ("onset, step", 0),
     "final": ("final validation loss", 3),
 }

@@ -37,13 +37,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement that can be checked."""
+    """One statement that can be checked. `paper` is the size of its experiment's paper profile, if that is not the
+    source's."""
 
     id: str
     says: str
     test: str
     notebook: str = ""
     untested: str = ""
+    paper: str = ""
     history: tuple[Change, ...] = ()
 
     @property
@@ -127,9 +129,14 @@ def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, F
                     if profile in found_there.get(claim.notebook, {})
                 ]
                 entry = _across(claim.id, result, others)
-                said = {**entry, "scope": scope(entry, profile), "machine": machine(result)}
+                said = {**entry, "scope": scope(entry, profile, claim.paper), "machine": machine(result)}
                 found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
-    return found
+    return {id: _several_first(by_profile) for id, by_profile in found.items()}
+
+
+def _several_first(by_profile: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The same verdicts, those of a single run after the others: a larger size tells less if nothing was repeated."""
+    return dict(sorted(by_profile.items(), key=lambda one: one[1]["verdict"].startswith("one run")))
 
 
 def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
@@ -164,12 +171,15 @@ _FACTS = ("machines", "devices", "precisions")
 SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke test"}
 
 
-def scope(entry: dict[str, Any], profile: str) -> str:
-    """How far a verdict reaches: the size of the runs that it stands on, or that it stands on none."""
+def scope(entry: dict[str, Any], profile: str, paper: str = "") -> str:
+    """How far a verdict reaches: the size of the runs that it stands on, or that it stands on none. `paper` is the size
+    of the paper profile, if that is not the source's."""
     if entry["verdict"] in ("not tested", "remark"):
         return ""
     basis = entry.get("basis", "runs")
-    return SIZES.get(profile, profile) if basis == "runs" else basis
+    if basis != "runs":
+        return basis
+    return paper if paper and profile == "paper" else SIZES.get(profile, profile)
 
 
 def _check_ids(ledger: Ledger, name: str, ids: Iterable[str], where: str) -> None:

@@ -119,7 +119,7 @@ def _scopes(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]]) ->
 def _agree(first: dict[str, Any], second: dict[str, Any]) -> str:
     points = [POINTS.get(entry["verdict"]) for entry in (first, second)]
     if None in points:
-        return "not tested in both"
+        return "tested in neither" if points == [None, None] else "tested in one of them"
     if 0 in points:
         return "undecided in both" if points[0] == points[1] else "one of them does not decide it"
     return "yes" if points[0] == points[1] else "**no**"

@@ -270,7 +270,7 @@ class _Names:
             ]
         if not rows:
             raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")
-        return markup.agreement(rows, (first, second))
+        return markup.agreement(sorted(rows, key=lambda row: _natural(row[0])), (first, second))
 
     def cite(self, key: str) -> str:
         """A reference by its key, as a link to its entry: Vaswani et al. 2017."""
@@ -283,7 +283,8 @@ class _Names:
     def _verdict(self, id: str, profile: str) -> dict[str, Any]:
         if id not in self.sources.verdicts:
             raise _Fault(f"unknown claim {id!r}; {text.known(str(id), self.sources.verdicts)}")
-        found = _of_profile(self.sources.verdicts[id], profile, self.usual)
+        own = any(id in r["claims"] for name in self.post.notebooks for r in self.sources.results[name].values())
+        found = _of_profile(self.sources.verdicts[id], profile, self.usual if own else "")
         if found is None:
             raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_available(self.sources.verdicts[id])}")
         return found[1]

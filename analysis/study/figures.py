@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import LogLocator, NullLocator
 
 from analysis.study import style
 from analysis.study.stats import Estimate, estimate
@@ -121,6 +122,8 @@ class Curves(Panel):
         self._label(ax)
         if self.log:
             ax.set(xscale="log", yscale="log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # the labels of other steps would overlap
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("{x:g}")
         style.end_labels(ax, ends)

@@ -72,7 +72,9 @@ def test_verdicts_come_from_results_alone(tmp_path):
     ledger = load(tmp_path, fake.LEDGER)
     given = {"verdict": "refuted", "effect": 1.0}
     verdicts = claims.verdicts(
-        ledger, {"mlp-ratio": {"laptop": {"claims": {"S0-4": given}, "provenance": {"mlp-ratio": {}}}}}, "ledger.toml"
+        ledger,
+        {"mlp-ratio": {"laptop": {"claims": {"S0-4": given}, "provenance": {"mlp-ratio": {"profile": "x"}}}}},
+        "ledger.toml",
     )
     assert verdicts == {
         "S0-4": {"laptop": {**given, "scope": "small scale", "machine": "machine unknown"}},
@@ -147,3 +149,22 @@ def test_ledger_and_results_must_agree(tmp_path, given, said):
 )
 def test_a_verdict_says_how_far_it_reaches(entry, profile, scope):
     assert claims.scope(entry, profile) == scope
+
+
+def test_a_paper_profile_may_be_smaller_than_the_source(tmp_path):
+    entry = {"verdict": "supported", "basis": "runs"}
+    assert claims.scope(entry, "paper", "medium scale") == "medium scale"
+    assert claims.scope(entry, "laptop", "medium scale") == "small scale"
+
+
+def test_a_single_run_comes_after_several(tmp_path):
+    def result(verdict: str) -> dict:
+        entry = {"verdict": verdict, "reason": "", "basis": "runs"}
+        return {"claims": {"S0-4": entry}, "provenance": {"mlp-ratio": {"profile": "x"}}}
+
+    results = {"mlp-ratio": {"paper": result("one run agrees"), "laptop": result("supported")}}
+    found = claims.verdicts(load(tmp_path, fake.LEDGER), results, "ledger.toml")
+    assert list(found["S0-4"]) == ["laptop", "paper"]
+    results["mlp-ratio"]["paper"] = result("inconclusive")
+    found = claims.verdicts(load(tmp_path, fake.LEDGER), results, "ledger.toml")
+    assert list(found["S0-4"]) == ["paper", "laptop"]

@@ -96,7 +96,7 @@ def test_two_profiles_are_compared_claim_by_claim(tmp_path):
         "**no**",
         "**no**",
         "one of them does not decide it",
-        "not tested in both",
+        "tested in one of them",
     ]
     assert r"[S0-0](../../claims.md#s0-0) Wider \| faster." in rows[0][0]
     with pytest.raises(UserError, match="no claim has a verdict both in profile 'paper' and in profile 'smoke'"):
