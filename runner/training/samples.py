@@ -116,17 +116,20 @@ def drawn(
 
 def _held_out(tokens: Tokens, prompt: Sequence[int], length: int) -> np.ndarray:
     """What follows the prompt where it comes in held-out text, in order, int64 [at most COUNT, length]; where it never
-    does, text from evenly spaced places."""
+    does, text from evenly spaced places. No two of them share a token."""
     start, stop = tokens.spans["test" if "test" in tokens.spans else "val"]
     ids_N = tokens.windows(np.array([start]), stop - start)[0].astype(np.int64)
     last = len(ids_N) - len(prompt) - length
     if last < 0:
         return np.zeros((0, length), np.int64)
     windows_NP = np.lib.stride_tricks.sliding_window_view(ids_N[: last + len(prompt)], len(prompt))
-    places = np.flatnonzero((windows_NP == np.array(prompt)).all(axis=1))[:COUNT]
-    if not len(places):
-        places = np.unique(np.linspace(0, last, COUNT).astype(np.int64))
-    return ids_N[places[:, None] + len(prompt) + np.arange(length)]
+    block = len(prompt) + length
+    places = [-block]
+    for place in np.flatnonzero((windows_NP == np.array(prompt)).all(axis=1)):
+        if place >= places[-1] + block:
+            places.append(int(place))
+    places = places[1 : COUNT + 1] or np.linspace(0, last, min(COUNT, last // block + 1)).astype(np.int64).tolist()
+    return ids_N[np.array(places)[:, None] + len(prompt) + np.arange(length)]
 
 
 def _documents(ids: Sequence[int], codec: Tokenizer) -> list[str]:

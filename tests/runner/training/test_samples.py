@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from runner.data import dataset
 from runner.data.measures import distinct, repeated
+from runner.data.tokenizers.bytes import Bytes
+from runner.data.tokens import Tokens
 from runner.errors import UserError
 from runner.evidence import archive, log
 from runner.plan import experiment
@@ -81,15 +82,18 @@ def test_held_out_text_leaves_its_measures_and_not_its_words(plan: Plan, folder:
     assert {len(values) for values in frame.logprob} == {32 - len(samples.begin(plan.spec, sample.load(folder)[1])[0])}
 
 
-def test_held_out_texts_begin_like_the_samples(plan: Plan):
-    tokens = dataset.load(plan.spec.data)
-    start, stop = tokens.spans["test"]
-    ids = tokens.windows(np.array([start]), stop - start)[0].astype(np.int64)
-    prompt = ids[100:102].tolist()
-    found = samples._held_out(tokens, prompt, 20)
-    assert (found == ids[102:122]).all(axis=1).any()
-    assert len(samples._held_out(tokens, [1, 1, 1], 20)) == samples.COUNT, "evenly spaced where the prompt never comes"
-    assert samples._held_out(tokens, prompt, 10**6).shape == (0, 10**6)
+def test_held_out_texts_begin_like_the_samples():
+    ids = np.arange(1000)
+    ids[[100, 110, 130, 990]] = 7
+    tokens = Tokens(ids, Bytes(), {"train": (0, 50), "test": (50, 1000)})
+    found = samples._held_out(tokens, [7], 19)
+    assert found[:, 0].tolist() == [101, 131], "no two share a token, and the last one is cut off"
+    assert (np.diff(found) == 1)[:, :18].mean() > 0.9
+    spaced = samples._held_out(tokens, [8, 9], 28)
+    assert len(spaced) == 31, "evenly spaced where the prompt never comes"
+    assert np.diff(spaced[:, 0]).min() >= 30
+    assert len(samples._held_out(tokens, [8, 9], 4)) == samples.COUNT
+    assert samples._held_out(tokens, [7], 10**6).shape == (0, 10**6)
 
 
 def test_samples_of_an_ended_run_are_attached_to_it(plan: Plan, folder: Path, tmp_path: Path):
