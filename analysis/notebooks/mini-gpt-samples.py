@@ -36,8 +36,9 @@ TEXT = "short stories" if stories else "Shakespeare's plays, which stand in for 
 results.number("sampled", int(bool(seeds)))
 results.number("sampled-seeds", len(seeds), "seeds")
 if seeds:
-    medium, large, small = drawn["medium"], drawn["large"], drawn["small"]
+    medium, large = drawn["medium"], drawn["large"]
     texts = medium.count(BEST[0]) // len(seeds)
+    results.number("texts", texts, "texts")
     NOTE = (
         f"{wording.seeds(seeds)}, {texts} texts a temperature of each. Held-out {TEXT}: "
         f"{medium.count(HELD_OUT) // len(seeds)} texts. Profile {profile}."

@@ -1,10 +1,13 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 
+from runner.cli.runs import draw_samples
 from runner.data.measures import distinct, repeated
 from runner.data.tokenizers.bytes import Bytes
 from runner.data.tokens import Tokens
@@ -108,6 +111,21 @@ def test_samples_of_an_ended_run_are_attached_to_it(plan: Plan, folder: Path, tm
     assert (run.path / "samples.parquet").read_bytes() == (folder / "samples.parquet").read_bytes()
     assert archive.publish([again], tmp_path / "logs") == [tmp_path / "logs" / "mini-gpt" / "smoke" / plain.name]
     assert (tmp_path / "logs" / "mini-gpt" / "smoke" / plain.name / "samples.parquet").is_file()
+
+
+def test_samples_are_drawn_again_and_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    copy = tmp_path / "mini-gpt" / "smoke" / folder.name
+    shutil.copytree(folder, copy)
+    draw_samples(copy)
+    assert "drawn again at 0.5, 0.8, 1, 1.2: identical" in capsys.readouterr().out
+    run = log.read_run(copy)
+    run.attach("samples.parquet", run.samples().slice(1))
+    with pytest.raises(typer.Exit):
+        draw_samples(copy)
+    assert "different" in capsys.readouterr().out
+    (copy / "samples.parquet").unlink()
+    with pytest.raises(UserError, match=r"samples\.parquet is missing"):
+        draw_samples(copy)
 
 
 def test_a_prompt_that_fills_the_block_is_refused_before_training(plan: Plan, tmp_path: Path):
