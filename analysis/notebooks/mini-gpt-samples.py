@@ -114,6 +114,9 @@ if seeds:
         ],
         caption=f"{OVER} {NOTE}",
     )
+
+# %%
+if seeds:
     rows = []
     for size, one in drawn.items():
         for kind in (*one.temperatures, HELD_OUT):
