@@ -28,20 +28,21 @@ BEST = (0.8, 1.0)  # the temperatures that the source calls best
 results = Results(output)
 sweep = arms.read(logs, "mini-gpt", profile, order=SIZES, all_planned=True)
 results.provenance(sweep.runs)
-left = {size: Samples.of(sweep.kept[size]) for size in SIZES}
-seeds = sorted(set.intersection(*(set(one.seeds) for one in left.values())))
-drawn = {size: one.only(seeds) for size, one in left.items()}
+drawn = {size: Samples.of(sweep.kept[size]) for size in SIZES}
+seeds = sorted(set.intersection(*(set(one.seeds) for one in drawn.values())))  # those of which all sizes left samples
 read, stories = sweep.manifest["budget"]["tokens"], sweep.manifest["corpus"]["name"].startswith("stories")
 TEXT = "short stories" if stories else "Shakespeare's plays, which stand in for the stories"
 results.number("sampled", int(bool(seeds)))
 results.number("sampled-seeds", len(seeds), "seeds")
 if seeds:
-    medium, large = drawn["medium"], drawn["large"]
-    texts = medium.count(BEST[0]) // len(seeds)
+    medium = drawn["medium"]
+    texts, unread = (medium.count(kind) // len(medium.seeds) for kind in (BEST[0], HELD_OUT))
+    many = {size: len(one.seeds) for size, one in drawn.items()}
+    counted = ", ".join(f"{size} {count}" for size, count in many.items())
+    many_seeds = wording.seeds(seeds) if len(set(many.values())) == 1 else f"seeds: {counted}"
     results.number("texts", texts, "texts")
     NOTE = (
-        f"{wording.seeds(seeds)}, {texts} texts a temperature of each. Held-out {TEXT}: "
-        f"{medium.count(HELD_OUT) // len(seeds)} texts. Profile {profile}."
+        f"{many_seeds}; {texts} texts a temperature of each. Held-out: {unread} texts. Text: {TEXT}. Profile {profile}."
     )
     OVER = "Mean over texts with its 95% interval, of these models; another seed may lie outside of it."
 
@@ -55,7 +56,7 @@ if seeds:
         "samples",
         pd.DataFrame(
             [
-                {"size": size} | {f"{each:g}": shortened(one.text(each), 45) for each in one.temperatures}
+                {"size": size} | {f"{each:g}": shortened(one.text(each, seeds[0]), 45) for each in one.temperatures}
                 for size, one in drawn.items()
             ]
         ),
@@ -166,7 +167,7 @@ if seeds:
         unit="of the 4-grams, 0.5 minus 0.8 and 1.0",
         reason=f"{verdict.told()}. Samples repeat themselves as held-out text does at a temperature of "
         f"{as_repetitive.mean:.2f}, and are as much apart from each other at {as_distinct.mean:.2f}",
-        seeds=seeds,
+        seeds=medium.seeds,
     )
     for name, found in (("alike", alike), ("as-repetitive", as_repetitive), ("as-distinct", as_distinct)):
         results.estimate(f"temperature-{name}", found, digits=2)
@@ -186,14 +187,16 @@ else:
 # means, or whether a *setting* stays.
 
 # %%
-absent = [size for size in SIZES if seeds and not np.isfinite(drawn[size].by_seed("kept", *BEST)).all()]
+paired = {size: one.only(seeds) for size, one in drawn.items()}
+absent = [size for size in SIZES if seeds and not np.isfinite(paired[size].by_seed("kept", *BEST)).all()]
 if not seeds or absent:
     reason = f"no names in the samples of {', '.join(absent)}" if absent else "these runs left no samples"
     results.claim("S2-14", "not tested", reason=reason)
 else:
-    kept = {size: one.by_seed("kept", *BEST) for size, one in drawn.items()}
+    kept = {size: one.by_seed("kept", *BEST) for size, one in paired.items()}
     apart = Measure("names kept, large minus small", stats.estimate(kept["large"] - kept["small"]), ABOVE, 0.05)
-    whole = stats.estimate(kept["large"] - large.by_seed("kept", HELD_OUT))
+    unread_kept = paired["large"].by_seed("kept", HELD_OUT)
+    whole = stats.estimate(kept["large"] - unread_kept)
     whole = Measure("names kept, large minus unread text", whole, ABOVE, -0.05)
     RULE = (
         "Supported if at 0.8 and 1.0 the large model keeps more of its names than the small one by more than 5 points, "
@@ -223,5 +226,5 @@ else:
     )
     for size in SIZES:
         results.estimate(f"kept-{size}", stats.estimate(kept[size]), "%", 0, 100)
-    results.estimate("kept-held-out", stats.estimate(large.by_seed("kept", HELD_OUT)), "%", 0, 100)
+    results.estimate("kept-held-out", stats.estimate(unread_kept), "%", 0, 100)
 results.save()

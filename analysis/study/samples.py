@@ -72,9 +72,9 @@ class Samples:
         wanted = self.by_seed(column, HELD_OUT)
         return np.array([crossing(self.temperatures, at[:, k], wanted[k]) for k in range(len(self.seeds))])
 
-    def text(self, temperature: float, number: int = 0) -> str:
-        """A sample of the first seed."""
-        one = self.texts[(self.texts.seed == self.seeds[0]) & (self.texts.kind == temperature)]
+    def text(self, temperature: float, seed: int, number: int = 0) -> str:
+        """One sample."""
+        one = self.texts[(self.texts.seed == seed) & (self.texts.kind == temperature)]
         return str(one[one.number == number].text.iloc[0])
 
     def _values(self, column: str, *kinds: Kind) -> pd.Series:
