@@ -74,11 +74,11 @@ if seeds:
 
 # %%
 MEASURES = {
-    "repeated": ("repeated-4", "Repeated 4-grams", 100),
-    "distinct": ("distinct-4", "4-grams of no other text", 100),
-    "unknown": ("unknown", "Words that the training text does not have", 100),
-    "nats": ("nats", "The model's surprise at its own text", 1),
-    "kept": ("kept", "Names that the story had before", 100),
+    "repeated": ("repeated-4", "4-grams that the text had before", "% of 4-grams"),
+    "distinct": ("distinct-4", "4-grams of no other text", "% of 4-grams"),
+    "unknown": ("unknown", "Words that the training text does not have", "% of words"),
+    "nats": ("nats", "The medium model's surprise at its own text", "nats a token"),
+    "kept": ("kept", "Names that the story had before", "% of names"),
 }
 
 
@@ -95,11 +95,10 @@ def cell(size: str, column: str, kind: float | str, digits: int) -> str:
 
 def panel(name: str, sizes: list[str]) -> Sweep:
     """A measure over temperatures, a line a size, and one for held-out text, which has no temperature."""
-    column, title, scale = MEASURES[name]
-    at = medium.temperatures
+    column, title, unit = MEASURES[name]
+    at, scale = medium.temperatures, 100 if unit.startswith("%") else 1
     lines = {size: [scaled(drawn[size].pooled(column, t), scale) for t in at] for size in sizes}
     held_out = [scaled(drawn[sizes[0]].pooled(column, HELD_OUT), scale)] * len(at)
-    unit = "%" if scale == 100 else "nats a token"
     return Sweep(title, "temperature", unit, at=at, lines=lines | {HELD_OUT: held_out}, log=False)
 
 
@@ -174,9 +173,8 @@ if seeds:
     for kind in (*medium.temperatures, HELD_OUT):
         label = str(kind).replace(".", "-")
         for name in ("repeated", "distinct", "unknown", "nats"):
-            column, _, scale = MEASURES[name]
-            found = medium.pooled(column, kind)
-            results.estimate(f"{name}-{label}", found, "%" if scale == 100 else "nats", 1 if scale == 100 else 2, scale)
+            found, percent = medium.pooled(MEASURES[name][0], kind), MEASURES[name][2].startswith("%")
+            results.estimate(f"{name}-{label}", found, *(("%", 1, 100) if percent else ("nats", 2)))
 else:
     results.claim("S2-15", "not tested", reason="these runs left no samples")
 

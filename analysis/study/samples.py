@@ -51,14 +51,16 @@ class Samples:
         return Samples(self.texts[self.texts.seed.isin(seeds)])
 
     def count(self, kind: Kind) -> int:
-        """How many texts there are at a temperature, or of held-out text, which each seed's model reads anew."""
+        """How many texts there are at a temperature, or held-out ones, each once for each seed."""
         return int((self.texts.kind == kind).sum())
 
     def pooled(self, column: str, *kinds: Kind) -> Estimate:
         """The mean over texts of all seeds that have a value. Its interval is over texts: another seed may lie outside
-        of it."""
-        found = self._values(column, *kinds).to_numpy()
-        return stats.estimate(found) if len(found) else Estimate(float("nan"), 0.0, 0)
+        of it. A held-out text is the same for all seeds, and counts once."""
+        values = self._values(column, *kinds)
+        if kinds == (HELD_OUT,):
+            values = values.groupby(self.texts.number).mean()
+        return stats.estimate(values.to_numpy()) if len(values) else Estimate(float("nan"), 0.0, 0)
 
     def by_seed(self, column: str, *kinds: Kind) -> np.ndarray:
         """The mean of each seed's texts, of several temperatures the mean of their means, [seed]."""

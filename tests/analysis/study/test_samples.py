@@ -42,6 +42,7 @@ def test_texts_and_seeds_are_told_apart(drawn):
     assert drawn.by_seed("nats", 0.5).tolist() == [1.0, 2.0]
     assert drawn.by_seed("nats", 0.5, 1.0).tolist() == [1.5, 2.5]
     assert drawn.by_seed("repeated-4", HELD_OUT) == pytest.approx([0.1, 0.1])
+    assert drawn.pooled("nats", HELD_OUT).values == (2.0,), "the same text for both seeds"
     assert drawn.pooled("unknown", 1.0).mean == pytest.approx(0.05)
     assert drawn.text(0.5, 2, 1) == "0.5 1 2"
 
