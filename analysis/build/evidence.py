@@ -20,6 +20,7 @@ DOWNLOADS = (
     "timing.parquet",
     "probes.parquet",
     "embedding.parquet",
+    "samples.parquet",
     "samples.txt",
 )  # the same as runner.evidence.log.EVIDENCE
 DECISIVE = ("manifest.json", "metrics.parquet")  # no result depends on timing, which differs by run

@@ -16,8 +16,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, literature, milestones, pace, stats, verdicts, wording
-from analysis.study.figures import Curves, Sweep
+from analysis.study import arms, baselines, law, literature, milestones, pace, stats, verdicts, wording
+from analysis.study.figures import Curves, Groups
+from analysis.study.law import Law
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
 
@@ -60,40 +61,51 @@ def summary(rows: pd.DataFrame) -> dict[str, float]:
 
 runs = sweep.each(summary)
 at = {size: stats.estimate(runs.loc[size, "held"].to_numpy()) for size in sweep}
-exponent = stats.estimate(
-    [
-        -stats.slope(np.log(list(parameters.values())), np.log(runs.held.xs(s, level="seed")[list(sweep)]))
-        for s in sweep.seeds
-    ]
-)
+counted = list(parameters.values())
+exponent = law.exponents(counted, [runs.loc[size, "held"].to_numpy() for size in sweep])
 sources = [stats.estimate([math.log(size.perplexity)]) for size in STATED.values()]
-x, y = np.log(list(parameters.values())), np.log([one.mean for one in sources])
-theirs = -stats.slope(x, y)
+source_exponent = law.exponents(counted, [[one.mean] for one in sources])
+perplexity = {size: stats.estimate(np.exp(runs.loc[size, "held"].to_numpy())) for size in sweep}
 results.figure(
     "sizes",
     [
-        Curves(
-            "Validation loss",
-            "step",
-            "loss (nats a token)",
-            lines={size: losses[losses.index > 0] for size, losses in sweep.curves().items()},
-            levels=counts.levels(),
-        ),
-        Sweep(
+        Law(
             "Loss by size",
             "parameters, millions (log scale)",
-            "loss (nats a token)",
-            at=[round(count / 1e6, 2) for count in parameters.values()],
+            "loss, nats a token (log scale)",
+            at=[round(count / 1e6, 2) for count in counted],
             lines={"ours": list(at.values()), "the source": sources},
+            falls={"ours": exponent, "the source": source_exponent},
+        ),
+        Groups(
+            "Perplexity, ours and the source's",
+            y="perplexity",
+            groups={
+                "the source": {size: stats.estimate([STATED[size].perplexity]) for size in sweep},
+                "ours": perplexity,
+            },
+            shape=lambda ax: ax.set_ylim(0, 1.08 * ax.get_ylim()[1]),
         ),
     ],
     alt=[
-        f"Validation loss against step for {len(sweep)} sizes, with the losses of n-gram counts as dashed lines.",
-        "Loss against the number of parameters on a logarithmic axis: our runs, and above or below them the source's.",
+        "Loss against the number of parameters on logarithmic axes, with lines of best fit: our runs and the source's.",
+        "The perplexity of each size, ours beside the source's.",
     ],
-    caption=f"Left, after the first evaluation. Right, {held_out} loss at the best validation loss, and the source's "
-    f"perplexities as losses: it read {literature.MINI_GPT_TOKENS / 1e6:.0f} million tokens of stories, our runs "
-    f"{read / 1e6:.1f} million. {NOTE}{counts.note}",
+    caption=f"Our {held_out} losses at the best validation loss, and their exponentials; the source's perplexities, "
+    f"and their logarithms. It read {literature.MINI_GPT_TOKENS / 1e6:.0f} million tokens of stories, our runs "
+    f"{read / 1e6:.1f} million. An exponent is the slope of a line of best fit, ours that of each seed. {NOTE}",
+)
+results.figure(
+    "curves",
+    Curves(
+        "Validation loss",
+        "step",
+        "loss (nats a token)",
+        lines={size: losses[losses.index > 0] for size, losses in sweep.curves().items()},
+        levels=counts.levels(),
+    ),
+    alt=f"Validation loss against step for {len(sweep)} sizes, with the losses of n-gram counts as dashed lines.",
+    caption=f"After the first evaluation. {NOTE}{counts.note}",
 )
 
 # %%
@@ -101,7 +113,6 @@ rates = {
     size: stats.estimate([batch * block / pace.usual(run) for run in by_seed.values()])
     for size, by_seed in sweep.kept.items()
 }
-perplexity = {size: stats.estimate(np.exp(runs.loc[size, "held"].to_numpy())) for size in sweep}
 rows = [
     {
         "size": size,
@@ -217,7 +228,6 @@ for name, value, unit, digits in (
     ("tokens-different", different / 1e6, "million", 2),
     ("epochs", read / different, "epochs", 1),
     ("on-stories", int(stories), "", 0),
-    ("exponent-theirs", theirs, "", 3),
     ("ln-vocabulary", math.log(literature.MINI_GPT_VOCABULARY), "nats", 3),
     ("first-loss-stated", FIRST, "nats", 2),
     ("first-loss-step", reached, "", 0),

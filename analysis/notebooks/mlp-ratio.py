@@ -152,6 +152,30 @@ results.figure(
 )
 
 # %% [markdown]
+# ## What the models write
+# The first lines of the sample that a run leaves at its end, of the narrowest and the widest model of one seed.
+
+# %%
+LINES, FIRST = 14, sweep.seeds[0]
+
+
+def written(ratio: float) -> str:
+    """The first lines of a run's sample, with empty ones left out."""
+    whole = (sweep.kept[ratio][FIRST].path / "samples.txt").read_text(encoding="utf-8")
+    return "\n".join([line for line in whole.splitlines() if line.strip()][:LINES])
+
+
+sampled = {f"r = {r:g}": written(r) for r in (narrow, wide) if (sweep.kept[r][FIRST].path / "samples.txt").is_file()}
+if sampled:
+    results.table(
+        "samples",
+        pd.DataFrame([sampled]),
+        caption=f"What the models of seed {FIRST} write after {sweep.spec['train']['steps']:,} steps, from a line break "
+        f"on, at temperature 1: the first {LINES} lines. Profile {profile}.",
+    )
+results.number("samples", len(sampled), "runs")
+
+# %% [markdown]
 # ## Tables
 
 # %%

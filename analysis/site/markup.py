@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.study import text
 
+LONG = 120  # characters of a cell: more are a text
 MARKS = {
     "supported": "✓",
     "refuted": "✗",
@@ -32,12 +33,13 @@ def number(entry: dict[str, Any], digits: int | None = None, interval: bool = Fa
 
 
 def table(entry: dict[str, Any]) -> str:
-    """A Markdown table in a block that scrolls on narrow pages."""
+    """A Markdown table in a block that scrolls on narrow pages. Cells that hold a text wrap."""
     rule = ["--:" if numeric else ":--" for numeric in entry["numeric"]]
     rows = [[text.escape(name) for name in entry["columns"]], rule, *([_cell(c) for c in r] for r in entry["rows"])]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     caption = f'\n<p class="caption" markdown="span">{entry["caption"]}</p>\n' if entry["caption"] else ""
-    return f'<div class="data-table" markdown="1">\n{caption}\n{lines}\n\n</div>'
+    texts = " data-table--texts" if max((len(cell) for row in entry["rows"] for cell in row), default=0) > LONG else ""
+    return f'<div class="data-table{texts}" markdown="1">\n{caption}\n{lines}\n\n</div>'
 
 
 def figure(name: str, folder: str, entry: dict[str, Any], provenance: str, up: str, id: str) -> str:
@@ -147,7 +149,7 @@ def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) 
 
 
 def _cell(value: str) -> str:
-    """The text of a cell, escaped; text in backticks stays code."""
+    """The text of a cell, escaped, its lines kept; text in backticks stays code."""
     if len(value) > 2 and value[0] == value[-1] == "`":
         return value.replace("|", "\\|")
-    return text.escape(value)
+    return "<br>".join(text.escape(line) for line in value.split("\n"))

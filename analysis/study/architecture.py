@@ -21,7 +21,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Tower(Panel):
-    """The parts of a model, the first at the bottom; those that are repeated in a frame that says how often."""
+    """The parts of a model, the first at the bottom; those that are repeated in a frame that says how often, and how
+    many parameters they have together."""
 
     _: KW_ONLY
     parts: Sequence[Part]
@@ -39,9 +40,11 @@ class Tower(Panel):
         )
         frame.set_edgecolor(style.muted())
         ax.add_patch(frame)
+        block = sum(part.parameters for part in self.parts if part.repeated)
         ax.annotate(
-            f"{self.times} ×", (left - 0.07, (low + high) / 2), ha="right", va="center", fontsize=13, color=style.ink()
-        )
+            f"{self.times} × {block:,}", (left - 0.06, (low + high) / 2), ha="right", va="center", fontsize=11,
+            rotation=90, color=style.ink(),
+        )  # fmt: skip
         most = max(part.parameters for part in self.parts)
         for y, part in enumerate(self.parts):
             colour = style.colours(2)[0] if part.parameters > most / 100 else style.muted()

@@ -81,8 +81,8 @@ def sentence(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown and HTML leave as it is."""
-    text = html.escape(text, quote=False)
+    """Text that Markdown, HTML and formulas leave as it is."""
+    text = html.escape(text, quote=False).replace("$", "&#36;")
     return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in text)
 
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "describe": models.describe_model,
     "status": runs.show_status,
     "sample": runs.sample_text,
+    "draw": runs.draw_samples,
     "verify": runs.verify_run,
     "publish": evidence.publish_runs,
     "pack": evidence.pack_runs,

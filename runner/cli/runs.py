@@ -11,7 +11,7 @@ from runner.cli.display import Display
 from runner.cli.experiments import leave_unless_ended
 from runner.cli.terminal import console, say
 from runner.errors import UserError
-from runner.evidence import archive, baselines, planned, state
+from runner.evidence import archive, baselines, log, planned, state
 from runner.evidence.status import Status
 from runner.launch import durations, fetch, progress, sweep
 from runner.plan import experiment, presets
@@ -168,6 +168,29 @@ def sample_text(
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
+
+
+def draw_samples(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="An ended run's folder, with its weights.")],
+) -> None:
+    """Draw a run's samples at several temperatures, and keep them as evidence of the run. Where it has them already,
+    they are drawn again and compared; exits with status 1 where they differ."""
+    from runner.training import samples
+
+    found = log.read_run(run)
+    if found is None or found.manifest["status"] != Status.FINISHED:
+        raise UserError(f"{run} holds no run that has finished: name one, such as runs/mini-gpt/laptop/small-s0")
+    log.check(found)
+    kept, rows = found.samples(), samples.table(run)
+    temperatures = ", ".join(f"{each:g}" for each in samples.TEMPERATURES)
+    if kept.num_rows:
+        same = kept.equals(rows)
+        say(f"{run}: {rows.num_rows} texts drawn again at {temperatures}: {'identical' if same else 'different'}")
+        if not same:
+            raise typer.Exit(1)
+        return
+    found.attach("samples.parquet", rows)
+    say(f"{run}: samples.parquet has {rows.num_rows} texts, drawn at {temperatures}, and held-out ones")
 
 
 def verify_run(

@@ -32,6 +32,7 @@ class Corpus:
     prefix     where it is on the dataset hub: the beginning of a larger file
     rebuild    makes its bytes from a package
     separator  stands between its documents; the last one, which the file's end cuts off, is left out
+    opening    how most of its documents begin
     """
 
     name: str
@@ -41,6 +42,7 @@ class Corpus:
     prefix: Prefix | None = None
     rebuild: Callable[[], bytes] | None = None
     separator: str | None = None
+    opening: str | None = None
 
     @property
     def filename(self) -> str:
@@ -79,12 +81,14 @@ REGISTRY = {
             credit="the first 10,000 lines of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
             prefix=Prefix(hub.Dataset("roneneldan/TinyStories", "main", ""), "TinyStoriesV2-GPT4-train.txt", 1_424_708),
             separator=stories.SEPARATOR,
+            opening=stories.OPENING,
         ),
         Corpus(
             name=stories.NAME,
             sha256="",
             credit="500,000 stories and more of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
             separator=stories.SEPARATOR,
+            opening=stories.OPENING,
         ),
         Corpus(NONE, hashlib.sha256(b"").hexdigest(), "no text at all", rebuild=lambda: b""),
     )

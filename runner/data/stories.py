@@ -21,7 +21,7 @@ from runner.lock import hold
 NAME = "stories"
 DATASET = hub.Dataset("roneneldan/TinyStories", "main", "")
 TRAIN, VALID = "TinyStoriesV2-GPT4-train.txt", "TinyStoriesV2-GPT4-valid.txt"
-SEPARATOR = "<|endoftext|>"
+SEPARATOR, OPENING = "<|endoftext|>", "Once upon a time"
 HELD_OUT = 10_000  # stories of the validation file: the first documents of the corpus
 # About 530,000 stories, of which 500,000 are some 105 million tokens of a vocabulary of 3,000, if they are like the
 # first 10,000 lines.

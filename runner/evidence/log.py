@@ -7,6 +7,8 @@ The folder of a run, under `runs/` when it is trained and under `logs/` once it 
     timing.parquet    wall clock, seconds; never part of a comparison
     probes.parquet    what its probes measured; only where the run has probes
     embedding.parquet the model's token embedding at the end; only where the run's placement asks for it
+    samples.parquet   texts that the trained model drew at several temperatures, and what is measured of them; only
+                      where the run's placement asks for it, or where `runner draw` drew them
     samples.txt       text that the trained model wrote
 
 metrics.parquet, one row per measurement, ordered by step:
@@ -40,6 +42,22 @@ embedding.parquet, one row a token, in the order of their ids:
     text      string       what the token stands for; empty for a mark, U+FFFD for a part of a character
     times     int64        how often it comes in the training split
     vector    [float16]    its row of the embedding
+
+samples.parquet, one row a text, all of one length: the samples of `runner.training.samples` by temperature, then
+held-out text that begins in the same way, of which only measures are kept. Shares have a value for each n from 1 to 4.
+
+    temperature    float64      that the tokens were drawn at; null for held-out text
+    number         int32        of the sample at its temperature, which decides its random numbers; counted from 0
+    text           string       what it begins with and what was drawn, a mark between documents; null for held-out text
+    tokens         [int32]      what was drawn; null for held-out text
+    logprob        [float16]    natural logarithm of the probability that the model gives to each of these tokens, at a
+                                temperature of 1
+    repeated       [float32]    the share of its n-grams of tokens that it had before
+    distinct       [float32]    the share of its n-grams of tokens that no other text of its temperature has
+    words          int32        words
+    unknown        int32        words that the training split does not have, whatever their capitals
+    mentions       int32        names after the second sentence of its first document
+    kept           int32        of these, how many that document had before
 """
 
 import json
@@ -88,6 +106,22 @@ EMBEDDING = pa.schema(
     [("text", pa.string()), ("times", pa.int64()), ("vector", pa.list_(pa.float16()))],
     metadata={"runner.embedding": SCHEMA_VERSION},
 )
+SAMPLES = pa.schema(
+    [
+        ("temperature", pa.float64()),
+        ("number", pa.int32()),
+        ("text", pa.string()),
+        ("tokens", pa.list_(pa.int32())),
+        ("logprob", pa.list_(pa.float16())),
+        ("repeated", pa.list_(pa.float32())),
+        ("distinct", pa.list_(pa.float32())),
+        ("words", pa.int32()),
+        ("unknown", pa.int32()),
+        ("mentions", pa.int32()),
+        ("kept", pa.int32()),
+    ],
+    metadata={"runner.samples": SCHEMA_VERSION},
+)
 SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}  # those that grow while a run goes
 NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
 EVIDENCE = (
@@ -96,6 +130,7 @@ EVIDENCE = (
     "timing.parquet",
     "probes.parquet",
     "embedding.parquet",
+    "samples.parquet",
     "samples.txt",
 )
 
@@ -210,6 +245,24 @@ class Run:
         it."""
         path = self.path / "embedding.parquet"
         return read(path, EMBEDDING) if path.is_file() else table([], EMBEDDING)
+
+    def samples(self) -> pa.Table:
+        """The texts that the model drew, with the columns above; no rows where none were asked for."""
+        path = self.path / "samples.parquet"
+        return read(path, SAMPLES) if path.is_file() else table([], SAMPLES)
+
+    def attach(self, name: str, rows: pa.Table) -> None:
+        """Add a file of evidence to an ended run, or write it anew, and note its checksum in the manifest."""
+        write(self.path / name, rows)
+        self.manifest["files"] = {
+            each: sha256(self.path / each) for each in EVIDENCE if each == name or each in self.manifest["files"]
+        }
+        write_manifest(self.path, self.manifest)
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a run's folder, whole or not at all."""
+    write_atomic(folder / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ class Placement:
     checkpoint_seconds  least seconds between two checkpoints
     weights             whether weights are stored; a run without them cannot be resumed or sampled from
     embedding           whether the token embedding at the end is evidence of the run, two bytes a number
+    samples             whether texts that the trained model draws at several temperatures are
     """
 
     device: str = "cpu"
@@ -28,6 +29,7 @@ class Placement:
     checkpoint_seconds: float = 15.0
     weights: bool = True
     embedding: bool = False
+    samples: bool = False
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:

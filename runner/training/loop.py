@@ -3,7 +3,6 @@ checkpoint."""
 
 import contextlib
 import errno
-import json
 import math
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from runner.plan import budget
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
-from runner.training import embedding, sample
+from runner.training import embedding, sample, samples
 from runner.training.batches import Batch, Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
@@ -133,6 +132,8 @@ class _Run:
                 f"{plan.name}: a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
                 "placement.embedding out"
             )
+        if placement.samples and TASKS[self.spec.data.task].continues:
+            samples.begin(self.spec, self.tokens.codec)  # what cannot be drawn is refused before it is trained
         probes = named(self.spec.eval)
         self.evaluated = [probe for probe in probes if isinstance(probe, Evaluated)]
         self.shown = [probe for probe in probes if isinstance(probe, Shown)]
@@ -310,7 +311,7 @@ class _Run:
         """Write the manifest with this status, and `more` keys."""
         if self.group.leads:
             self.manifest.update(status=status, **more)
-            write_atomic(self.folder / "manifest.json", json.dumps(self.manifest, indent=1, ensure_ascii=False) + "\n")
+            log.write_manifest(self.folder, self.manifest)
 
     def _evaluate(self, step: int, stopping: Callable[[], bool]) -> bool:
         """Evaluate every split; returns whether all losses are finite.
@@ -377,6 +378,8 @@ class _Run:
             write_atomic(self.folder / "samples.txt", text + "\n")
             if self.placement.embedding:
                 log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
+            if self.placement.samples:
+                log.write(self.folder / "samples.parquet", samples.table(self.folder))
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])

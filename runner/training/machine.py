@@ -35,6 +35,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),
         weights=wishes.get("weights", True),
         embedding=wishes.get("embedding", False),
+        samples=wishes.get("samples", False),
     )
 
 

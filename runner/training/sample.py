@@ -27,7 +27,7 @@ from runner.plan.spec import from_dict
 from runner.training.draw import Draw
 
 STREAM = 2**32  # apart from those of runner.data.dataset, so that a sample never shares words with a batch
-TOLERANCE = 3e-4  # of a logit; float32 strays by about 1e-5 in trained models, bfloat16 by too much to be of use
+TOLERANCE = 1e-4  # of a logit; float32 strays by about 1e-5 in trained models, bfloat16 by too much to be of use
 CUT = 3  # bytes of a character at most that can be there without its last one
 
 
@@ -86,12 +86,17 @@ def stream(
         if value < least or (most is not None and value > most):
             above = f" and at most {most}" if most is not None else ""
             raise UserError(f"{name} {value} must be at least {least}{above}")
-    ids = _encoded(prompt, codec, block)
+    ids = encoded(prompt, codec, block)
+    return _pieces(codec, ids, _tokens(model, ids, uniform(seed, number, length), draw, stride, cache))
+
+
+def uniform(seed: int, number: int, length: int) -> np.ndarray:
+    """What decides the tokens of a sample: numbers from [0, 1), float64 [length]."""
     words = np.random.Philox(key=seed, counter=[0, number, STREAM, 0]).random_raw(length)
-    return _pieces(codec, ids, _tokens(model, ids, (words >> np.uint64(11)) * 2.0**-53, draw, stride, cache))
+    return (words >> np.uint64(11)) * 2.0**-53
 
 
-def _encoded(prompt: str, codec: Tokenizer, block: int) -> list[int]:
+def encoded(prompt: str, codec: Tokenizer, block: int) -> list[int]:
     """The tokens of a prompt that a model can go on from."""
     try:
         prompt.encode()
@@ -125,15 +130,22 @@ def _tokens(model: Model, ids: list[int], uniform: np.ndarray, draw: Draw, strid
             near_V, held = _plain(logits_BV), len(ids) - begin
             token = draw.choose(near_V, ids, float(u), TOLERANCE)
         if token is None:
-            logits_V = _plain(model(torch.tensor([ids[begin:]], device=device))[:, -1])
-            if not np.isfinite(logits_V).all():
-                raise UserError("the model gives no finite logits, so no token can be drawn: take a run that learnt")
+            logits_V = last_logits(model, ids[begin:])
             # A model whose roundings grow beyond measure is heard without a cache from there on.
             cache = cache and (near_V is None or float(abs(near_V - logits_V).max()) < TOLERANCE / 4)
             token = draw.choose(logits_V, ids, float(u))
             assert token is not None
         ids.append(token)
         yield token
+
+
+@torch.no_grad()
+def last_logits(model: Model, ids: list[int]) -> np.ndarray:
+    """The logits of the token after `ids`, [V], from all of them; a `UserError` where they are not finite."""
+    logits_V = _plain(model(torch.tensor([ids], device=next(model.parameters()).device))[:, -1])
+    if not np.isfinite(logits_V).all():
+        raise UserError("the model gives no finite logits, so no token can be drawn: take a run that learnt")
+    return logits_V
 
 
 def _plain(logits_BV: Tensor) -> np.ndarray:

@@ -50,3 +50,4 @@ def test_dates_and_counts():
 
 def test_escape():
     assert text.escape("a_b|c *d* <e>") == r"a\_b\|c \*d\* &lt;e&gt;"
+    assert text.escape("$5 to $9") == "&#36;5 to &#36;9", "no formula"

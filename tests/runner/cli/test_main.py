@@ -21,7 +21,7 @@ def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
 
 
 def test_help_for_every_command():
-    for command in ("list", "data", "train", "sweep", "status", "sample"):
+    for command in ("list", "data", "train", "sweep", "status", "sample", "draw"):
         done = call(command, "--help")
         assert done.returncode == 0
         assert f"Usage: python -m runner.cli {command}" in done.stdout
@@ -45,6 +45,7 @@ def test_the_experiments_are_listed():
         (["train", "mlp-ratio", "--set", "data.corpus='bible'"], "unknown corpus 'bible'"),
         (["train", "mlp-ratio", "--profile", "smoke", "--device", "tpu"], "device 'tpu' is not available"),
         (["sample", "nowhere"], "nowhere holds no run"),
+        (["draw", "nowhere"], "nowhere holds no run that has finished"),
         (["sample", "nowhere", "--temperature", "0"], "temperature 0 must be at least 0.001"),
         (["sample", "nowhere", "--samples", "0"], "samples 0 must be at least 1"),
         (["train", "d12_mlp"], "unknown experiment or model 'd12_mlp'; did you mean d12_mlp3x"),

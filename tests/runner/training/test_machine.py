@@ -20,6 +20,12 @@ def test_threads_are_shared_by_the_jobs(monkeypatch):
     assert machine.resolve({"device": "cpu", "jobs": 4, "threads": 1}).threads == 1
 
 
+def test_no_setting_of_a_placement_is_lost():
+    wishes = {"device": "cpu", "precision": "bf16", "compile": False, "threads": 3, "jobs": 2, "log_every": 7}
+    wishes |= {"checkpoint_seconds": 4.0, "weights": False, "embedding": True, "samples": True}
+    assert vars(machine.resolve(wishes)) == wishes
+
+
 def test_the_environment_names_the_machine():
     found = machine.environment(Placement())
     assert found["device"] == "cpu"

@@ -1,0 +1,121 @@
+"""What samples at several temperatures say of a model, and held-out text measured alike.
+
+drawn = Samples.of(runs)                         # seed → run
+drawn.pooled("repeated-4", 0.8)                  # a value a text: an interval over texts, of the models there are
+drawn.by_seed("repeated-4", 0.8, 1.0)            # a value a seed, the mean over its texts
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.study import stats
+from analysis.study.stats import Estimate
+from runner.evidence.log import Run
+
+HELD_OUT = "held-out"
+Kind = float | str  # a temperature, or HELD_OUT
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The texts of some runs of one model, by seed.
+
+    Columns: kind (a temperature, or held-out), seed, number, text; nats, the model's mean surprise at a token;
+    repeated-n and distinct-n, shares of n-grams; unknown, the share of words that the training text does not have;
+    kept, the share of names after the second sentence that the story had before, missing where there are none.
+    """
+
+    texts: pd.DataFrame
+
+    @classmethod
+    def of(cls, runs: Mapping[int, Run]) -> "Samples":
+        """Those of runs that left some."""
+        frames = [_frame(run.samples().to_pandas(), seed) for seed, run in runs.items() if run.samples().num_rows]
+        return cls(pd.concat(frames, ignore_index=True) if frames else _frame(pd.DataFrame(), 0))
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds whose runs left samples."""
+        return sorted(set(self.texts.seed))
+
+    @property
+    def temperatures(self) -> list[float]:
+        """The temperatures, the lowest first."""
+        return sorted(kind for kind in set(self.texts.kind) if kind != HELD_OUT)
+
+    def only(self, seeds: Sequence[int]) -> "Samples":
+        """The texts of some of the seeds."""
+        return Samples(self.texts[self.texts.seed.isin(seeds)])
+
+    def count(self, kind: Kind) -> int:
+        """How many texts there are at a temperature, or held-out ones, each once for each seed."""
+        return int((self.texts.kind == kind).sum())
+
+    def pooled(self, column: str, *kinds: Kind) -> Estimate:
+        """The mean over texts of all seeds that have a value. Its interval is over texts: another seed may lie outside
+        of it. A held-out text is the same for all seeds, and counts once."""
+        values = self._values(column, *kinds)
+        if kinds == (HELD_OUT,):
+            values = values.groupby(self.texts.number).mean()
+        return stats.estimate(values.to_numpy()) if len(values) else Estimate(float("nan"), 0.0, 0)
+
+    def by_seed(self, column: str, *kinds: Kind) -> np.ndarray:
+        """The mean of each seed's texts, of several temperatures the mean of their means, [seed]."""
+        found = [self._values(column, kind).groupby(self.texts.seed).mean().reindex(self.seeds) for kind in kinds]
+        return np.mean([each.to_numpy() for each in found], axis=0)
+
+    def crossing(self, column: str) -> np.ndarray:
+        """The temperature at which samples are like held-out text in a measure, [seed], by straight lines between the
+        temperatures; the lowest or the highest where it lies beyond."""
+        at = np.array([self.by_seed(column, temperature) for temperature in self.temperatures])
+        wanted = self.by_seed(column, HELD_OUT)
+        return np.array([crossing(self.temperatures, at[:, k], wanted[k]) for k in range(len(self.seeds))])
+
+    def text(self, temperature: float, seed: int, number: int = 0) -> str:
+        """One sample."""
+        one = self.texts[(self.texts.seed == seed) & (self.texts.kind == temperature)]
+        return str(one[one.number == number].text.iloc[0])
+
+    def _values(self, column: str, *kinds: Kind) -> pd.Series:
+        return self.texts[self.texts.kind.isin(kinds)][column].dropna()
+
+
+def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
+    """Where straight lines through rising or falling y meet a level: an end of x where they do not."""
+    rising = y[-1] >= y[0]
+    order: Callable[[Sequence[float]], np.ndarray] = np.asarray if rising else lambda values: np.asarray(values)[::-1]
+    steady = np.maximum.accumulate(order(y))
+    return float(np.interp(level, steady, order(x)))
+
+
+def shortened(text: str, words: int, mark: str = "<|endoftext|>") -> str:
+    """The first words of the first document of a text, and an ellipsis where there is more of it."""
+    story = " ".join(text.split(mark)[0].split())
+    parts = story.split(" ")
+    return story if len(parts) <= words else " ".join(parts[:words]) + " …"
+
+
+def _frame(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Rows of samples.parquet with the columns above."""
+    if rows.empty:
+        return pd.DataFrame(columns=["kind", "seed", "number", "text", "nats", "unknown", "kept"])
+    shares = {
+        f"{name}-{n + 1}": [float(values[n]) for values in rows[name]]
+        for name in ("repeated", "distinct")
+        for n in range(len(rows[name].iloc[0]))
+    }
+    return pd.DataFrame(
+        {
+            "kind": rows.temperature.astype(object).where(rows.temperature.notna(), HELD_OUT),
+            "seed": seed,
+            "number": rows.number,
+            "text": rows.text,
+            "nats": [-float(np.mean(values.astype(np.float64))) for values in rows.logprob],
+            "unknown": rows.unknown / rows.words.where(rows.words > 0),
+            "kept": rows.kept / rows.mentions.where(rows.mentions > 0),
+            **shares,
+        }
+    )
