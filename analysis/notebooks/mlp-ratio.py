@@ -153,25 +153,26 @@ results.figure(
 
 # %% [markdown]
 # ## What the models write
-# The first lines of the sample that a run leaves at its end, of the narrowest and the widest model of one seed.
+# The samples that the narrowest and the widest model of one seed leave at their end.
 
 # %%
-LINES, FIRST = 14, sweep.seeds[0]
+FIRST = sweep.seeds[0]
 
 
-def written(ratio: float) -> str:
-    """The first lines of a run's sample, with empty ones left out."""
-    whole = (sweep.kept[ratio][FIRST].path / "samples.txt").read_text(encoding="utf-8")
-    return "\n".join([line for line in whole.splitlines() if line.strip()][:LINES])
+def written(ratio: float) -> list[str]:
+    """The lines of a run's sample, without empty ones; none where it left no sample."""
+    path = sweep.kept[ratio][FIRST].path / "samples.txt"
+    whole = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [line for line in whole.splitlines() if line.strip()]
 
 
-sampled = {f"r = {r:g}": written(r) for r in (narrow, wide) if (sweep.kept[r][FIRST].path / "samples.txt").is_file()}
+sampled = {f"r = {r:g}": lines for r in (narrow, wide) if (lines := written(r))}
 if sampled:
     results.table(
         "samples",
-        pd.DataFrame([sampled]),
-        caption=f"What the models of seed {FIRST} write after {sweep.spec['train']['steps']:,} steps, from a line break "
-        f"on, at temperature 1: the first {LINES} lines. Profile {profile}.",
+        pd.DataFrame([{name: "\n".join(lines) for name, lines in sampled.items()}]),
+        caption=f"The samples that the runs of seed {FIRST} leave after {sweep.spec['train']['steps']:,} steps: from a line "
+        f"break on, at temperature 1, empty lines left out. Profile {profile}.",
     )
 results.number("samples", len(sampled), "runs")
 
