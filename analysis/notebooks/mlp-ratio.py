@@ -171,8 +171,8 @@ if sampled:
     results.table(
         "samples",
         pd.DataFrame([{name: "\n".join(lines) for name, lines in sampled.items()}]),
-        caption=f"The samples that the runs of seed {FIRST} leave after {sweep.spec['train']['steps']:,} steps: from a line "
-        f"break on, at temperature 1, empty lines left out. Profile {profile}.",
+        caption=f"The samples that the runs of seed {FIRST} leave after {sweep.spec['train']['steps']:,} steps: from a "
+        f"line break on, at temperature 1, empty lines left out. Profile {profile}.",
     )
 results.number("samples", len(sampled), "runs")
 
