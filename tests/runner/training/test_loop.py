@@ -82,7 +82,7 @@ def test_looking_at_everything_changes_no_number(seen, smoke, through):
     assert metrics(smoke, seen[0]) == through
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "open_units"])  # a GPT has no gates
 def test_every_probe_gives_numbers_for_every_layer_or_one_of_the_whole_model(seen, smoke, name):
     found, whole = (
         seen[1].query("probe == @name"),
