@@ -69,6 +69,14 @@ gates = {float(chosen[price].mean()): stats.estimate(ends[arm]) for price, arm i
 every = {**lines, "gates": dict(sorted(gates.items()))}
 
 
+def ratio_axis(ax: Axes) -> None:
+    """Ratios on a logarithmic axis, with a tick for each that was trained."""
+    ax.set_xscale("log")
+    ax.set_xticks(sorted(single), [f"{r:g}" for r in sorted(single)])
+    ax.minorticks_off()
+    ax.margins(x=0.06)
+
+
 def draw(ax: Axes) -> None:
     """A line for each way, its name at its right end."""
     labels = []
@@ -77,10 +85,8 @@ def draw(ax: Axes) -> None:
         means = [one.mean for one in found.values()]
         ax.errorbar(list(found), means, yerr=half, color=colour, marker="o", markersize=4, capsize=3)
         labels.append((means[-1], name, colour))
-    ax.set(title="Loss against the ratio", xlabel="MLP ratio r (log scale)", ylabel=LOSS, xscale="log")
-    ax.set_xticks(sorted(single), [f"{r:g}" for r in sorted(single)])
-    ax.minorticks_off()
-    ax.margins(x=0.06)
+    ax.set(title="Loss against the ratio", xlabel="MLP ratio r (log scale)", ylabel=LOSS)
+    ratio_axis(ax)
     style.end_labels(ax, labels)
 
 
@@ -96,7 +102,7 @@ results.figure(
         Drawing("Loss against the ratio", "MLP ratio r (log scale)", LOSS, function=draw, shown=shown),
         Dots(
             "Nested minus trained alone", "MLP ratio r (log scale)", "nats per character", dots=difference,
-            seeds="joined", named=seeds, zero=True, shape=lambda ax: (ax.set_xscale("log"), ax.minorticks_off()),
+            seeds="joined", named=seeds, zero=True, shape=ratio_axis,
         ),
     ],
     alt=[
@@ -114,29 +120,33 @@ results.figure(
 
 
 # %%
-def log_axis(ax: Axes) -> None:
-    """Both axes logarithmic, with plain numbers."""
+def in_doublings(ratio_S: np.ndarray) -> stats.Estimate:
+    """Of the logarithms to base 2, so that intervals fit a logarithmic axis."""
+    return stats.estimate(np.log2(ratio_S))
+
+
+def chosen_axis(ax: Axes) -> None:
+    """Logarithms as the ratios that they stand for."""
     ax.margins(x=0.06)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("")
+    low, high = (round(end) for end in ax.get_ylim())
+    ax.set_yticks(range(low, high + 1), [f"{2.0**place:.2g}" for place in range(low, high + 1)])
 
 
-by_place = {f"layer {layer + 1}": [stats.estimate(ratios_SL[p][:, layer]) for p in prices] for layer in layers}
+by_place = {f"layer {layer + 1}": [in_doublings(ratios_SL[p][:, layer]) for p in prices] for layer in layers}
 results.figure(
     "chosen",
     [
         Sweep(
             "The ratio of each layer", "price (nats for one more of r, log scale)", "MLP ratio r (log scale)",
-            shape=log_axis, at=list(prices), lines=by_place,
+            shape=chosen_axis, at=list(prices), lines=by_place,
         ),
         Sweep(
             "In the mean, and what the sweep says", "price (nats for one more of r, log scale)",
-            "MLP ratio r (log scale)", shape=log_axis, at=list(prices),
+            "MLP ratio r (log scale)", shape=chosen_axis, at=list(prices),
             lines={
-                "gates": [stats.estimate(chosen[p]) for p in prices],
-                "alone": [stats.estimate(units.cheapest(single, p)) for p in prices],
-                "nested": [stats.estimate(units.cheapest(nested, p)) for p in prices],
+                "gates": [in_doublings(chosen[p]) for p in prices],
+                "alone": [in_doublings(units.cheapest(single, p)) for p in prices],
+                "nested": [in_doublings(units.cheapest(nested, p)) for p in prices],
             },
         ),
     ],
@@ -146,7 +156,7 @@ results.figure(
         "among the widths of the nested model.",
     ],
     caption=f"{EQUAL}. Right, *alone* and *nested*: the ratio whose loss plus price is lowest, seed by seed, of those "
-    f"that were tried, one for all layers. {NOTE}",
+    f"that were tried, one for all layers. Geometric means. {NOTE}",
 )  # fmt: skip
 
 # %% [markdown]

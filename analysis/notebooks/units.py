@@ -92,7 +92,7 @@ results.figure(
     "removal",
     [
         Sweep(
-            "Without the least active units", RATIO, "rise of the validation loss (nats, log scale)", shape=log_axis,
+            "Without the least active units", RATIO, "rise of the loss (nats, log scale)", shape=log_axis,
             at=ratios,
             lines={f"{share}% less": [stats.estimate(np.maximum(cost[r][share], 1e-5)) for r in ratios]
                    for share in shares},
@@ -112,7 +112,7 @@ results.figure(
         "Validation loss of the whole model and of the model without the less active half of its units, against r.",
     ],
     caption=f"{EQUAL}. Units are ranked on training text, layer by layer, and set to zero without further training. "
-    f"Left, a rise below 0.00001 is shown as that. {NOTE}",
+    f"An interval that reaches zero ends at the edge of the left panel. {NOTE}",
 )  # fmt: skip
 results.figure(
     "layers",
@@ -211,6 +211,9 @@ for place, r in (("narrow", ratios[0]), ("four", REFERENCE), ("wide", ratios[-1]
     results.number(f"dead-{place}", 100 * dead[r].mean, "percent", digits=1)
     for share in shares:
         results.estimate(f"without-{share}-{place}", stats.estimate(cost[r][share]), "nats", digits=3)
+halved = ends[ratios[-1]].to_numpy() + cost[ratios[-1]][HALF] - ends[ratios[-1] / 2].to_numpy()
+results.estimate("halved-against-trained", stats.estimate(halved), "nats", digits=3)
+results.number("side-halved", stats.estimate(halved).side())
 spare = {r: max([0, *(s for s in shares if stats.estimate(cost[r][s]).side(MARGIN) == -1)]) for r in ratios}
 for name, value, unit, digits in (
     ("seeds", len(seeds), "seeds", None),
