@@ -34,16 +34,24 @@ def positions(shape: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.arange(math.prod(shape), dtype=torch.int32, device=device).view(shape)
 
 
-def kept(position: Tensor, key: Tensor, p: float) -> Tensor:
-    """A bool tensor of the shape of `position`, False with probability p. The overflow of int32 products is
-    intended."""
+def _word(position: Tensor, key: Tensor) -> Tensor:
+    """A random int32 for each position. The overflow of int32 products is intended."""
     # A multiply-xor-shift hash. The key enters twice: if it were only added or only xor-ed at the start, the masks of
     # two keys would be permuted copies of each other. `& 0xFFFF` makes an arithmetic shift a logical one.
     word = (position + key) * 0x7FEB352D
     word = (word ^ ((word >> 16) & 0xFFFF) ^ key) * -2073254261  # 0x846CA68B
-    word = (word ^ ((word >> 15) & 0x1FFFF)) * 0x2C1B3C6D
+    return (word ^ ((word >> 15) & 0x1FFFF)) * 0x2C1B3C6D
+
+
+def kept(position: Tensor, key: Tensor, p: float) -> Tensor:
+    """A bool tensor of the shape of `position`, False with probability p."""
     # The high bits of a product are mixed best, and they decide the signed comparison.
-    return word >= round(p * 2**32) - 2**31
+    return _word(position, key) >= round(p * 2**32) - 2**31
+
+
+def uniform(position: Tensor, key: Tensor) -> Tensor:
+    """Numbers between 0 and 1, of which it is neither, in the shape of `position`; float32."""
+    return ((_word(position, key) >> 9).to(torch.float32) + (2**22 + 0.5)) * 2.0**-23
 
 
 def dropout(x: Tensor, key: Tensor, p: float) -> Tensor:

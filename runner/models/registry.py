@@ -12,6 +12,8 @@ KINDS = {
     "megabyte": ("runner.models.megabyte.spec:MegabyteSpec", "runner.models.megabyte.network:Megabyte"),
     "minigpt": ("runner.models.minigpt.spec:MiniGPTSpec", "runner.models.minigpt.network:MiniGPT"),
     "mlp": ("runner.models.mlp.spec:MLPSpec", "runner.models.mlp.network:MLP"),
+    "nested": ("runner.models.nested.spec:NestedSpec", "runner.models.nested.network:Nested"),
+    "priced": ("runner.models.priced.spec:PricedSpec", "runner.models.priced.network:Priced"),
     "wavenet": ("runner.models.wavenet.spec:WaveNetSpec", "runner.models.wavenet.network:WaveNet"),
 }
 

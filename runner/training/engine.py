@@ -19,7 +19,7 @@ from runner.models.taps import listening
 from runner.plan.spec import TrainSpec
 from runner.training.group import Group
 from runner.training.optimizer import Optimizer
-from runner.training.probes.probe import Evaluated, Listening, Shown, Watching
+from runner.training.probes.probe import Evaluated, Listening, Removed, Removing, Shown, Squaring, Watching
 
 # Inductor may choose neither kernels nor padding by timing them: another choice would round differently.
 COMPILED: dict[str, Any] = {"deterministic": True}
@@ -167,6 +167,32 @@ class Engine:
                 found = {name: losses.new_zeros(len(batches), len(value_L)) for name, value_L in hear.take().items()}
         self.group.add([losses, *found.values()])  # the other processes add zeros, so each number stays exact
         return losses, {probe.name: probe.combine(found[probe.name]) for probe in probes if probe.name in found}
+
+    @torch.no_grad()
+    def squares(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The sums of the squares of each hidden unit over inputs [B, T], without dropout: [F] a layer. The processes
+        of a group add theirs."""
+        hear = Squaring()
+        with listening(hear):
+            for x_BT in inputs:
+                self.model(x_BT)
+                hear.again()
+        self.group.add(hear.sums)
+        return hear.sums
+
+    def without(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor, Tensor | None]],
+        squares: Sequence[Tensor],
+        probe: Removed,
+        before_each: Callable[[], None] = lambda: None,
+    ) -> dict[int, float]:
+        """The summed loss of the batches without a share of the hidden units, by the index of the share."""
+        orders, found = [probe.order(square_F) for square_F in squares], {}
+        for index, share in probe.shares.items():
+            with listening(Removing([order_F[: round(share * len(order_F))] for order_F in orders])):
+                found[index] = float(self.evaluate_all(batches, before_each=before_each)[0].sum())
+        return found
 
     def peak_bytes(self) -> int | None:
         """The peak of bytes allocated on the device since the engine was made; None where it is unknown (without

@@ -19,6 +19,7 @@ from runner.data import dataset
 from runner.data.tasks.registry import TASKS
 from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
+from runner.evidence.log import Seen
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.files import sha256, write_atomic
@@ -32,11 +33,12 @@ from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
-from runner.training.probes.probe import Evaluated, Shown, Updated, Watching, rows_of
+from runner.training.probes.probe import Evaluated, Removed, Shown, Updated, Watching, rows_of
 from runner.training.probes.registry import named
 from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
+RANKED = 8  # training batches on which units are ranked before some are removed
 
 
 class _Stopped(Exception):
@@ -136,6 +138,7 @@ class _Run:
             samples.begin(self.spec, self.tokens.codec)  # what cannot be drawn is refused before it is trained
         probes = named(self.spec.eval)
         self.evaluated = [probe for probe in probes if isinstance(probe, Evaluated)]
+        self.removed = [probe for probe in probes if isinstance(probe, Removed)]
         self.shown = [probe for probe in probes if isinstance(probe, Shown)]
         self.updated = [probe for probe in probes if isinstance(probe, Updated)]
         self.identity = state.plan_identity(plan)
@@ -330,12 +333,30 @@ class _Run:
             model.calibrate([self.batches.train(number).inputs_BT for number in last])
         found = {name: self.engine.evaluate_all(batches, self.evaluated, ask) for name, batches in self.splits.items()}
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
+        removed = self._remove(step, ask) if step == self.spec.train.steps else []
         for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])
             for probe in self.evaluated:
                 for layer, value in enumerate(seen.get(probe.name, ())):
                     self.rows.observe(step, name, probe.name, rows_of(value, None if probe.whole else layer))
+        for name, probe_name, seen_without in removed:
+            self.rows.observe(step, name, probe_name, seen_without)
         return all(math.isfinite(loss) for loss in losses.values())
+
+    def _remove(self, step: int, ask: Callable[[], None]) -> list[tuple[str, str, list[Seen]]]:
+        """The losses of the splits without some hidden units, ranked on the last training batches: (split, probe, a
+        value for each share)."""
+        if not self.removed:
+            return []
+        last = range(max(0, step - RANKED), step)
+        squares = self.engine.squares([self.batches.train(number).inputs_BT for number in last])
+        found = []
+        for probe in self.removed if squares else ():
+            for name, batches in self.splits.items():
+                if name != "train":
+                    losses = self.engine.without(batches, squares, probe, ask)
+                    found.append((name, probe.name, [Seen(None, index, loss) for index, loss in losses.items()]))
+        return found
 
     def _commit(self, step: int, due: bool = False) -> None:
         tables = self.rows.tables()

@@ -1,4 +1,4 @@
-"""Probes of activations, on what the taps `residual` and `mlp.hidden` show; N tokens of D or F units."""
+"""Probes of activations, on what the taps `residual`, `mlp.hidden` and `mlp.gate` show; N tokens of D or F units."""
 
 from torch import Tensor
 
@@ -42,6 +42,11 @@ def participation_ratio(h: Tensor) -> Tensor:
     return _ratio(gram.diagonal().sum().square(), gram.square().sum())
 
 
+def open_units(gate_F: Tensor) -> Tensor:
+    """How many units have a gate that is not closed."""
+    return (gate_F > 0).sum()
+
+
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
     """a / b, and 0 where both are 0."""
     return a / b.where(b > 0, 1)
@@ -52,5 +57,6 @@ PROBES = (
     Shown("dead_units", "mlp.hidden", dead_share),
     Shown("active_units", "mlp.hidden", active_units),
     Shown("participation_ratio", "mlp.hidden", participation_ratio),
+    Shown("open_units", "mlp.gate", open_units),
     Shown("hidden_histogram", "mlp.hidden", lambda h: shares([h])),
 )

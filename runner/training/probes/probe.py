@@ -1,15 +1,17 @@
 """What a probe is: it observes something of a model beside the losses, for `probes.parquet`.
 
-There are three kinds, by what they see and when:
+There are four kinds, by what they see and when:
 
     Evaluated   what a tap of the model shows (see `runner.models.taps`) while a whole split is evaluated
-    Shown       the same of a part of a training batch, without dropout, before the step of that batch
+    Removed     the loss of a whole split without some of the hidden units, once, when the run ends
+    Shown       what a tap shows of a part of a training batch, without dropout, before the step of that batch
     Updated     what a step does to the parameters
 
 The last two observe every `eval.probe_every` steps. What they find goes under the split "batch".
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.evidence.log import Seen
+from runner.models.kernels import wide
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,17 @@ class Evaluated:
     measure: Callable[..., Tensor]
     combine: Callable[[Tensor], Tensor]
     whole: bool = False
+
+
+@dataclass(frozen=True)
+class Removed:
+    """The loss of each split but "train" when a share of the hidden units of every layer is set to zero, after the last
+    step. `shares` gives the share by the index of its row; of a layer's `order`, int64 [F], the first units go first.
+    It is made of each unit's mean square over training text, [F]."""
+
+    name: str
+    shares: Mapping[int, float]
+    order: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,8 @@ class Updated:
     measure: Callable[[list[Change]], Tensor]
 
 
-Probe = Evaluated | Shown | Updated
+Probe = Evaluated | Removed | Shown | Updated
+HIDDEN = "mlp.hidden"
 
 
 class Listening:
@@ -76,6 +91,40 @@ class Listening:
         taken = {name: torch.stack(values) for name, values in self.found.items() if values}
         self.found = {name: [] for name in self.found}
         return taken
+
+
+class Squaring:
+    """Hears the hidden units of a model while it reads batches, and sums their squares over all tokens, for each layer
+    in the order in which it shows them. Layers of different stacks may have one number."""
+
+    def __init__(self) -> None:
+        self.sums: list[Tensor] = []  # [F] a layer
+        self.place = 0
+
+    def __call__(self, tap: str, layer: int, *shown: Any) -> None:
+        if tap == HIDDEN:
+            square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
+            if self.place == len(self.sums):
+                self.sums.append(square_F)
+            else:
+                self.sums[self.place] += square_F
+            self.place += 1
+
+    def again(self) -> None:
+        """Begin the next batch."""
+        self.place = 0
+
+
+class Removing:
+    """Sets hidden units to zero in place as a model shows them: `dropped` holds those of each layer, in the order in
+    which the layers are shown."""
+
+    def __init__(self, dropped: Sequence[Tensor]) -> None:
+        self.dropped = itertools.cycle(dropped)
+
+    def __call__(self, tap: str, layer: int, *shown: Any) -> None:
+        if tap == HIDDEN:
+            shown[0][..., next(self.dropped)] = 0
 
 
 class Watching:

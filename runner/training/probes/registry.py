@@ -2,12 +2,12 @@
 
 from runner.errors import UserError
 from runner.plan.spec import EvalSpec
-from runner.training.probes import activations, attention, parameters, prediction
+from runner.training.probes import activations, attention, parameters, prediction, removal
 from runner.training.probes.probe import Probe
 
 ALL = "all"
 PROBES: dict[str, Probe] = {
-    probe.name: probe for module in (attention, prediction, activations, parameters) for probe in module.PROBES
+    probe.name: probe for module in (attention, prediction, activations, parameters, removal) for probe in module.PROBES
 }
 
 

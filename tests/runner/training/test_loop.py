@@ -16,7 +16,7 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
 from runner.files import checksum
 from runner.plan.plan import Plan
-from runner.training.probes.probe import Evaluated, Shown
+from runner.training.probes.probe import Evaluated, Removed, Shown
 from runner.training.probes.registry import PROBES
 from runner.training.progress import Progress
 from tests.conftest import at_call, train_here
@@ -82,14 +82,20 @@ def test_looking_at_everything_changes_no_number(seen, smoke, through):
     assert metrics(smoke, seen[0]) == through
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", [name for name in PROBES if name != "open_units"])  # a GPT has no gates
 def test_every_probe_gives_numbers_for_every_layer_or_one_of_the_whole_model(seen, smoke, name):
-    found, whole = seen[1].query("probe == @name"), getattr(PROBES[name], "whole", False)
+    found, whole = (
+        seen[1].query("probe == @name"),
+        getattr(PROBES[name], "whole", False) or isinstance(PROBES[name], Removed),
+    )
     assert set(found.layer.dropna()) == (set() if whole else set(range(smoke.spec.model.n_layer)))
     assert np.isfinite(found.value).all()
     if isinstance(PROBES[name], Evaluated):
         assert sorted(set(found.step)) == list(range(0, 31, 5)), "as the splits are evaluated"
         assert set(found.split) == {"train", "val", "test"}
+    elif isinstance(PROBES[name], Removed):
+        assert set(found.step) == {30}, "once, at the end"
+        assert set(found.split) == {"val", "test"}
     else:
         last = [30] if isinstance(PROBES[name], Shown) else []  # after the last update, which was not seen coming
         assert sorted(set(found.step)) == [0, 7, 14, 21, 28, *last]

@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from runner.evidence import log
+from runner.models.taps import listening, tap
+from runner.plan.spec import as_dict, from_dict
+from runner.training.probes import removal
+from runner.training.probes.probe import Removing, Squaring
+from tests.conftest import train_here
+
+
+def test_units_are_ranked_by_their_mean_square_over_all_batches():
+    hear = Squaring()
+    for batch in ([[1.0, 0.0, 2.0]], [[1.0, 3.0, 0.0]]):
+        for layer in (0, 0):  # two stacks may number their layers alike
+            hear("mlp.hidden", layer, torch.tensor(batch))
+        hear("residual", 0, torch.ones(1, 2))
+        hear.again()
+    assert [square_F.tolist() for square_F in hear.sums] == [[2.0, 9.0, 4.0]] * 2
+    assert removal.least_active(hear.sums[0]).tolist() == [0, 2, 1]
+    assert removal.least_active(torch.zeros(3)).tolist() == [0, 1, 2], "of equal ones the first"
+
+
+def test_units_are_removed_layer_by_layer_in_every_batch():
+    hear = Removing([torch.tensor([0]), torch.tensor([1, 2])])
+    for _ in range(2):
+        first, second = torch.ones(2, 3), torch.ones(2, 3)
+        hear("mlp.hidden", 0, first)
+        hear("residual", 0, torch.ones(2, 3))
+        hear("mlp.hidden", 1, second)
+        assert first.tolist() == [[0, 1, 1]] * 2
+        assert second.tolist() == [[1, 0, 0]] * 2
+
+
+@pytest.mark.parametrize("model", [{}, {"kind": "megabyte"}], ids=["gpt", "megabyte"])
+def test_a_run_ends_with_its_losses_without_some_units(tiny, tmp_path, model):
+    plain = as_dict(tiny.spec)
+    if model:
+        plain |= {"model": model | {"block_size": 32}}
+    spec = from_dict(plain | {"eval": {"every": 30, "probes": ["removal"]}}, "here")
+    assert train_here(replace(tiny, spec=spec), tmp_path) == "finished"
+    run = log.read_run(tiny.folder(tmp_path))
+    found = run.probes().to_pandas()
+    assert set(found.step) == {30}
+    assert set(found.split) == {"val", "test"}
+    assert found.layer.isna().all()
+    val = found.query("split == 'val'")
+    assert list(val["index"]) == [10, 25, 50, 75]
+    whole = run.metrics().to_pandas().query("split == 'val' and step == 30").loss.item()
+    assert val.value.nunique() == 4
+    assert abs(val.value.iloc[0] - whole) < abs(val.value.iloc[-1] - whole)
+
+
+def test_without_a_listener_nothing_is_removed():
+    with listening(Removing([torch.tensor([0])])):
+        pass
+    h_NF = torch.ones(1, 2)
+    tap("mlp.hidden", 0, h_NF)
+    assert h_NF.tolist() == [[1, 1]]
