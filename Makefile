@@ -14,7 +14,7 @@ help:
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make serve                                    serve it on this machine, with live reload"
 	@echo "make test                                     run the tests"
-	@echo "make bench                                    time the training step, logs, the tokenizer, sampling, probes"
+	@echo "make bench                                    time the training step, a grid, logs, the tokenizer, sampling, probes"
 	@echo "make lint                                     check the style and the types of the code"
 	@echo "make clean                                    remove build outputs and caches; runs stay"
 
@@ -51,6 +51,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.tokens
 	@$(BIN)/python -m benchmarks.sample
 	@$(BIN)/python -m benchmarks.probes
+	@$(BIN)/python -m benchmarks.grid
 
 lint: $(READY)
 	@$(BIN)/ruff check

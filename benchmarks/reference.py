@@ -74,11 +74,21 @@ class Reference(nn.Module):
                 is_residual = name.endswith(("out.weight", "down.weight"))
                 nn.init.normal_(parameter, 0.0, 0.02 / math.sqrt(2 * spec.n_layer) if is_residual else 0.02)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+    def stream(self, x: Tensor) -> Tensor:
         h = self.dropout(self.token(x) + self.position(torch.arange(x.shape[1])))
         for block in self.blocks:
             h = block(h)
-        return F.cross_entropy(self.head(self.norm(h)).flatten(0, 1), y.flatten())
+        return self.norm(h)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.head(self.stream(x)).flatten(0, 1), y.flatten())
+
+
+class Answers(Reference):
+    """The same for sequences of which the last target alone counts."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.head(self.stream(x)[:, -1]), y[:, -1])
 
 
 def trainer(model: Reference, train: TrainSpec) -> Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]:

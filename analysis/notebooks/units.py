@@ -198,15 +198,20 @@ results.table(
     f"validation loss in nats per character when that share of each layer's units is removed, the least active first. "
     f"Profile {profile}.",
 )
+later = [r for r in ratios if r >= 2]  # looked at after the runs: it decides nothing
+for name, value_SL in (("active", active_SL), ("directions", directions_SL)):
+    found = units.per_doubling({r: value_SL[r].mean(1) for r in later})
+    results.estimate(f"growth-{name}-later", found, digits=2)
+    results.number(f"side-{name}-later", found.side(COUNTED))
 for name, one in growth.items():
     results.estimate(f"growth-{name}", one, digits=2)
     results.number(f"side-{name}", one.side())
     results.number(f"side-{name}-one", one.side(1.0))
 for place, r in (("narrow", ratios[0]), ("four", REFERENCE), ("wide", ratios[-1])):
-    results.number(f"ratio-{place}", r, digits=1 if r < 1 else 0)
-    results.number(f"units-{place}", widths[r], "units")
-    results.estimate(f"active-{place}", active[r], "units", digits=0)
-    results.estimate(f"directions-{place}", directions[r], "directions", digits=0)
+    results.number(f"r-{place}", r, digits=1 if r < 1 else 0)
+    results.number(f"units-{place}", widths[r])
+    results.estimate(f"active-{place}", active[r], digits=0)
+    results.estimate(f"directions-{place}", directions[r], digits=0)
     results.number(f"active-share-{place}", 100 * active[r].mean / widths[r], "percent", digits=0)
     results.number(f"dead-{place}", 100 * dead[r].mean, "percent", digits=1)
     for share in shares:

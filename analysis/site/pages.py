@@ -253,7 +253,9 @@ def _proof(
     flats = [
         _flat(asdict(from_dict(m["spec"], f"{run}/manifest.json"))) for run, m in zip(runs, manifests, strict=True)
     ]
-    varies = [key for key in flats[0] if len({json.dumps(flat[key]) for flat in flats}) > 1]
+    settings = dict.fromkeys(key for flat in flats for key in flat)  # kinds of models have settings of their own
+    flats = [{key: flat.get(key, "–") for key in settings} for flat in flats]
+    varies = [key for key in settings if len({json.dumps(flat[key]) for flat in flats}) > 1]
     columns = ["run", *(path.rsplit(".", 1)[-1] for path in varies), "spec", "status", "files"]
     rows = [f"| {' | '.join(columns)} |", f"|:--|{'--:|' * len(varies)}:--|:--|:--|"]
     for run, manifest, flat in zip(runs, manifests, flats, strict=True):

@@ -9,11 +9,14 @@ from analysis.study import text
 from runner.errors import UserError
 
 ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
-ORDER = ("step", "sweep", "tokens", "sample", "probes", "log")
+ORDER = ("step", "sweep", "grid", "tokens", "sample", "probes", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
     "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
     "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included.",
+    "grid": "Sixty runs of modular arithmetic, each too small to keep a core busy. Stacked runs share a program, and "
+    "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
+    "benchmark: the published runs are the runner's.",
     "tokens": "Web text from parquet to token shards, beside tiktoken encoding the same text from memory.",
     "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
     "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
