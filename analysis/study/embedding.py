@@ -75,9 +75,12 @@ class Embedding:
         """The rank of a token, from 1, among those nearest to a sum of some unit vectors less some others, which are
         left out; and its cosine."""
         sum_D = self.units[list(plus)].sum(axis=0) - self.units[list(minus)].sum(axis=0)
-        ranked = self._ranked(sum_D, [*plus, *minus])
+        score_V = self.units @ sum_D
+        ahead_V = (score_V > score_V[wanted]) & (self.times > 0)  # of equals the first token is ahead
+        ahead_V[:wanted] |= (score_V[:wanted] == score_V[wanted]) & (self.times[:wanted] > 0)
+        ahead_V[[*plus, *minus]] = False
         cosine = float(self.units[wanted] @ sum_D / max(float(np.linalg.norm(sum_D)), 1e-12))
-        return int(np.flatnonzero(ranked == wanted)[0]) + 1, cosine
+        return int(ahead_V.sum()) + 1, cosine
 
     def closeness(self, words: Sequence[str]) -> tuple[float, float]:
         """The mean cosine of two of the words, and of one of them with one of as many other tokens, which are read

@@ -92,8 +92,10 @@ def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
 
 
 def shortened(text: str, words: int, mark: str = "<|endoftext|>") -> str:
-    """The first words of the first document of a text, and an ellipsis where there is more of it."""
+    """The first words of the first document of a text, and an ellipsis where there is more of it. What cannot be
+    printed is shown as the sign for that."""
     story = " ".join(text.split(mark)[0].split())
+    story = "".join(sign if sign.isprintable() else "\ufffd" for sign in story)
     parts = story.split(" ")
     return story if len(parts) <= words else " ".join(parts[:words]) + " …"
 

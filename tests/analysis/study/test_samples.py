@@ -68,4 +68,5 @@ def test_where_samples_are_like_held_out_text(drawn):
 
 def test_a_story_is_shortened_to_its_first_words():
     assert shortened("One two\nthree.<|endoftext|>Four", 9) == "One two three."
+    assert shortened("One\x18 two", 2) == "One\ufffd two"
     assert shortened("One two three four", 2) == "One two …"
