@@ -124,6 +124,7 @@ class Curves(Panel):
             ax.set(xscale="log", yscale="log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # the labels of other steps would overlap
             ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter("{x:,g}")
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("{x:g}")
         style.end_labels(ax, ends)
