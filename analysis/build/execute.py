@@ -191,13 +191,14 @@ def _inputs(
 ) -> dict[str, Any]:
     """The parts that depend on the profile, and the lock file."""
     lock = project.root / LOCK
+    read = [(e, profile) for e in experiments]
+    if values.get("everything"):
+        read = [(e, one) for e in evidence.experiments(logs) for one in evidence.profiles(logs, e)]
     return {
         # No result depends on the places of logs and output: the evidence is hashed by content.
         "parameters": {k: v for k, v in values.items() if k not in ("logs", "output")} | {"profile": profile},
         "logs": {
-            f"{e}/{profile}/{run}": digest
-            for e in experiments
-            for run, digest in evidence.fingerprint(logs, e, profile).items()
+            f"{e}/{one}/{run}": digest for e, one in read for run, digest in evidence.fingerprint(logs, e, one).items()
         },
         "lock": sha256(lock) if lock.is_file() else None,
     }

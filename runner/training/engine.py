@@ -148,7 +148,8 @@ class Engine:
         probes: Sequence[Evaluated] = (),
         before_each: Callable[[], None] = lambda: None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The summed loss of each batch, [batches], and the values of each probe by its name, [layers].
+        """The summed loss of each batch, [batches], and the values of each probe by its name,
+        [layers] or [layers, indices].
 
         The processes of a group share the batches. `before_each` is called before each batch, and may raise to stop.
         """
@@ -161,10 +162,10 @@ class Engine:
                 before_each()
                 losses[i] = self.evaluate(*batches[i])
                 for name, value_L in hear.take().items():
-                    found.setdefault(name, losses.new_zeros(len(batches), len(value_L)))[i] = value_L
+                    found.setdefault(name, losses.new_zeros(len(batches), *value_L.shape))[i] = value_L
             if probes and not found:  # a process without batches runs one to learn the shapes
                 self.evaluate(*batches[0])
-                found = {name: losses.new_zeros(len(batches), len(value_L)) for name, value_L in hear.take().items()}
+                found = {name: losses.new_zeros(len(batches), *value_L.shape) for name, value_L in hear.take().items()}
         self.group.add([losses, *found.values()])  # the other processes add zeros, so each number stays exact
         return losses, {probe.name: probe.combine(found[probe.name]) for probe in probes if probe.name in found}
 

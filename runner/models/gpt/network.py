@@ -84,7 +84,7 @@ class Block(nn.Module):
 
     def __init__(self, spec: GPTSpec, layer: int, ops: Operations):
         super().__init__()
-        self.ops, self.layer, self.p = ops, layer, spec.dropout
+        self.ops, self.layer, self.p, self.after = ops, layer, spec.dropout, spec.norm == "after"
         self.attention, self.mlp = Attention(spec, layer, ops), MLP(spec, layer, ops)
 
     def forward(
@@ -93,11 +93,15 @@ class Block(nn.Module):
         """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
         weights, first, second = keys
         branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights, past)
-        x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, first, self.p)
+        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, first, self.p)
         branch_ND = self.mlp(n_ND, second is not None, few=past is not None)
-        x_ND, n_ND = self.ops.add_norm(x_ND, branch_ND, second, self.p)
-        tap("residual", self.layer, x_ND)
+        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, second, self.p)
+        tap("residual", self.layer, self._carried(x_ND, n_ND))
         return x_ND, n_ND
+
+    def _carried(self, x_ND: Tensor, n_ND: Tensor) -> Tensor:
+        """What goes on along the stream: the sum of all branches, or its norm."""
+        return n_ND.to(x_ND.dtype) if self.after else x_ND
 
 
 class GPT(Model):

@@ -6,6 +6,7 @@ from runner.settings import Need, later
 
 ACTIVATIONS = ("gelu", "silu", "relu2", "swiglu")
 POSITIONS = ("learned", "rotary")
+NORMS = ("before", "after")
 INITS = ("gpt2", "zero")
 
 
@@ -19,6 +20,8 @@ class GPTSpec:
     n_kv_head      heads of keys and values, each shared by n_head / n_kv_head queries; None is one for each
     qk_norm        a LayerNorm over each head's queries and keys, before rotary positions
     post_norm      a LayerNorm after each branch, besides the one before; attention's is scaled by 1 / √(2 n_layer)
+    norm           "before" each branch, of what it reads; or "after" it, of the stream with the branch added, as in the
+                   first transformer (its weights then act on what the branches and the output layer read)
     positions      "learned", or "rotary": turned queries and keys, and no parameters
     init           "gpt2", or "zero": projections into the residual stream start at 0, all other matrices of the
                    blocks uniform within ±√(3 / d_model)
@@ -37,6 +40,7 @@ class GPTSpec:
     n_kv_head: int | None = later(None)
     qk_norm: bool = later(False)
     post_norm: bool = later(False)
+    norm: str = later("before")
     positions: str = later("learned")
     init: str = later("gpt2")
     kind: str = later("gpt")
@@ -104,7 +108,7 @@ class GPTSpec:
             1 <= self.kv_heads <= self.n_head and self.n_head % self.kv_heads == 0,
             f"n_kv_head = {self.n_kv_head} does not divide n_head = {self.n_head}; choose a divisor of it",
         )
-        for name, known in (("activation", ACTIVATIONS), ("positions", POSITIONS), ("init", INITS)):
+        for name, known in (("activation", ACTIVATIONS), ("norm", NORMS), ("positions", POSITIONS), ("init", INITS)):
             given = getattr(self, name)
             need(given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
         need(

@@ -1,13 +1,21 @@
-"""The probe of predictions."""
+"""The probes of predictions."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from runner.training.probes.probe import Evaluated
 
 
-def correct(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor) -> Tensor:
+def correct(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor, positions: int) -> Tensor:
     """The summed weight of the predictions whose largest logit is that of the target; a split's weights add up to 1."""
     return (weight_N * (logits_NV.argmax(1) == target_N)).sum()
+
+
+def at_positions(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor, positions: int) -> Tensor:
+    """The weighted losses and the weights, summed over the sequences, at each position of a sequence: [2, S]."""
+    loss_N = weight_N * F.cross_entropy(logits_NV, target_N, reduction="none")
+    return torch.stack((loss_N, weight_N)).view(2, -1, positions).sum(1)
 
 
 def summed(value_ML: Tensor) -> Tensor:
@@ -15,4 +23,13 @@ def summed(value_ML: Tensor) -> Tensor:
     return value_ML.sum(0)
 
 
-PROBES = (Evaluated("accuracy", "prediction", correct, summed, whole=True),)
+def averaged(value_ML2S: Tensor) -> Tensor:
+    """The mean loss at each position over all batches, [L, S]; 0 where nothing is predicted."""
+    loss_LS, weight_LS = value_ML2S.sum(0).unbind(1)
+    return loss_LS / weight_LS.where(weight_LS > 0, 1)
+
+
+PROBES = (
+    Evaluated("accuracy", "prediction", correct, summed, whole=True),
+    Evaluated("position_loss", "prediction", at_positions, averaged, whole=True),
+)

@@ -25,7 +25,7 @@ from runner.models.kernels import wide
 @dataclass(frozen=True)
 class Evaluated:
     """`measure` makes one number of what the tap shows of a layer in a batch; `combine` one of a layer's numbers,
-    [batches, layers] to [layers]. What is of the `whole` model has one number, and no layer."""
+    [batches, layers] to [layers]. Either may be one for each index. What is of the `whole` model has no layer."""
 
     name: str
     tap: str

@@ -62,9 +62,17 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
     D, H, p = spec.d_model, spec.n_head, spec.dropout
     K, kv = spec.d_head, spec.kv_heads
     x = model.token[x_BT] + (0 if model.position is None else model.position[:T])
-    x = dropout(x.view(B * T, D), keys[0], p)
+    after = spec.norm == "after"
+
+    def carried(x: Tensor) -> Tensor:
+        return F.layer_norm(x, (D,)) if after else x
+
+    def read(x: Tensor, weight: Tensor) -> Tensor:
+        return x * weight if after else F.layer_norm(x, (D,), weight)
+
+    x = carried(dropout(x.view(B * T, D), keys[0], p))
     for block, (weights, first, second) in zip(model.blocks, keys[1:].view(-1, 3), strict=True):
-        n = F.layer_norm(x, (D,), block.attention.norm)
+        n = read(x, block.attention.norm)
         q, k, v = (n @ block.attention.qkv.T).view(B, T, H + 2 * kv, K).transpose(1, 2).split((H, kv, kv), dim=1)
         if spec.qk_norm:
             q, k = F.layer_norm(q, (K,), block.attention.q_norm), F.layer_norm(k, (K,), block.attention.k_norm)
@@ -83,13 +91,13 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
         branch = y @ block.attention.out.T
         if spec.post_norm:
             branch = F.layer_norm(branch, (D,), block.attention.post_norm) / math.sqrt(2 * spec.n_layer)
-        x = x + dropout(branch, first, p)
-        h = F.layer_norm(x, (D,), block.mlp.norm) @ block.mlp.up.T
+        x = carried(x + dropout(branch, first, p))
+        h = read(x, block.mlp.norm) @ block.mlp.up.T
         branch = PLAIN[spec.activation](h) @ block.mlp.down.T
         if spec.post_norm:
             branch = F.layer_norm(branch, (D,), block.mlp.post_norm)
-        x = x + dropout(branch, second, p)
-    return F.cross_entropy(F.layer_norm(x, (D,), model.norm) @ model.token.T, y_BT.flatten())
+        x = carried(x + dropout(branch, second, p))
+    return F.cross_entropy(read(x, model.norm) @ model.token.T, y_BT.flatten())
 
 
 EVERYTHING = {"n_kv_head": 2, "qk_norm": True, "post_norm": True, "positions": "rotary"}
@@ -103,6 +111,7 @@ VARIANTS = {
     "grouped": {"n_kv_head": 1},
     "qk norm": {"qk_norm": True},
     "post norm": {"post_norm": True},
+    "norms after": {"norm": "after"},
     "rotary": {"positions": "rotary"},
     "everything": EVERYTHING | {"n_head": 4, "activation": "swiglu", "mlp_ratio": (3.0, 1.5)},
 }

@@ -80,7 +80,7 @@ def test_probes_observe_it(toy, tmp_path: Path):
     found = log.read_run(toy.folder(tmp_path)).probes().to_pandas()
     hidden = {"dead_units", "active_units", "participation_ratio", "hidden_histogram"}
     updates = {"gradient_norm", "update_ratio", "weight_histogram", "gradient_histogram"}
-    assert set(found.probe) == hidden | updates | {"accuracy", "removal", "narrowed"}
+    assert set(found.probe) == hidden | updates | {"accuracy", "removal", "narrowed", "position_loss"}
     assert set(found[found.probe.isin(hidden)].layer) == {0}
     assert found[found.probe.isin(updates)].layer.isna().all()
 

@@ -69,6 +69,7 @@ LATER = {
         "n_kv_head": 3,
         "qk_norm": True,
         "post_norm": True,
+        "norm": "after",
         "positions": "rotary",
         "init": "zero",
     },

@@ -13,7 +13,7 @@ from runner.data.tasks.arithmetic import ArithmeticSpec
 from runner.evidence import log
 from runner.plan.plan import Plan
 from runner.plan.spec import check
-from runner.training.probes.prediction import correct
+from runner.training.probes.prediction import at_positions, averaged, correct
 from tests.conftest import train_here
 
 
@@ -40,4 +40,14 @@ def test_modular_arithmetic_is_trained_and_evaluated(tiny: Plan, tmp_path: Path)
 def test_accuracy_is_the_weight_of_the_right_answers():
     logits = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
     targets, weights = torch.tensor([1, 1, 1, 0]), torch.tensor([0.1, 0.2, 0.3, 0.4])
-    assert float(correct(logits, targets, weights)) == pytest.approx(0.1 + 0.3 + 0.4)
+    assert float(correct(logits, targets, weights, 2)) == pytest.approx(0.1 + 0.3 + 0.4)
+
+
+def test_the_loss_at_a_position_is_the_weighted_mean_over_sequences():
+    """Two batches of two sequences of two positions; the second position of one sequence is not predicted."""
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75], [0.8, 0.2], [0.1, 0.9]]))
+    targets, weights = torch.tensor([0, 0, 1, 1]), torch.tensor([0.1, 0.1, 0.3, 0.0])
+    sums = at_positions(logits, targets, weights, 2)
+    found = averaged(torch.stack([sums, sums])[:, None])
+    first = -(0.1 * math.log(0.5) + 0.3 * math.log(0.2)) / 0.4
+    assert found.tolist() == [pytest.approx([first, -math.log(0.25)])]
