@@ -46,6 +46,8 @@ def sweep_all(
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
     with sweep.workers(engine, address) as workers, Display(console) as display:
+        if device:
+            workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
         for loaded in chosen:
             leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle))
 
