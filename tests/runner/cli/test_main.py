@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import options
+from runner.cli import experiments, options
 from runner.errors import UserError
 from runner.launch import progress
 from runner.lock import hold
@@ -29,6 +29,14 @@ def test_help_for_every_command():
 
 def test_the_experiments_are_listed():
     assert "mlp-ratio" in call("list").stdout
+
+
+def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
+    known = experiment.names()[0]
+    monkeypatch.setattr(experiment, "names", lambda *_: ["nosuch", known])
+    with pytest.raises(UserError, match="unknown experiment 'nosuch'"):
+        experiments.list_all()
+    assert known in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
