@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from runner.errors import UserError
 from runner.evidence import log
 from runner.plan import experiment
 from runner.plan.placement import Placement
@@ -56,6 +57,12 @@ def kind() -> dict[str, str]:
 def main() -> None:
     """Pin them."""
     asked = sys.argv[1:]
+    for name in asked:
+        try:
+            experiment.load(name)
+        except UserError as error:
+            print(f"tests.golden: {error}", file=sys.stderr)
+            sys.exit(2)
     kept = json.loads(PLACE.read_text()) if asked else {**kind(), "losses": {}}
     found = kept["losses"] | {name: losses(first(name)) for name in asked or experiment.names()}
     PLACE.write_text(json.dumps({**kept, "losses": dict(sorted(found.items()))}, indent=1) + "\n")

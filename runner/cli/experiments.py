@@ -8,6 +8,7 @@ from rich.table import Table
 from runner.cli import options
 from runner.cli.display import Display
 from runner.cli.terminal import console, say
+from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import sweep
 from runner.plan import experiment
@@ -16,13 +17,20 @@ from runner.plan import experiment
 def list_all() -> None:
     """List the experiments, and the runs of each profile."""
     table = Table("experiment", "title", "profile", "runs", "steps", "model", box=None, pad_edge=False)
+    faults = []
     for name in experiment.names():
-        loaded = experiment.load(name)
-        for profile in loaded.profiles:
-            plans = loaded.plans(profile)
+        try:
+            loaded = experiment.load(name)
+            planned = [(profile, loaded.plans(profile)) for profile in loaded.profiles]
+        except UserError as error:  # the others are listed all the same
+            faults.append(str(error))
+            continue
+        for profile, plans in planned:
             spec = plans[0].spec
             table.add_row(name, loaded.title, profile, str(len(plans)), str(spec.train.steps), spec.model.shape)
     console.print(table)
+    if faults:
+        raise UserError("; ".join(faults))
 
 
 def sweep_all(
@@ -46,6 +54,8 @@ def sweep_all(
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
     with sweep.workers(engine, address) as workers, Display(console) as display:
+        if device:
+            workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
         for loaded in chosen:
             leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle))
 

@@ -9,7 +9,7 @@ from runner.cli import options
 from runner.cli.terminal import console
 from runner.errors import UserError
 from runner.models.registry import ModelSpec
-from runner.plan import experiment
+from runner.plan import experiment, presets
 from runner.plan.presets import VOCABULARY
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def describe_model(
     cache."""
     from runner.models import cost
 
+    if name in experiment.names():
+        raise UserError(f"{name!r} is an experiment, not a model: name a model; models: {', '.join(presets.CONFIGS)}")
     spec = experiment.model(name, options.settings(settings or []))
     length = spec.block_size if context is None else context
     if not 1 <= length <= spec.block_size:

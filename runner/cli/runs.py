@@ -99,6 +99,8 @@ def show_status(
     runs: options.Root = options.RUNS,
 ) -> None:
     """Show the status of each run with its reason, and which runs are older than the code."""
+    if runs != options.RUNS and not runs.is_dir():
+        raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)

@@ -14,7 +14,7 @@ from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.errors import UserError
 from runner.launch import fetch
 from runner.launch.events import Line
-from runner.plan import experiment
+from runner.plan import experiment, presets
 
 
 def show_tokenizer(
@@ -24,6 +24,8 @@ def show_tokenizer(
 ) -> None:
     """Train an experiment's tokenizer, where it is one that is trained, and report on it: coverage, bytes a token,
     longest tokens, whether each split comes back from its tokens, what is spelled in bytes."""
+    if name in presets.CONFIGS:
+        raise UserError(f"{name!r} is a model, not an experiment: name an experiment, such as mini-gpt")
     loaded = experiment.load(name)
     fetch.preferred(loaded, profile, lambda event: say(event.text) if isinstance(event, Line) else None)
     spec = loaded.variant(profile, options.settings(settings or [], loaded.axes_of(profile)), 0).spec.data

@@ -18,7 +18,7 @@ from runner.evidence.status import Status
 from runner.launch import baselines, fetch
 from runner.launch.events import AllEnded, Decided, Emit, Inspected, Line, Started, Unplanned
 from runner.plan.experiment import Experiment
-from runner.plan.placement import Placement
+from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
 from runner.training.ranks import processes
 
@@ -99,6 +99,9 @@ def runs(
 ) -> dict[str, Status]:
     """Train those of the plans that have not ended; returns the statuses of those that were to be trained, by run
     name."""
+    checked(wishes)  # also where nothing is left to train
+    for name in sorted({plan.spec.data.corpus for plan in plans} - {openwebtext.NAME}):
+        corpora.named(name)  # an unknown one is refused before anything is begun
     tokens = fetch.wanted(plans)
     if tokens:  # before the runs are inspected, as the corpus' bytes are part of their identity
         if not fetch.loaded(tokens):

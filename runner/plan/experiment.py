@@ -164,14 +164,20 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
     """Load an experiment by its name, or by the path of a TOML file. Raises a `UserError` for an unknown name, and for
     a file that is no experiment."""
     path = Path(name) if name.endswith(".toml") else next(folder.rglob(f"{name}.toml"), None)
+    if path is not None and name.endswith(".toml") and not path.is_file():
+        raise UserError(
+            f"{path} does not exist: name the TOML file of an experiment, or an experiment ({', '.join(names(folder))})"
+        )
     if path is None or not path.is_file():
         known = names(folder)
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
         raise UserError(f"unknown experiment {name!r}{hint}")
     try:
-        data = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text in UTF-8, which TOML requires: save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}") from None
     for key in ("title", "name", "axes", "profiles"):
         if key not in data:

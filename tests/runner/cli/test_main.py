@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import options
+from runner.cli import experiments, options
 from runner.errors import UserError
 from runner.launch import progress
 from runner.lock import hold
@@ -31,6 +31,14 @@ def test_the_experiments_are_listed():
     assert "mlp-ratio" in call("list").stdout
 
 
+def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
+    known = experiment.names()[0]
+    monkeypatch.setattr(experiment, "names", lambda *_: ["nosuch", known])
+    with pytest.raises(UserError, match="unknown experiment 'nosuch'"):
+        experiments.list_all()
+    assert known in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -54,6 +62,15 @@ def test_the_experiments_are_listed():
         (["train", "d12", "--device", "tpu"], "device 'tpu' is not available"),
         (["baselines", "step-time"], "step-time: no baselines: its file says baselines = false"),
         (["unpack", "/etc/passwd"], "/etc/passwd is no archive, or damaged"),
+        (["train", "mlp-ratio", "--profile", "smoke", "--precision", "fp8"], "precision 'fp8' must be"),
+        (
+            ["train", "mlp-ratio", "--profile", "smoke", "--threads", "0"],
+            "placement threads = 0 must be a whole number",
+        ),
+        (["train", "nope.toml"], "nope.toml does not exist: name the TOML file of an experiment"),
+        (["describe", "mlp-ratio"], "'mlp-ratio' is an experiment, not a model"),
+        (["tokenizer", "d12"], "'d12' is a model, not an experiment"),
+        (["status", "--runs", "nowhere"], "nowhere does not exist"),
         (["sweep", "mlp-ratio", "--engine", "slurm"], "unknown engine 'slurm'; known: local, ray"),
     ],
 )
@@ -64,6 +81,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
     assert done.stderr.startswith("runner: ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+    assert done.stdout == "", "refused before anything is begun"
 
 
 def test_a_wrong_checksum_is_one_line_and_status_2(tmp_path: Path, monkeypatch):

@@ -100,3 +100,9 @@ def test_evidence_that_arrives_is_written_once_it_holds(trained, tmp_path):
     assert not list(tmp_path.iterdir())
     archive.receive(files, folder, identity)
     assert all((folder / name).read_bytes() == content for name, content in files.items())
+
+
+def test_packing_makes_no_folder(tmp_path):
+    with pytest.raises(UserError, match="does not exist: make that folder"):
+        archive.pack([], tmp_path / "nowhere" / "logs.tar")
+    assert not (tmp_path / "nowhere").exists()
