@@ -247,13 +247,19 @@ def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
     return files, table if folders else "No logs yet."
 
 
+def _setting(value: Any) -> str:
+    """A setting in a table's cell."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _proof(
     experiment: str, profile: str, runs: list[Path], manifests: list[dict[str, Any]], counted: bool, up: str
 ) -> str:
     flats = [
         _flat(asdict(from_dict(m["spec"], f"{run}/manifest.json"))) for run, m in zip(runs, manifests, strict=True)
     ]
-    varies = [key for key in flats[0] if len({json.dumps(flat[key]) for flat in flats}) > 1]
+    keys = dict.fromkeys(key for flat in flats for key in flat)  # models of two kinds have settings of their own
+    varies = [key for key in keys if len({json.dumps(flat.get(key)) for flat in flats}) > 1]
     columns = ["run", *(path.rsplit(".", 1)[-1] for path in varies), "spec", "status", "files"]
     rows = [f"| {' | '.join(columns)} |", f"|:--|{'--:|' * len(varies)}:--|:--|:--|"]
     for run, manifest, flat in zip(runs, manifests, flats, strict=True):
@@ -262,7 +268,7 @@ def _proof(
         )
         cells = [
             text.escape(run.name),
-            *(text.escape(f"{flat[p]:g}" if isinstance(flat[p], float) else str(flat[p])) for p in varies),
+            *(text.escape(_setting(flat.get(p, "–"))) for p in varies),
             f"`{manifest['identity']}`",
             manifest["status"],
             links,
