@@ -31,7 +31,15 @@ ranked = survey.scopes(survey.read(logs))
 models = [one for entries in ranked.values() for one in entries if one.kind != "n-gram"]
 if not models:
     raise arms.Incomplete("no finished run has a validation loss of text: train an experiment first")
-KINDS = {"gpt": "GPT", "minigpt": "Mini GPT", "mlp": "MLP", "wavenet": "WaveNet", "megabyte": "MEGABYTE"}
+KINDS = {
+    "gpt": "GPT",
+    "minigpt": "Mini GPT",
+    "mlp": "MLP",
+    "wavenet": "WaveNet",
+    "megabyte": "MEGABYTE",
+    "nested": "nested GPT",
+    "priced": "GPT with gates",
+}
 
 # %% [markdown]
 # ## The table
@@ -87,7 +95,7 @@ for scope, entries in ranked.items():
         most[scope.corpus] = scope
 main = max(most.values(), key=lambda scope: len({one.kind for one in ranked[scope]}) * 1000 + len(ranked[scope]))
 LABELS = {"flops": "training FLOPs", "parameters": "parameters", "seconds": "seconds of training"}
-SIGNS = {"gpt": "o", "minigpt": "s", "mlp": "^", "wavenet": "D", "megabyte": "P"}
+SIGNS = {"gpt": "o", "minigpt": "s", "mlp": "^", "wavenet": "D", "megabyte": "P", "nested": "v", "priced": "X"}
 
 
 # %%
