@@ -72,9 +72,9 @@ def test_the_picture_of_the_readme_is_the_published_figure(checkout: Path, built
     shutil.copytree(
         checkout, folder, dirs_exist_ok=True, ignore=lambda where, names: made if Path(where) == checkout else set()
     )
-    done = call(folder, sys.executable, "-m", "analysis.cli", "execute", "mlp-ratio", "--profile", "laptop")
+    done = call(folder, sys.executable, "-m", "analysis.cli", "execute", "mlp-ratio", "--profile", "paper")
     assert done.returncode == 0, done.stdout + done.stderr
-    drawn = folder / "build/analysis/mlp-ratio/laptop/figures/zoom-2-light.svg"
+    drawn = folder / "build/analysis/mlp-ratio/paper/figures/zoom-2-light.svg"
     assert (ROOT / "figure.svg").read_bytes() == drawn.read_bytes(), f"copy {drawn} to figure.svg"
 
 
