@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 # same wherever it is made, as a model's cost is, so no run has to leave it behind.
 READABLE = {
     "data.corpora",
+    "data.counts",
     "data.tokenizers",
     "errors",
     "files",

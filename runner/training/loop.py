@@ -33,8 +33,9 @@ from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import commit, environment
 from runner.training.optimizer import learning_rate
-from runner.training.probes.probe import Evaluated, Removed, Shown, Updated, Watching, rows_of
+from runner.training.probes.probe import Evaluated, Removed, Rounded, Shown, Updated, Watching, rows_of
 from runner.training.probes.registry import named
+from runner.training.probes.rounding import rounded
 from runner.training.progress import Progress
 
 SAMPLE_LENGTH = 500
@@ -141,6 +142,7 @@ class _Run:
         self.removed = [probe for probe in probes if isinstance(probe, Removed)]
         self.shown = [probe for probe in probes if isinstance(probe, Shown)]
         self.updated = [probe for probe in probes if isinstance(probe, Updated)]
+        self.rounded = [probe for probe in probes if isinstance(probe, Rounded)]
         self.identity = state.plan_identity(plan)
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Checkpoint | None = None
@@ -333,14 +335,14 @@ class _Run:
             model.calibrate([self.batches.train(number).inputs_BT for number in last])
         found = {name: self.engine.evaluate_all(batches, self.evaluated, ask) for name, batches in self.splits.items()}
         losses = {name: float(losses.sum()) for name, (losses, _) in found.items()}
-        removed = self._remove(step, ask) if step == self.spec.train.steps else []
+        changed = [*self._remove(step, ask), *self._round(ask)] if step == self.spec.train.steps else []
         for name, (_, seen) in found.items():
             self.rows.measure(step, name, losses[name])
             for probe in self.evaluated:
                 for layer, value in enumerate(seen.get(probe.name, ())):
                     self.rows.observe(step, name, probe.name, rows_of(value, None if probe.whole else layer))
-        for name, probe_name, seen_without in removed:
-            self.rows.observe(step, name, probe_name, seen_without)
+        for name, probe_name, seen_then in changed:
+            self.rows.observe(step, name, probe_name, seen_then)
         return all(math.isfinite(loss) for loss in losses.values())
 
     def _remove(self, step: int, ask: Callable[[], None]) -> list[tuple[str, str, list[Seen]]]:
@@ -356,6 +358,16 @@ class _Run:
                 if name != "train":
                     losses = self.engine.without(batches, squares, probe, ask)
                     found.append((name, probe.name, [Seen(None, index, loss) for index, loss in losses.items()]))
+        return found
+
+    def _round(self, ask: Callable[[], None]) -> list[tuple[str, str, list[Seen]]]:
+        """The losses of the splits with other weights in place of the trained ones: (split, probe, its loss)."""
+        found = []
+        for probe in self.rounded:
+            with rounded(self.engine.model, probe):
+                for name, batches in self.splits.items():
+                    loss = float(self.engine.evaluate_all(batches, (), ask)[0].sum())
+                    found.append((name, probe.name, [Seen(None, None, loss)]))
         return found
 
     def _commit(self, step: int, due: bool = False) -> None:

@@ -1,13 +1,14 @@
 """What a probe is: it observes something of a model beside the losses, for `probes.parquet`.
 
-There are four kinds, by what they see and when:
+There are five kinds, by what they see and when:
 
     Evaluated   what a tap of the model shows (see `runner.models.taps`) while a whole split is evaluated
     Removed     the loss of a whole split without some of the hidden units, once, when the run ends
     Shown       what a tap shows of a part of a training batch, without dropout, before the step of that batch
     Updated     what a step does to the parameters
+    Rounded     the loss of whole splits with the trained weights changed, once, when training has ended
 
-The last two observe every `eval.probe_every` steps. What they find goes under the split "batch".
+Shown and Updated observe every `eval.probe_every` steps. What these find goes under the split "batch".
 """
 
 import itertools
@@ -70,7 +71,15 @@ class Updated:
     measure: Callable[[list[Change]], Tensor]
 
 
-Probe = Evaluated | Removed | Shown | Updated
+@dataclass(frozen=True)
+class Rounded:
+    """`change` makes of a trained matrix the one with which the splits are evaluated once more."""
+
+    name: str
+    change: Callable[[Tensor], Tensor]
+
+
+Probe = Evaluated | Removed | Rounded | Shown | Updated
 HIDDEN = "mlp.hidden"
 
 

@@ -2,13 +2,12 @@
 
 from runner.errors import UserError
 from runner.plan.spec import EvalSpec
-from runner.training.probes import activations, attention, parameters, prediction, removal
-from runner.training.probes.probe import Probe
+from runner.training.probes import activations, attention, parameters, prediction, removal, rounding
+from runner.training.probes.probe import Probe, Rounded
 
+MODULES = (attention, prediction, activations, parameters, removal, rounding)
 ALL = "all"
-PROBES: dict[str, Probe] = {
-    probe.name: probe for module in (attention, prediction, activations, parameters, removal) for probe in module.PROBES
-}
+PROBES: dict[str, Probe] = {probe.name: probe for module in MODULES for probe in module.PROBES}
 
 
 def named(spec: EvalSpec) -> list[Probe]:
@@ -17,4 +16,6 @@ def named(spec: EvalSpec) -> list[Probe]:
     for name in names:
         if name not in (*PROBES, ALL):
             raise UserError(f"eval.probes: unknown probe {name!r}; known: {', '.join(PROBES)}, or {ALL}")
-    return list(PROBES.values()) if ALL in names else [PROBES[name] for name in names]
+    observing = [probe for probe in PROBES.values() if not isinstance(probe, Rounded)]  # the others evaluate anew
+    asked = [PROBES[name] for name in names if name != ALL]
+    return list(dict.fromkeys([*(observing if ALL in names else []), *asked]))
