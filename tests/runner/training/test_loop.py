@@ -16,7 +16,7 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, log, state
 from runner.files import checksum
 from runner.plan.plan import Plan
-from runner.training.probes.probe import Evaluated, Removed, Shown
+from runner.training.probes.probe import Evaluated, Removed, Rounded, Shown
 from runner.training.probes.registry import PROBES
 from runner.training.progress import Progress
 from tests.conftest import at_call, train_here
@@ -82,7 +82,10 @@ def test_looking_at_everything_changes_no_number(seen, smoke, through):
     assert metrics(smoke, seen[0]) == through
 
 
-@pytest.mark.parametrize("name", [name for name in PROBES if name != "open_units"])  # a GPT has no gates
+OBSERVING = [name for name, probe in PROBES.items() if name != "open_units" and not isinstance(probe, Rounded)]
+
+
+@pytest.mark.parametrize("name", OBSERVING)  # a GPT has no gates
 def test_every_probe_gives_numbers_for_every_layer_or_one_of_the_whole_model(seen, smoke, name):
     found, whole = (
         seen[1].query("probe == @name"),
@@ -102,6 +105,17 @@ def test_every_probe_gives_numbers_for_every_layer_or_one_of_the_whole_model(see
         assert set(found.split) == {"batch"}
     places = found[["step", "split", "layer", "index"]]
     assert not places.duplicated().any()
+
+
+def test_rounded_weights_are_evaluated_once_at_the_end_and_change_no_number(tiny, tmp_path, through):
+    names = tuple(name for name, probe in PROBES.items() if isinstance(probe, Rounded))
+    plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, probes=names)))
+    train_here(plan, tmp_path)
+    found = log.read_run(plan.folder(tmp_path)).probes().to_pandas().query("probe in @names")
+    assert metrics(plan, tmp_path) == through
+    assert set(found.step) == {plan.spec.train.steps}
+    assert len(found) == len(names) * found.split.nunique()
+    assert np.isfinite(found.value).all()
 
 
 def test_gradients_by_layer_are_parts_of_the_whole(tiny, tmp_path):
