@@ -16,6 +16,6 @@ def named(spec: EvalSpec) -> list[Probe]:
     for name in names:
         if name not in (*PROBES, ALL):
             raise UserError(f"eval.probes: unknown probe {name!r}; known: {', '.join(PROBES)}, or {ALL}")
-    observing = [probe for probe in PROBES.values() if not isinstance(probe, Rounded)]  # the others evaluate anew
-    asked = [PROBES[name] for name in names if name != ALL]
-    return list(dict.fromkeys([*(observing if ALL in names else []), *asked]))
+    observing = [name for name, probe in PROBES.items() if not isinstance(probe, Rounded)]  # the others evaluate anew
+    asked = dict.fromkeys([*(observing if ALL in names else []), *(name for name in names if name != ALL)])
+    return [PROBES[name] for name in asked]
