@@ -12,6 +12,8 @@ from analysis.study.figures import Panel, Series
 from runner.errors import UserError
 from runner.evidence.log import bin_edges
 
+SMALL = 2.0**-10  # what is smaller counts as near 0
+
 
 def layered(sweep: Arms, arm: Arm, probe: str, split: str = "batch") -> pd.DataFrame:
     """The rows of a probe of one arm, with `seed`, `step`, `layer`, `index` and `value`; layers from 0, and no rows of
@@ -27,34 +29,43 @@ def layered(sweep: Arms, arm: Arm, probe: str, split: str = "batch") -> pd.DataF
 class Histogram(Panel):
     """Histograms over steps: `shares` [bin, step] of the bins of `runner.evidence.log.bin_edges`, from dark to light.
 
-    Bins of either end that hold less than a thousandth at every step are left out.
+    Bins of either end that hold less than a thousandth at every step are left out, and those near 0 stand as one.
     """
 
     _: KW_ONLY
     shares: pd.DataFrame
 
     def _kept(self) -> pd.DataFrame:
-        held = self.shares.index[self.shares.max(axis=1) >= 1e-3]
-        return self.shares.loc[held.min() : held.max()]
+        edges = bin_edges()
+        small = [row for row in self.shares.index if max(abs(edges[int(row)]), abs(edges[int(row) + 1])) <= SMALL]
+        middle = small[len(small) // 2]
+        merged = self.shares.drop(index=[row for row in small if row != middle])
+        merged.loc[middle] = self.shares.loc[small].sum()
+        held = merged.index[merged.max(axis=1) >= 1e-3]
+        return merged.loc[held.min() : held.max()]
 
     def series(self) -> list[Series]:
         kept = self._kept()
-        return [Series(f"from {_edge(int(row))}", list(kept.columns), list(kept.loc[row])) for row in kept.index]
+        return [Series(_bin(int(row)), list(kept.columns), list(kept.loc[row])) for row in kept.index]
 
     def draw(self, ax: Axes) -> None:
         kept = self._kept()
         colours = LinearSegmentedColormap.from_list("shares", style.colours(5))
-        ax.pcolormesh(
-            kept.columns, range(len(kept)), kept.to_numpy(), cmap=colours, norm=PowerNorm(0.5), shading="nearest",
-            rasterized=False,
+        half = (kept.columns[-1] - kept.columns[0]) / (2 * max(1, kept.shape[1] - 1))
+        extent = (kept.columns[0] - half, kept.columns[-1] + half, -0.5, len(kept) - 0.5)
+        ax.imshow(
+            kept.to_numpy(), cmap=colours, norm=PowerNorm(0.5), aspect="auto", interpolation="nearest", origin="lower",
+            extent=extent,
         )  # fmt: skip
         ax.grid(False)
-        every = max(1, round(len(kept) / 8))
-        places = range(0, len(kept), every)
-        ax.set_yticks([place - 0.5 for place in places], [_edge(int(kept.index[place])) for place in places])
+        places = range(0, len(kept), max(1, round(len(kept) / 10)))
+        ax.set_yticks(places, [_bin(int(kept.index[place])) for place in places], fontsize=8)
         self._label(ax)
 
 
-def _edge(row: int) -> str:
-    """The lower edge of a bin, as text."""
-    return f"{bin_edges()[row]:.1g}".replace("-", "−").replace("inf", "∞")
+def _bin(row: int) -> str:
+    """What a bin holds, by its edges."""
+    low, high = bin_edges()[row : row + 2]
+    if max(abs(low), abs(high)) <= SMALL:
+        return f"within {SMALL:.1g}"
+    return " to ".join(f"{edge:.1g}" for edge in (low, high)).replace("-", "−").replace("inf", "∞")

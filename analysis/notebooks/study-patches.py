@@ -1,0 +1,84 @@
+# %% [markdown]
+# # Bytes in patches
+#
+# A note of the study, made into an experiment. Seeds are paired: every arm sees the same batches in the same order. All
+# intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["byte-patches"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/study-patches"
+
+# %%
+import numpy as np
+
+from analysis.study import arms, stats, verdicts
+from analysis.study.figures import Sweep
+from analysis.study.results import Results
+from analysis.study.verdicts import BELOW, Measure
+
+WORTH = 0.01  # nats per byte: the smallest difference of interest
+results = Results(output)
+
+# %% [markdown]
+# ## Bytes in patches
+# Two arms with the same weights at every step: one predicts each patch once, the other twice, with patches moved on by
+# half of one, and takes each byte from where it stands in the first half. The loss by position in the patch leaves out
+# the first patch of a block, before which there is nothing to read.
+#
+# S4-24 asks two things: that the model does *best on early tokens*, which means that the loss over the first half of
+# the patch lies below that over the second half; and that strided inference *helps*, which means that it lowers the
+# loss by more than 0.01 nats per byte. Supported if both hold.
+
+# %%
+patches = arms.read(logs, "byte-patches", profile, all_planned=True, order=["adjacent", "strided"])
+results.provenance(patches.runs)
+size = patches.spec["model"]["patch"]
+
+
+def by_place(arm: str) -> np.ndarray:
+    """The loss at each place in the patch at the end, [seed, place]."""
+    found = []
+    for run in patches.kept[arm].values():
+        seen = run.probes().to_pandas().query("probe == 'position_loss' and split == 'val'")
+        last = seen[seen.step == seen.step.max()].sort_values("index")
+        found.append(last.value.to_numpy().reshape(-1, size)[1:].mean(axis=0))
+    return np.array(found)
+
+
+places = {arm: by_place(arm) for arm in patches}
+halves = places["adjacent"][:, : size // 2].mean(axis=1) - places["adjacent"][:, size // 2 :].mean(axis=1)
+ends = patches.ends()
+verdict = verdicts.every(
+    Measure("loss over the first half of a patch minus the second", stats.estimate(halves), BELOW),
+    Measure("loss with strided inference minus without", arms.difference(ends, "strided", "adjacent"), BELOW, -WORTH),
+)
+results.claim(
+    "S4-24",
+    verdict,
+    **verdict.leading(),
+    unit="nats per byte, first half of a patch minus second",
+    reason=verdict.told(),
+    seeds=patches.seeds,
+)
+results.estimate("strided-gain", arms.difference(ends, "adjacent", "strided"), "nats per byte", digits=3)
+results.figure(
+    "patches",
+    [
+        Sweep(
+            "Loss by place in the patch",
+            "place in the patch",
+            "loss (nats per byte)",
+            at=list(range(1, size + 1)),
+            lines={arm: [stats.estimate(found[:, k]) for k in range(size)] for arm, found in places.items()},
+            log=False,
+        )
+    ],
+    alt=["Validation loss at each place in a patch, with patches side by side and with strided inference."],
+    caption=f"Patches of {size} bytes; for strided inference, places are those of the first of its two passes. Mean "
+    f"over {patches.count}, with 95% intervals. Profile {profile}.",
+    experiment="byte-patches",
+)
+results.number("patch-runs", len(patches.runs), "runs")
+results.save()

@@ -1,0 +1,113 @@
+# %% [markdown]
+# # A WaveNet against an MLP
+#
+# A note of the study, made into an experiment. Seeds are paired: every arm sees the same batches in the same order. All
+# intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["convergence"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/study-race"
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.study import arms, stats, verdicts
+from analysis.study.figures import Curves
+from analysis.study.results import Results
+from analysis.study.text import number
+from analysis.study.verdicts import ABOVE, Measure
+from runner.models.cost import describe
+from runner.plan.spec import from_dict
+
+results = Results(output)
+
+# %% [markdown]
+# ## How fast a WaveNet learns, and how fast an MLP
+# Both have as many parameters and read the same contexts. Learning rates are constant, so that a loss is reached
+# when it is, and each kind is taken at the rate with the lowest mean loss of its own. The target, by seed, is the
+# higher of the two lowest losses: both reach it.
+#
+# S4-11: the WaveNet converges *much slower* if it takes more than twice the steps of the MLP to the target, and the
+# claim is refuted if it takes fewer than that. FLOPs and time are in the table.
+
+# %%
+race = arms.read(logs, "convergence", profile, all_planned=True, diverged=True)
+results.provenance(race.runs)
+KINDS = ("mlp", "wavenet")
+curves = race.curves()
+best_arm = {
+    kind: min((arm for arm in race if arm.startswith(f"{kind}-")), key=lambda arm: curves[arm].min().mean())
+    for kind in KINDS
+}
+chosen = {kind: curves[arm] for kind, arm in best_arm.items()}
+target = pd.concat([losses.min() for losses in chosen.values()], axis=1).max(axis=1)  # [seed]
+reached = {
+    kind: np.array([stats.crossing(list(losses.index), list(losses[s]), target[s]) for s in race.seeds], dtype=float)
+    for kind, losses in chosen.items()
+}
+slower = stats.estimate(np.log2(reached["wavenet"] / reached["mlp"]))
+verdict = verdicts.every(
+    Measure("steps to the same loss, WaveNet over MLP", slower, ABOVE, 1.0, doublings=True),
+    rule="Supported if the interval of the steps to the same loss, WaveNet over MLP, lies wholly above 2; refuted if "
+    "wholly below.",
+)
+results.claim(
+    "S4-11",
+    verdict,
+    **verdict.leading(),
+    unit="times the MLP's steps to the same loss",
+    reason=verdict.told(),
+    seeds=race.seeds,
+)
+
+# %%
+rows = []
+for kind, arm in best_arm.items():
+    run = race.kept[arm][race.seeds[0]]
+    spec = from_dict(run.manifest["spec"], str(run.path))
+    block = spec.model.block_size
+    work = describe(spec.model, run.manifest["corpus"]["vocabulary"], block).work() * block
+    seconds = []
+    for seed, steps in zip(race.seeds, reached[kind], strict=True):
+        timing = race.kept[arm][seed].timing().to_pandas().query("phase == 'train'")
+        seconds.append(timing.seconds.sum() / spec.train.steps * steps)
+    rows.append(
+        {
+            "model": {"mlp": "MLP", "wavenet": "WaveNet"}[kind],
+            "parameters": f"{race.parameters[arm]:,}",
+            "learning rate": f"{spec.train.learning_rate:g}",
+            "lowest loss": f"{chosen[kind].min().mean():.4f}",
+            "steps to the target": f"{reached[kind].mean():,.0f}",
+            "training FLOPs to it": number(work * spec.train.batch_size * reached[kind].mean()),
+            "seconds to it": f"{np.mean(seconds):.1f}",
+        }
+    )
+results.table(
+    "race",
+    pd.DataFrame(rows),
+    caption=f"Validation, nats per character, each kind at its best learning rate; the target is the higher of the two "
+    f"lowest losses, by seed. Seconds of training on one thread beside another run. Mean over {race.count}, profile "
+    f"{profile}.",
+)
+results.figure(
+    "race",
+    [
+        Curves(
+            "At its best learning rate",
+            "step (log scale)",
+            "loss (nats per character, log scale)",
+            lines={
+                {"mlp": "MLP", "wavenet": "WaveNet"}[kind]: losses[losses.index > 0] for kind, losses in chosen.items()
+            },
+            log=True,
+        )
+    ],
+    alt=["Validation loss of an MLP and of a WaveNet of as many parameters against step."],
+    caption=f"Mean over {race.count}, with the 95% interval of that mean. Profile {profile}.{race.omitted}",
+    experiment="convergence",
+)
+results.number("race-runs", len(race.runs), "runs")
+results.save()
