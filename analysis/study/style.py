@@ -21,6 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.ticker import LogFormatter
 
+from analysis.study.text import SUPERSCRIPTS
+
 PANEL = (4.8, 3.5)
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
 
@@ -171,10 +173,13 @@ def save(draw: Callable[[Axes], Any], path: Path, name: str, size: tuple[float, 
 
 
 class _Plain(LogFormatter):
-    """Writes 20 and 0.5 on logarithmic axes, where the default writes powers of ten in TeX."""
+    """Writes 20, 0.5 and 10⁶ on logarithmic axes, where the default writes powers of ten in TeX."""
 
     def _num_to_string(self, x: float, vmin: float, vmax: float) -> str:
-        return f"{x:,g}"
+        if x < 1e6:
+            return f"{x:,g}"
+        mantissa, exponent = f"{x:.0e}".split("e")
+        return f"{'' if mantissa == '1' else f'{mantissa} × '}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def _settings(colours: Scheme) -> dict[str, Any]:
