@@ -1,11 +1,10 @@
-"""The probes by name. To add one, write it and, where its module is new, a line here."""
+"""The probes by name. To add one, write it, put its name into `names` and, where its module is new, a line here."""
 
-from runner.errors import UserError
 from runner.plan.spec import EvalSpec
 from runner.training.probes import activations, attention, parameters, prediction, removal
+from runner.training.probes.names import asked
 from runner.training.probes.probe import Probe
 
-ALL = "all"
 PROBES: dict[str, Probe] = {
     probe.name: probe for module in (attention, prediction, activations, parameters, removal) for probe in module.PROBES
 }
@@ -13,8 +12,4 @@ PROBES: dict[str, Probe] = {
 
 def named(spec: EvalSpec) -> list[Probe]:
     """The probes that a run asks for; one that does not exist is a `UserError`."""
-    names = dict.fromkeys([*spec.probes, *(["attention_logit"] if spec.attention_logits else [])])
-    for name in names:
-        if name not in (*PROBES, ALL):
-            raise UserError(f"eval.probes: unknown probe {name!r}; known: {', '.join(PROBES)}, or {ALL}")
-    return list(PROBES.values()) if ALL in names else [PROBES[name] for name in names]
+    return [PROBES[name] for name in asked(spec)]
