@@ -20,6 +20,7 @@ from runner.launch.events import AllEnded, Decided, Emit, Inspected, Line, Start
 from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
+from runner.training.probes import names as probes
 from runner.training.ranks import processes
 
 ENGINES = ("local", "ray")
@@ -102,6 +103,8 @@ def runs(
     checked(wishes)  # also where nothing is left to train
     for name in sorted({plan.spec.data.corpus for plan in plans} - {openwebtext.NAME}):
         corpora.named(name)  # an unknown one is refused before anything is begun
+    for plan in plans:
+        probes.asked(plan.spec.eval)  # as is an unknown probe
     tokens = fetch.wanted(plans)
     if tokens:  # before the runs are inspected, as the corpus' bytes are part of their identity
         if not fetch.loaded(tokens):

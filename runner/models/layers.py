@@ -17,22 +17,27 @@ from runner.models.kernels import EPSILON, kernels
 
 
 @dataclass
-class Past:
-    """What a decoder keeps of the `length` tokens that it has read: their keys and values, [2, B, G, room, K] a layer,
-    of G heads and at most `room` tokens."""
+class KVCache:
+    """The keys and values of the tokens that a decoder has read.
 
-    room: int
+    capacity  how many tokens it holds at most
+    length    how many tokens it holds; whoever decodes adds to it after the last layer
+    layers    keys and values by layer, [2, B, G, capacity, K], of G heads
+    """
+
+    capacity: int
     length: int = 0
-    kept: dict[int, Tensor] = field(default_factory=dict)
+    layers: dict[int, Tensor] = field(default_factory=dict)
 
-    def put(self, layer: int, new_2BGTK: Tensor) -> Tensor:
-        """Keep those of the tokens after `length`; returns all of the layer, [2, B, G, S, K]."""
-        if layer not in self.kept:
+    def append(self, layer: int, new_2BGTK: Tensor) -> Tensor:
+        """Store a layer's keys and values of T new tokens behind the `length` earlier ones; returns those of all S of
+        them, [2, B, G, S, K]."""
+        if layer not in self.layers:
             *heads, _, size = new_2BGTK.shape
-            self.kept[layer] = new_2BGTK.new_empty(*heads, self.room, size)
+            self.layers[layer] = new_2BGTK.new_empty(*heads, self.capacity, size)
         end = self.length + new_2BGTK.shape[3]
-        self.kept[layer][..., self.length : end, :] = new_2BGTK
-        return self.kept[layer][..., :end, :]
+        self.layers[layer][..., self.length : end, :] = new_2BGTK
+        return self.layers[layer][..., :end, :]
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,12 @@ class Operations:
         q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
         return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True).transpose(1, 2).flatten(2)
 
-    def recall(self, qkv_BTE: Tensor, past: Past, layer: int, n_head: int, n_kv_head: int) -> Tensor:
-        """The same of tokens that follow those in `past`, without dropout. They are put into it, the shared keys and
-        values once."""
+    def recall(self, qkv_BTE: Tensor, cache: KVCache, layer: int, n_head: int, n_kv_head: int) -> Tensor:
+        """Causal attention of T new tokens over those in `cache` and themselves, without dropout; the concatenated
+        outputs of the heads, [B, T, E / 3]. Appends their keys and values to the cache; those that several queries
+        share are stored once."""
         q_BHTK, *both = by_heads(qkv_BTE, n_head)
-        k_BGSK, v_BGSK = past.put(layer, torch.stack(both)[:, :, :: n_head // n_kv_head])
+        k_BGSK, v_BGSK = cache.append(layer, torch.stack(both)[:, :, :: n_head // n_kv_head])
         T, S = q_BHTK.shape[2], k_BGSK.shape[2]
         seen_TS = None if T == 1 else torch.ones(T, S, dtype=torch.bool, device=qkv_BTE.device).tril(S - T)
         y_BHTK = F.scaled_dot_product_attention(q_BHTK, k_BGSK, v_BGSK, seen_TS, enable_gqa=n_kv_head < n_head)

@@ -39,14 +39,16 @@ class Model(nn.Module, ABC):
         those of the dropout sites, int32 [sites], in training; None means evaluation, which takes any length up to
         `block_size`."""
 
-    def decode(self, x_BT: Tensor, past: Any = None) -> tuple[Tensor, Any]:
-        """Logits [B, V] of the token after these, which follow those that `past` stands for, without dropout; and what
-        stands for them all. `past` is used up. All together are at most `block_size` tokens.
+    def decode(self, x_BT: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+        """Logits [B, V] of the next token after `x_BT`, without dropout, and the cache for the call after this one.
 
-        A kind that keeps something of the tokens before says so here: its logits then are those of `forward` but for
-        roundings. This one keeps the tokens and reads them again.
+        `cache` is what the last call returned, or None where `x_BT` begins the sequence. It may be changed in place: do
+        not use it again. A sequence has at most `block_size` tokens, those of earlier calls included.
+
+        Kinds with a cache of their own, such as keys and values, override this; up to rounding their logits must be
+        those of `forward`. Here the cache is the tokens of earlier calls, all of which are read again.
         """
-        seen_BT = x_BT if past is None else torch.cat((past, x_BT), dim=1)
+        seen_BT = x_BT if cache is None else torch.cat((cache, x_BT), dim=1)
         return self(seen_BT)[:, -1], seen_BT
 
     def loss(self, x_BT: Tensor, y_BS: Tensor, keys: Tensor, weight_BS: Tensor | None = None) -> Tensor:

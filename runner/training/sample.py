@@ -115,24 +115,24 @@ def encoded(prompt: str, codec: Tokenizer, block: int) -> list[int]:
 
 
 @torch.no_grad()
-def _tokens(model: Model, ids: list[int], uniform: np.ndarray, draw: Draw, stride: int, cache: bool) -> Iterator[int]:
+def _tokens(model: Model, ids: list[int], uniform: np.ndarray, draw: Draw, stride: int, cached: bool) -> Iterator[int]:
     """The tokens that follow `ids`, one for each uniform number."""
     device, block = next(model.parameters()).device, model.spec.block_size
     ids, begin = [*ids], 0
-    past, held = None, 0  # what is kept of the window, and of how many of its tokens
-    cache = cache and model.ops.dtype in (torch.float32, torch.float64)
+    cache, held = None, 0  # the model's cache of the window, and how many of its tokens are in it
+    cached = cached and model.ops.dtype in (torch.float32, torch.float64)
     for u in uniform:
         if len(ids) - begin > block:
-            past, held, begin = None, 0, len(ids) - block + stride - 1
+            cache, held, begin = None, 0, len(ids) - block + stride - 1
         token = near_V = None
-        if cache and (held or len(ids) - begin < block):  # what is kept of a full window would not be used again
-            logits_BV, past = model.decode(torch.tensor([ids[begin + held :]], device=device), past)
+        if cached and (held or len(ids) - begin < block):  # the cache of a full window would not be used again
+            logits_BV, cache = model.decode(torch.tensor([ids[begin + held :]], device=device), cache)
             near_V, held = _plain(logits_BV), len(ids) - begin
             token = draw.choose(near_V, ids, float(u), TOLERANCE)
         if token is None:
             logits_V = last_logits(model, ids[begin:])
-            # A model whose roundings grow beyond measure is heard without a cache from there on.
-            cache = cache and (near_V is None or float(abs(near_V - logits_V).max()) < TOLERANCE / 4)
+            # Where a model's roundings grow too large, its cache is not used from there on.
+            cached = cached and (near_V is None or float(abs(near_V - logits_V).max()) < TOLERANCE / 4)
             token = draw.choose(logits_V, ids, float(u))
             assert token is not None
         ids.append(token)

@@ -92,9 +92,9 @@ def drawn(
     (B, T), alone = uniform_BT.shape, [False] * len(draws)
     ids_BS = np.concatenate((np.tile(np.array(prompt, dtype=np.int64), (B, 1)), np.zeros((B, T), np.int64)), axis=1)
     logprob_BT = np.zeros((B, T))
-    past, read = None, 0
+    cache, read = None, 0
     for place in range(len(prompt), len(prompt) + T):
-        logits, past = model.decode(torch.from_numpy(ids_BS[:, read:place]), past)
+        logits, cache = model.decode(torch.from_numpy(ids_BS[:, read:place]), cache)
         read, logits_BV = place, logits.double().numpy()
         for k, draw in enumerate(draws):
             if draw is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from runner.models.cost import Description, kept, score_bytes, score_flops
 from runner.models.gpt.spec import GPTSpec
 from runner.models.gradients import Embedding
-from runner.models.layers import Operations, Past
+from runner.models.layers import KVCache, Operations
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
 
@@ -42,17 +42,17 @@ class Attention(nn.Module):
         if spec.post_norm:
             self.post_norm = nn.Parameter(torch.empty(spec.d_model))
 
-    def forward(self, n_BTD: Tensor, turn_2TK: Tensor | None, key: Tensor | None, past: Past | None) -> Tensor:
+    def forward(self, n_BTD: Tensor, turn_2TK: Tensor | None, key: Tensor | None, cache: KVCache | None) -> Tensor:
         spec, (B, T, _), training = self.spec, n_BTD.shape, key is not None
-        qkv_BTE = self.ops.linear(n_BTD.flatten(0, 1), self.qkv, self.norm, few=past is not None).view(B, T, -1)
+        qkv_BTE = self.ops.linear(n_BTD.flatten(0, 1), self.qkv, self.norm, few=cache is not None).view(B, T, -1)
         if spec.qk_norm or turn_2TK is not None or spec.kv_heads < spec.n_head:
             norm_2K = torch.stack((self.q_norm, self.k_norm)) if spec.qk_norm else None
             qkv_BTE = self.ops.heads(qkv_BTE, norm_2K, turn_2TK, spec.n_head, spec.kv_heads, training)
         tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
-        if past is None:
+        if cache is None:
             y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.dropout)
         else:
-            y_BTD = self.ops.recall(qkv_BTE, past, self.layer, spec.n_head, spec.kv_heads)
+            y_BTD = self.ops.recall(qkv_BTE, cache, self.layer, spec.n_head, spec.kv_heads)
         branch_ND = self.ops.linear(y_BTD.flatten(0, 1), self.out)
         if spec.post_norm:
             branch_ND = self.ops.norm(branch_ND, self.post_norm, (2 * spec.n_layer) ** -0.5, training)
@@ -88,13 +88,13 @@ class Block(nn.Module):
         self.attention, self.mlp = Attention(spec, layer, ops), MLP(spec, layer, ops)
 
     def forward(
-        self, x_ND: Tensor, n_ND: Tensor, size: int, turn_2TK: Tensor | None, keys: Keys, past: Past | None
+        self, x_ND: Tensor, n_ND: Tensor, size: int, turn_2TK: Tensor | None, keys: Keys, cache: KVCache | None
     ) -> tuple[Tensor, Tensor]:
         """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
         weights, first, second = keys
-        branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights, past)
+        branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights, cache)
         x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, first, self.p)
-        branch_ND = self.mlp(n_ND, second is not None, few=past is not None)
+        branch_ND = self.mlp(n_ND, second is not None, few=cache is not None)
         x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, second, self.p)
         tap("residual", self.layer, self._carried(x_ND, n_ND))
         return x_ND, n_ND
@@ -140,16 +140,16 @@ class GPT(Model):
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
         return self.ops.linear(self._stream(x_BT, keys), self.token, self.norm).view(*x_BT.shape, -1)
 
-    def decode(self, x_BT: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        past = Past(self.spec.block_size) if past is None else past
-        n_BTD = self._stream(x_BT, None, past).view(*x_BT.shape, -1)
-        past.length += x_BT.shape[1]
-        return self.ops.linear(n_BTD[:, -1], self.token, self.norm, few=True), past
+    def decode(self, x_BT: Tensor, cache: KVCache | None = None) -> tuple[Tensor, KVCache]:
+        cache = KVCache(self.spec.block_size) if cache is None else cache
+        n_BTD = self._stream(x_BT, None, cache).view(*x_BT.shape, -1)
+        cache.length += x_BT.shape[1]
+        return self.ops.linear(n_BTD[:, -1], self.token, self.norm, few=True), cache
 
-    def _stream(self, x_BT: Tensor, keys: Tensor | None, past: Past | None = None) -> Tensor:
-        """The normed residual stream after the last block, [N, D], of tokens that follow those in `past`."""
+    def _stream(self, x_BT: Tensor, keys: Tensor | None, cache: KVCache | None = None) -> Tensor:
+        """The normed residual stream after the last block, [N, D], of tokens that follow those in `cache`."""
         B, T = x_BT.shape
-        place = slice(0, T) if past is None else slice(past.length, past.length + T)
+        place = slice(0, T) if cache is None else slice(cache.length, cache.length + T)
         first, *rest = (None,) * self.sites if keys is None else keys.unbind()
         embedding_BTD = Embedding.apply(x_BT, self.token)
         if self.position is not None:
@@ -159,7 +159,7 @@ class GPT(Model):
         # The residual stream starts empty, and the embedding is its first branch.
         x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
         for i, block in enumerate(self.blocks):
-            x_ND, n_ND = block(x_ND, n_ND, B, turn_2TK, rest[3 * i : 3 * i + 3], past)
+            x_ND, n_ND = block(x_ND, n_ND, B, turn_2TK, rest[3 * i : 3 * i + 3], cache)
         return n_ND
 
     def embedding(self) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from runner.models.cost import Description, kept, score_bytes, score_flops
 from runner.models.gradients import Embedding
-from runner.models.layers import Operations, Past
+from runner.models.layers import KVCache, Operations
 from runner.models.minigpt.spec import MiniGPTSpec
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
@@ -69,17 +69,17 @@ class Block(nn.Module):
         self.mlp_norm, self.up, self.down = Norm(D), Linear(D, spec.d_ff, ops), Linear(spec.d_ff, D, ops)
 
     def forward(
-        self, x_ND: Tensor, n_ND: Tensor, size: int, keys: Keys, past: Past | None = None
+        self, x_ND: Tensor, n_ND: Tensor, size: int, keys: Keys, cache: KVCache | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The stream x and its LayerNorm n, both before and after, of `size` sequences, which follow `past`."""
+        """The stream x and its LayerNorm n, both before and after, of `size` sequences, which follow `cache`."""
         spec, ops, (weights, first, second) = self.spec, self.ops, keys
-        few = past is not None
+        few = cache is not None
         qkv_BTE = self.qkv(n_ND, self.attention_norm, few).view(size, -1, 3 * spec.d_model)
         tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
-        if past is None:
+        if cache is None:
             y_BTD = ops.attention(qkv_BTE, weights, spec.n_head, spec.dropout)
         else:
-            y_BTD = ops.recall(qkv_BTE, past, self.layer, spec.n_head, spec.n_head)
+            y_BTD = ops.recall(qkv_BTE, cache, self.layer, spec.n_head, spec.n_head)
         x_ND, n_ND = ops.add_norm(x_ND, self.out(y_BTD.flatten(0, 1)), first, spec.dropout)
         h_NF = ops.activation(self.up(n_ND, self.mlp_norm, few), "gelu", training=second is not None)
         tap("mlp.hidden", self.layer, h_NF)
@@ -124,19 +124,19 @@ class MiniGPT(Model):
         n_ND, output_VD = self._stream(x_BT, keys), self._output()
         return self.ops.linear(n_ND, output_VD, self.norm.weight, output_VD @ self.norm.bias).view(*x_BT.shape, -1)
 
-    def decode(self, x_BT: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        past = Past(self.spec.block_size) if past is None else past
-        n_BD = self._stream(x_BT, None, past).view(*x_BT.shape, -1)[:, -1]
-        past.length += x_BT.shape[1]
-        return self.ops.linear((n_BD * self.norm.weight + self.norm.bias).to(self.ops.dtype), self._output()), past
+    def decode(self, x_BT: Tensor, cache: KVCache | None = None) -> tuple[Tensor, KVCache]:
+        cache = KVCache(self.spec.block_size) if cache is None else cache
+        n_BD = self._stream(x_BT, None, cache).view(*x_BT.shape, -1)[:, -1]
+        cache.length += x_BT.shape[1]
+        return self.ops.linear((n_BD * self.norm.weight + self.norm.bias).to(self.ops.dtype), self._output()), cache
 
     def _output(self) -> Tensor:
         return self.token if self.output is None else self.output
 
-    def _stream(self, x_BT: Tensor, keys: Tensor | None, past: Past | None = None) -> Tensor:
-        """The normed residual stream after the last block, [N, D], of tokens that follow those in `past`."""
+    def _stream(self, x_BT: Tensor, keys: Tensor | None, cache: KVCache | None = None) -> Tensor:
+        """The normed residual stream after the last block, [N, D], of tokens that follow those in `cache`."""
         B, T = x_BT.shape
-        start = 0 if past is None else past.length
+        start = 0 if cache is None else cache.length
         first, *rest = (None,) * self.sites if keys is None else keys.unbind()
         # √D as where sinusoids and tied embeddings come from (arXiv 1706.03762): without it positions drown the tokens.
         embedding_BTD = Embedding.apply(x_BT, self.token) * math.sqrt(self.spec.d_model)
@@ -146,7 +146,7 @@ class MiniGPT(Model):
         # The residual stream starts empty, and the embedding is its first branch.
         x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
         for i, block in enumerate(self.blocks):
-            x_ND, n_ND = block(x_ND, n_ND, B, rest[3 * i : 3 * i + 3], past)
+            x_ND, n_ND = block(x_ND, n_ND, B, rest[3 * i : 3 * i + 3], cache)
         return n_ND
 
     def embedding(self) -> Tensor:

@@ -67,6 +67,10 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
             ["train", "mlp-ratio", "--profile", "smoke", "--threads", "0"],
             "placement threads = 0 must be a whole number",
         ),
+        (
+            ["train", "mlp-ratio", "--profile", "smoke", "--set", 'eval.probes=["nosuch"]'],
+            "eval.probes: unknown probe 'nosuch'; known: attention_logit, ",
+        ),
         (["train", "nope.toml"], "nope.toml does not exist: name the TOML file of an experiment"),
         (["describe", "mlp-ratio"], "'mlp-ratio' is an experiment, not a model"),
         (["tokenizer", "d12"], "'d12' is a model, not an experiment"),

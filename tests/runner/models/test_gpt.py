@@ -221,13 +221,13 @@ def test_decoding_gives_what_the_whole_window_gives(variant):
     """In parts of one token and of several, for a batch; and it keeps the keys and values that the costs count."""
     spec = check(RunSpec(model=replace(SPEC, **VARIANTS[variant])), "here").model
     model, (x_BT, _) = model_of(spec), batch(130)
-    whole_BTV, past, done = model(x_BT), None, 0
+    whole_BTV, cache, done = model(x_BT), None, 0
     for length in (7, 1, 1, 40, 1, 79, 1):
-        logits_BV, past = model.decode(x_BT[:, done : done + length], past)
+        logits_BV, cache = model.decode(x_BT[:, done : done + length], cache)
         done += length
         assert torch.allclose(logits_BV, whole_BTV[:, done - 1], rtol=1e-9, atol=1e-12)
-    assert done == past.length == 130
-    kept = sum(tensor.untyped_storage().nbytes() for tensor in past.kept.values())
+    assert done == cache.length == 130
+    kept = sum(tensor.untyped_storage().nbytes() for tensor in cache.layers.values())
     assert kept == 2 * 130 * GPT.cost(spec, VOCAB, 130, torch.float64).kv_cache
 
 

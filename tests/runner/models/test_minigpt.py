@@ -95,12 +95,12 @@ def test_no_token_sees_what_comes_after_it(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_decoded_piece_by_piece_is_what_is_read_at_once(variant):
     model, x_BT = model_of(replace(SPEC, **VARIANTS[variant])), tokens(2, 40)
-    whole_BTV, past, begin = model(x_BT), None, 0
+    whole_BTV, cache, begin = model(x_BT), None, 0
     for end in (17, 18, 19, 30, 40):
-        logits_BV, past = model.decode(x_BT[:, begin:end], past)
+        logits_BV, cache = model.decode(x_BT[:, begin:end], cache)
         torch.testing.assert_close(logits_BV, whole_BTV[:, end - 1])
         begin = end
-    assert {tuple(kept.shape) for kept in past.kept.values()} == {(2, 2, 4, 130, 4)}
+    assert {tuple(kept.shape) for kept in cache.layers.values()} == {(2, 2, 4, 130, 4)}
 
 
 def test_only_positions_tell_the_order():

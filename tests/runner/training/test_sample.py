@@ -98,9 +98,9 @@ def strayed(model: Model, by: float) -> Model:
     """The model with a cache whose logits lie off, each by so much in either direction."""
     decode, random = model.decode, torch.Generator().manual_seed(0)
 
-    def worse(x_BT, past=None):
-        logits_BV, past = decode(x_BT, past)
-        return logits_BV + by * (2 * torch.randint(2, logits_BV.shape, generator=random) - 1), past
+    def worse(x_BT, cache=None):
+        logits_BV, cache = decode(x_BT, cache)
+        return logits_BV + by * (2 * torch.randint(2, logits_BV.shape, generator=random) - 1), cache
 
     model.decode = worse
     return model
@@ -150,7 +150,9 @@ def test_the_window_moves_by_the_stride_when_it_is_full(monkeypatch):
 def test_with_a_cache_a_token_is_read_once(monkeypatch):
     model, read = gpt(), []
     decode = GPT.decode
-    monkeypatch.setattr(GPT, "decode", lambda self, x_BT, past: read.append(x_BT.shape[1]) or decode(self, x_BT, past))
+    monkeypatch.setattr(
+        GPT, "decode", lambda self, x_BT, cache: read.append(x_BT.shape[1]) or decode(self, x_BT, cache)
+    )
     sample.generate(model, LETTERS, "a" * 20, 8, 0, stride=12)
     assert read == [20, 1, 1, 1, 1, 13, 1, 1]
 
