@@ -45,8 +45,8 @@ def train_one(
     precision: options.Precision = None,
     compile: options.Compile = None,
 ) -> None:
-    """Train one run, of an experiment or of a named model. A run that no experiment plans is stored in runs/scratch,
-    and no figure includes it."""
+    """Train one run, of an experiment or of a named model; the last line names its folder and its final losses. A run
+    that no experiment plans is stored in runs/scratch, and no figure includes it."""
     shorthands = {
         "train.steps": steps,
         "train.tokens": tokens,
@@ -74,6 +74,11 @@ def train_one(
             plan = experiment.single(name, corpus, wanted, seed)
         statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.handle)
     leave_unless_ended(statuses)
+    folder = plan.folder(runs)
+    trained = log.read_run(folder)
+    if trained:  # a process of a group may be on another machine than the folder
+        losses = trained.final_losses(plan.spec.eval.splits or tuple(plan.spec.data.splits()))
+        say(f"{folder}: final loss {', '.join(f'{split} {loss:.4f}' for split, loss in losses.items())}")
 
 
 def _experiment(name: str) -> experiment.Experiment:

@@ -7,6 +7,7 @@ import pytest
 
 from runner.cli import experiments, options
 from runner.errors import UserError
+from runner.evidence import log
 from runner.launch import progress
 from runner.lock import hold
 from runner.plan import experiment
@@ -105,8 +106,12 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
         held = call(*words)
     assert held.returncode == 2
     assert "is held by process" in held.stdout
-    assert "r2-s0 finished" in call(*words).stdout
-    assert "r2-s0 unchanged: it finished at step 60" in call(*words).stdout
+    first, again = call(*words).stdout, call(*words).stdout
+    assert "r2-s0 finished" in first
+    assert "r2-s0 unchanged: it finished at step 60" in again
+    ends = {row["split"]: row["loss"] for row in log.read_run(folder).metrics().to_pylist() if row["step"] == 60}
+    last = f"{folder}: final loss train {ends['train']:.4f}, val {ends['val']:.4f}, test {ends['test']:.4f}"
+    assert first.splitlines()[-1] == again.splitlines()[-1] == last
     lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
     assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
