@@ -106,6 +106,8 @@ def show_status(
     """Show the status of each run with its reason, and which runs are older than the code."""
     if runs != options.RUNS and not runs.is_dir():
         raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
+    if name:
+        _refuse_run(Path(name))
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)
@@ -124,6 +126,20 @@ def show_status(
                 f"drift: the code that decides numbers has changed since {', '.join(drifted)} started; their numbers "
                 "remain valid, but a new run may differ in the last digits"
             )
+
+
+def _refuse_run(folder: Path) -> None:
+    """Raise a `UserError` where this is the folder of a run: it names the run's experiment."""
+    manifest = log.read_manifest(folder) if folder.is_dir() else None
+    if manifest is None:
+        return
+    of, profile = manifest["experiment"], manifest["profile"]
+    remedy = (
+        f"run `runner status {of} --profile {profile}`"
+        if of in experiment.names()
+        else f"this run is of {of!r}, which is none; known: {', '.join(experiment.names())}"
+    )
+    raise UserError(f"{folder} is the folder of a run, and status takes an experiment: {remedy}")
 
 
 def _words(now: progress.Standing) -> str:

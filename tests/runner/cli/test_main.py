@@ -127,6 +127,19 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
 
 
+def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Path):
+    done = call("status", str(trained))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    remedy = "run `runner status mlp-ratio --profile smoke`"
+    assert f"{trained} is the folder of a run, and status takes an experiment: {remedy}" in done.stderr
+    folder = shutil.copytree(trained, tmp_path / "run")
+    manifest = log.read_manifest(folder)
+    log.write_manifest(folder, {**manifest, "experiment": experiment.SCRATCH})
+    done = call("status", str(folder))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "this run is of 'scratch', which is none; known: activations, " in done.stderr
+
+
 def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):
     shutil.copytree(trained, tmp_path / "runs" / "mlp-ratio" / "smoke" / trained.name)
     words = ("baselines", "mlp-ratio", "--profile", "smoke")
