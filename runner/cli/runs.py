@@ -45,8 +45,8 @@ def train_one(
     precision: options.Precision = None,
     compile: options.Compile = None,
 ) -> None:
-    """Train one run, of an experiment or of a named model. A run that no experiment plans is stored in runs/scratch,
-    and no figure includes it."""
+    """Train one run, of an experiment or of a named model; the last line names its folder and its final losses. A run
+    that no experiment plans is stored in runs/scratch, and no figure includes it."""
     shorthands = {
         "train.steps": steps,
         "train.tokens": tokens,
@@ -74,6 +74,11 @@ def train_one(
             plan = experiment.single(name, corpus, wanted, seed)
         statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.handle)
     leave_unless_ended(statuses)
+    folder = plan.folder(runs)
+    trained = log.read_run(folder)
+    if trained:  # a process of a group may be on another machine than the folder
+        losses = trained.final_losses(plan.spec.eval.splits or tuple(plan.spec.data.splits()))
+        say(f"{folder}: final loss {', '.join(f'{split} {loss:.4f}' for split, loss in losses.items())}")
 
 
 def _experiment(name: str) -> experiment.Experiment:
@@ -101,6 +106,8 @@ def show_status(
     """Show the status of each run with its reason, and which runs are older than the code."""
     if runs != options.RUNS and not runs.is_dir():
         raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
+    if name:
+        _refuse_run(Path(name))
     for experiment_name in [name] if name else experiment.names():
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)
@@ -119,6 +126,20 @@ def show_status(
                 f"drift: the code that decides numbers has changed since {', '.join(drifted)} started; their numbers "
                 "remain valid, but a new run may differ in the last digits"
             )
+
+
+def _refuse_run(folder: Path) -> None:
+    """Raise a `UserError` where this is the folder of a run: it names the run's experiment."""
+    manifest = log.read_manifest(folder) if folder.is_dir() else None
+    if manifest is None:
+        return
+    of, profile = manifest["experiment"], manifest["profile"]
+    remedy = (
+        f"run `runner status {of} --profile {profile}`"
+        if of in experiment.names()
+        else f"this run is of {of!r}, which is none; known: {', '.join(experiment.names())}"
+    )
+    raise UserError(f"{folder} is the folder of a run, and status takes an experiment: {remedy}")
 
 
 def _words(now: progress.Standing) -> str:

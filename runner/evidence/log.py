@@ -231,6 +231,12 @@ class Run:
         """The rows of metrics.parquet, with the columns above."""
         return read(self.path / "metrics.parquet", METRICS)
 
+    def final_losses(self, splits: Sequence[str]) -> dict[str, float]:
+        """The loss of each of the splits at its last evaluation, in nats; those never evaluated are left out."""
+        rows = self.metrics().to_pylist()  # in the order of steps
+        last = {row["split"]: row["loss"] for row in rows}
+        return {split: last[split] for split in splits if split in last}
+
     def timing(self) -> pa.Table:
         """The rows of timing.parquet, with the columns above."""
         return read(self.path / "timing.parquet", TIMING)

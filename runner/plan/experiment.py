@@ -273,7 +273,9 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
     if not isinstance(axes, dict):
         raise UserError(f"{where}: axes must be a table, not {axes!r}")
     for axis, values in axes.items():
-        if not isinstance(values, list) or not values:
+        if values == []:
+            raise UserError(f"{where}: axis {axis} is empty: give it at least one value, or remove the axis")
+        if not isinstance(values, list):
             raise UserError(f"{where}: axis {axis} must be a list of values, such as [1, 2, 3]")
         for arm in values:
             if isinstance(arm, dict) and not isinstance(arm.get("name"), str):

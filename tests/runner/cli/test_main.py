@@ -7,6 +7,7 @@ import pytest
 
 from runner.cli import experiments, options
 from runner.errors import UserError
+from runner.evidence import log
 from runner.launch import progress
 from runner.lock import hold
 from runner.plan import experiment
@@ -105,8 +106,12 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
         held = call(*words)
     assert held.returncode == 2
     assert "is held by process" in held.stdout
-    assert "r2-s0 finished" in call(*words).stdout
-    assert "r2-s0 unchanged: it finished at step 60" in call(*words).stdout
+    first, again = call(*words).stdout, call(*words).stdout
+    assert "r2-s0 finished" in first
+    assert "r2-s0 unchanged: it finished at step 60" in again
+    ends = {row["split"]: row["loss"] for row in log.read_run(folder).metrics().to_pylist() if row["step"] == 60}
+    last = f"{folder}: final loss train {ends['train']:.4f}, val {ends['val']:.4f}, test {ends['test']:.4f}"
+    assert first.splitlines()[-1] == again.splitlines()[-1] == last
     lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
     assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
@@ -120,6 +125,19 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert second != text
     strange = call("sample", str(folder), "--prompt", "naïve")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
+
+
+def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Path):
+    done = call("status", str(trained))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    remedy = "run `runner status mlp-ratio --profile smoke`"
+    assert f"{trained} is the folder of a run, and status takes an experiment: {remedy}" in done.stderr
+    folder = shutil.copytree(trained, tmp_path / "run")
+    manifest = log.read_manifest(folder)
+    log.write_manifest(folder, {**manifest, "experiment": experiment.SCRATCH})
+    done = call("status", str(folder))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "this run is of 'scratch', which is none; known: activations, " in done.stderr
 
 
 def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):

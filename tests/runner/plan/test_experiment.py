@@ -52,6 +52,10 @@ def test_a_sixth_ratio_is_one_number_more(tmp_path: Path):
         ("title = ", "Invalid value"),
         ('title = "t"', "name is missing"),
         ('title = "t"\nname = "n"\nprofiles = {}\naxes = { "model.mlp_ratio" = 4 }', "must be a list of values"),
+        (
+            'title = "t"\nname = "n"\nprofiles = {}\naxes = { "model.mlp_ratio" = [] }',
+            "axis model.mlp_ratio is empty: give it at least one value, or remove the axis",
+        ),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, text, message):
@@ -68,6 +72,11 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
         ("[axes]", '[axes]\n"model.dropout" = [0, 0.1]', "several runs are called r1-s0"),
         ("r{mlp_ratio:g}-s{seed}", "../{mlp_ratio}-{seed}", "a run cannot be called '../1.0-0'"),
         ("r{mlp_ratio:g}-s{seed}", "r{ratio}", "name = 'r{ratio}' cannot be formatted"),
+        (
+            "seeds = 2",
+            'seeds = 2\naxes = { "model.mlp_ratio" = [] }',
+            "axis model.mlp_ratio is empty: give it at least",
+        ),
         ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
         ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
     ],
