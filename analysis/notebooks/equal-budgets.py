@@ -131,7 +131,8 @@ results.figure(
         "The same for the title experiment, in which a larger ratio is a larger model.",
     ],
     caption=f"{HOW}. Left, every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks, and what else is "
-    f"held equal is named. Right, the title experiment in the same profile, in which a larger ratio is a larger model. Dotted: r = 4. "
+    "held equal is named. Right, the title experiment in the same profile, in which a larger ratio is a larger model. "
+    "Dotted: r = 4. "
     f"{wording.seeds(seeds)} left, {title.count} right, profile {profile}.{RATES}",
     experiment="equal-parameters",
 )
