@@ -15,6 +15,7 @@ from runner.evidence import archive, baselines, log, planned, state
 from runner.evidence.status import Status
 from runner.launch import durations, fetch, progress, sweep
 from runner.plan import experiment, presets
+from runner.training.ranks import processes
 
 
 def train_one(
@@ -75,8 +76,8 @@ def train_one(
         statuses = sweep.runs(f"{plan.name} {plan.profile}", [plan], runs, wishes, workers, display.handle)
     leave_unless_ended(statuses)
     folder = plan.folder(runs)
-    trained = log.read_run(folder)
-    if trained:  # a process of a group may be on another machine than the folder
+    trained = log.read_run(folder) if processes()[0] == 0 else None  # the first of a group writes it, the others do not
+    if trained:
         losses = trained.final_losses(plan.spec.eval.splits or tuple(plan.spec.data.splits()))
         say(f"{folder}: final loss {', '.join(f'{split} {loss:.4f}' for split, loss in losses.items())}")
 

@@ -18,12 +18,13 @@ from runner.plan import experiment, presets
 
 
 def show_tokenizer(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Whose tokenizer, such as mini-gpt.")],
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment, such as mini-gpt.")],
     profile: options.Profile = "laptop",
     settings: options.Settings = None,
 ) -> None:
-    """Train an experiment's tokenizer, where it is one that is trained, and report on it: coverage, bytes a token,
-    longest tokens, whether each split comes back from its tokens, what is spelled in bytes."""
+    """Report on an experiment's tokenizer, which is trained first where it has to be: the size of its vocabulary, the
+    longest tokens, and for each split bytes per token, the share of the vocabulary that is used, the coverage of
+    characters, the share of tokens that spell other characters in bytes, and whether decoding gives the text back."""
     if name in presets.CONFIGS:
         raise UserError(f"{name!r} is a model, not an experiment: name an experiment, such as mini-gpt")
     loaded = experiment.load(name)

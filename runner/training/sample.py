@@ -104,11 +104,17 @@ def encoded(prompt: str, codec: Tokenizer, block: int) -> list[int]:
         raise UserError(f"the prompt {prompt!r} is no text: give it in UTF-8") from None
     ids = codec.encode(prompt)
     if not len(ids):
-        raise UserError(f"the prompt {prompt!r} has no token: give at least one character that is one")
+        raise UserError(
+            f"the prompt {prompt!r} gives no tokens: give at least one character whose token stands for text (its size "
+            "is above 0)"
+        )
     mute_V = codec.sizes() == 0
     if mute_V[ids].any():
         words = [word for word in prompt.split() if mute_V[codec.encode(word)].any()]
-        raise UserError(f"the model's vocabulary cannot spell {' '.join(map(repr, words))}: leave it out of the prompt")
+        raise UserError(
+            f"the model's vocabulary cannot spell {' '.join(map(repr, words or [prompt]))}, which gives tokens of size "
+            "0 (they stand for no text): leave it out of the prompt"
+        )
     if len(ids) > block:
         raise UserError(f"the prompt has {len(ids)} tokens, and the model reads {block} at most: shorten it")
     return ids.astype(np.int64).tolist()

@@ -204,7 +204,7 @@ def test_a_length_and_a_seed_that_cannot_be_are_named(model, length, seed, messa
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ("", "the prompt '' has no token: give at least one character"),
+        ("", "the prompt '' gives no tokens: give at least one character whose token stands for text"),
         ("é", "the model does not know the characters 'é'"),
         ("a\udcff", r"the prompt 'a\\udcff' is no text: give it in UTF-8"),
         ("a" * 33, "the prompt has 33 tokens, and the model reads 32 at most: shorten it"),
@@ -217,10 +217,18 @@ def test_bad_prompts_are_named(model, prompt, message):
 
 def test_a_prompt_that_a_vocabulary_cannot_spell_is_named():
     model = GPT(GPTSpec(n_layer=1, n_head=1, d_model=2, block_size=8), WordPiece.vocabulary)
-    with pytest.raises(UserError, match="the model's vocabulary cannot spell '🙂': leave it out"):
+    with pytest.raises(
+        UserError, match=r"the model's vocabulary cannot spell '🙂', which gives tokens of size 0 .*: leave it out"
+    ):
         sample.stream(model, WordPiece(), "the king 🙂", 5, 0)
-    with pytest.raises(UserError, match="the prompt '  ' has no token"):
+    with pytest.raises(UserError, match="the prompt '  ' gives no tokens"):
         sample.stream(model, WordPiece(), "  ", 5, 0)
+
+
+def test_a_prompt_of_blanks_whose_tokens_have_size_0_is_named(monkeypatch):
+    monkeypatch.setattr(Characters, "sizes", lambda self: np.zeros(self.vocabulary, dtype=np.int64))
+    with pytest.raises(UserError, match=r"cannot spell '\\n', which gives tokens of size 0"):
+        sample.stream(gpt(), LETTERS, "\n", 5, 0)
 
 
 def test_a_model_that_gives_no_numbers_is_named():
