@@ -27,7 +27,9 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     head = "<tr><th>claim</th><th>effect</th><th>against it · for it</th><th>value and 95% interval</th></tr>"
     caption = (
         '<p class="caption">Each effect as its distance from its bar, in units of half of its own 95% interval; right '
-        "of the line is the side that the claim wants. An interval that touches the line decides nothing.</p>"
+        "of the line is the side that the claim wants. An interval that touches the line decides nothing. "
+        "Intervals are for one question each: where a rule asks several, it corrects for that, and a single row may look "
+        "decided that is not.</p>"
     )
     body = "\n".join(rows)
     return (
