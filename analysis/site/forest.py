@@ -28,8 +28,8 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     caption = (
         '<p class="caption">Each effect as its distance from its bar, in units of half of its own 95% interval; right '
         "of the line is the side that the claim wants. An interval that touches the line decides nothing. "
-        "Intervals are for one question each: where a rule asks several, it corrects for that, and a row may look decided "
-        "that is not.</p>"
+        "Intervals are for one question each: where a rule asks several, it corrects for that, and a row may look "
+        "decided that is not.</p>"
     )
     body = "\n".join(rows)
     return (
