@@ -27,7 +27,8 @@ from analysis.study.results import Results
 from analysis.study.text import number
 
 results = Results(output)
-ranked = survey.scopes(survey.read(logs))
+# Runs of the smoke profile validate less text; where there are no others, they exercise this notebook.
+ranked = survey.scopes(survey.read(logs)) or survey.scopes(survey.read(logs, least=1))
 models = [one for entries in ranked.values() for one in entries if one.kind != "n-gram"]
 if not models:
     raise arms.Incomplete("no finished run has a validation loss of text: train an experiment first")

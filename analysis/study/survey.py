@@ -66,12 +66,14 @@ def scope_of(data: dict[str, Any], corpus: str) -> Scope:
     return Scope(corpus, (data["val"][0], data["val"][1]), unit)
 
 
-def read(logs: str | Path) -> list[Entry]:
-    """Every arm that finished and has a validation loss of text, and the n-gram counts beside it."""
+def read(logs: str | Path, least: float = LEAST) -> list[Entry]:
+    """Every arm that finished and has a validation loss of at least so many bytes of text, and the n-gram counts beside
+    it."""
     found: list[Entry] = []
     for folder in sorted(path for path in Path(logs).glob("*/*") if path.is_dir()):
         experiment, profile = folder.parts[-2:]
-        runs = [run for run in log.read_runs(Path(logs), experiment, profile) if run.manifest["status"] == "finished"]
+        ended = log.read_runs(Path(logs), experiment, profile)
+        runs = [run for run in ended if run.manifest["status"] == "finished" and _length(run) >= least]
         grouped: dict[str, list[log.Run]] = {}
         for run in runs:
             if (run.manifest["corpus"].get("bytes_per_token") or {}).get("val"):
@@ -95,7 +97,7 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
         bits.append(float(rows.loss.min()) / (math.log(2) * each))
         timing = run.timing().to_pandas().query("phase == 'train'")
         seconds.append(float(timing.seconds.sum()))
-    if not np.isfinite(bits).all() or _length(runs[0]) < LEAST:
+    if not np.isfinite(bits).all():
         return
     built = from_dict(spec, str(runs[0].path))
     tokens = baselines.tokens_read(spec)
@@ -116,8 +118,10 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
 
 
 def _length(run: log.Run) -> float:
-    """Bytes of the validation text, at least; documents are never short of it."""
+    """Bytes of the validation text, at least; documents are never short of it. 0 where a run validates no text."""
     data, corpus = run.manifest["spec"]["data"], run.manifest["corpus"]
+    if not (corpus.get("bytes_per_token") or {}).get("val"):
+        return 0
     if data.get("unit") == "documents":
         return math.inf
     tokens = data["val"][1] - data["val"][0]
@@ -131,7 +135,7 @@ def _counted(folder: Path, runs: Sequence[log.Run]) -> Iterator[Entry]:
         baselines.key_of(run.manifest["spec"], run.manifest["corpus"]["sha256"]): run for run in runs
     }.items():
         each = (run.manifest["corpus"].get("bytes_per_token") or {}).get("val")
-        if key not in kept or not each or _length(run) < LEAST:
+        if key not in kept or not each:
             continue
         data = run.manifest["spec"]["data"]
         for one in kept[key].baselines:
