@@ -71,11 +71,20 @@ class MLP(nn.Module):
         if spec.post_norm:
             self.post_norm = nn.Parameter(torch.empty(spec.d_model))
 
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """Those up to the hidden units and down from them, [F, D] (gated [2 F, D]) and [D, F]."""
+        return self.up, self.down
+
+    def units(self, h_NF: Tensor) -> Tensor:
+        """What is made of the hidden units after their activation, [N, F]."""
+        return h_NF
+
     def forward(self, n_ND: Tensor, training: bool, few: bool) -> Tensor:
-        h_NF = self.ops.linear(n_ND, self.up, self.norm, few=few)
-        h_NF = self.ops.activation(h_NF, self.spec.activation, training)
+        up_FD, down_DF = self.matrices()
+        h_NF = self.ops.linear(n_ND, up_FD, self.norm, few=few)
+        h_NF = self.units(self.ops.activation(h_NF, self.spec.activation, training))
         tap("mlp.hidden", self.layer, h_NF)
-        branch_ND = self.ops.linear(h_NF, self.down)
+        branch_ND = self.ops.linear(h_NF, down_DF)
         return self.ops.norm(branch_ND, self.post_norm, 1.0, training) if self.spec.post_norm else branch_ND
 
 

@@ -11,7 +11,6 @@ from runner.models.gpt.network import GPT, MLP
 from runner.models.gpt.spec import GPTSpec
 from runner.models.layers import Operations
 from runner.models.nested.spec import NestedSpec
-from runner.models.taps import tap
 
 
 class NestedMLP(MLP):
@@ -21,14 +20,11 @@ class NestedMLP(MLP):
         super().__init__(spec, layer, ops)
         self.width = spec.d_ffs[layer]
 
-    def forward(self, n_ND: Tensor, training: bool, few: bool) -> Tensor:
+    def matrices(self) -> tuple[Tensor, Tensor]:
         up_FD = self.up[: self.width]
         if self.spec.gated:  # the gate's rows come first, and then those of the units
             up_FD = torch.cat((up_FD, self.up.chunk(2)[1][: self.width]))
-        h_NF = self.ops.activation(self.ops.linear(n_ND, up_FD, self.norm, few=few), self.spec.activation, training)
-        tap("mlp.hidden", self.layer, h_NF)
-        branch_ND = self.ops.linear(h_NF, self.down[:, : self.width])
-        return self.ops.norm(branch_ND, self.post_norm, 1.0, training) if self.spec.post_norm else branch_ND
+        return up_FD, self.down[:, : self.width]
 
 
 class Nested(GPT):

@@ -41,14 +41,10 @@ class PricedMLP(MLP):
             logit_F = (torch.logit(uniform_F) + logit_F) / TEMPERATURE
         return (torch.sigmoid(logit_F) * (HIGH - LOW) + LOW).clamp(0, 1)
 
-    def forward(self, n_ND: Tensor, training: bool, few: bool) -> Tensor:
-        h_NF = self.ops.linear(n_ND, self.up, self.norm, few=few)
+    def units(self, h_NF: Tensor) -> Tensor:
         gate_F = self.gates()
         tap("mlp.gate", self.layer, gate_F)
-        h_NF = self.ops.activation(h_NF, self.spec.activation, training) * gate_F.to(h_NF.dtype)
-        tap("mlp.hidden", self.layer, h_NF)
-        branch_ND = self.ops.linear(h_NF, self.down)
-        return self.ops.norm(branch_ND, self.post_norm, 1.0, training) if self.spec.post_norm else branch_ND
+        return h_NF * gate_F.to(h_NF.dtype)
 
 
 class Priced(GPT):
