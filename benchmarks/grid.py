@@ -21,6 +21,7 @@ from torch.func import grad_and_value, vmap
 
 from benchmarks.reference import Answers, trainer
 from benchmarks.results import Columns, Row, report
+from benchmarks.stacked import updater
 from benchmarks.stepper import CPU, Others, timed
 from runner.data import dataset
 from runner.plan import experiment
@@ -104,25 +105,13 @@ def stacked(plans: Sequence[Plan]) -> Step:
     models = [weights(plan, vocabulary) for plan in plans]
     masters = {name: torch.stack([model[name] for model in models]) for name in models[0]}
     allowed_SV = torch.stack([torch.arange(vocabulary) < tokens.vocabulary for tokens in parts]).float().log()
-    n_head, train = spec.model.n_head, spec.train
-
-    groups = [
-        {"params": [p for p in masters.values() if p.ndim > 2], "weight_decay": train.weight_decay},
-        {"params": [p for p in masters.values() if p.ndim <= 2], "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
+    update = updater(masters, spec.train)
 
     def step(number: int) -> list[float]:
-        for group in adamw.param_groups:
-            group["lr"] = learning_rate(train, number)
         drawn = [each.train(number) for each in batches]
         x_SBT, y_SB = torch.stack([b.inputs_BT for b in drawn]), torch.stack([b.targets_BU[:, -1] for b in drawn])
-        found, losses_S = GRADIENTS(masters, x_SBT, y_SB, allowed_SV, n_head)
-        squares_S = torch.stack([g.flatten(1).square().sum(1) for g in found.values()]).sum(0)
-        scale_S = (train.grad_clip / (squares_S.sqrt() + 1e-6)).clamp(max=1.0)
-        for name, p in masters.items():
-            p.grad = found[name] * scale_S.view(-1, *[1] * (p.ndim - 1))
-        adamw.step()
+        found, losses_S = GRADIENTS(masters, x_SBT, y_SB, allowed_SV, spec.model.n_head)
+        update(found, number)
         return losses_S.tolist()
 
     return step

@@ -13,6 +13,26 @@ from runner.plan.spec import TrainSpec
 from runner.training.optimizer import learning_rate
 
 
+def updater(masters: dict[str, Tensor], train: TrainSpec) -> Callable[[dict[str, Tensor], int], None]:
+    """A function of gradients and a step's number that updates stacked weights [run, …], clipped run by run."""
+    groups = [
+        {"params": [p for p in masters.values() if p.ndim > 2], "weight_decay": train.weight_decay},
+        {"params": [p for p in masters.values() if p.ndim <= 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
+
+    def update(gradients: dict[str, Tensor], number: int) -> None:
+        for group in adamw.param_groups:
+            group["lr"] = learning_rate(train, number)
+        squares_S = torch.stack([g.flatten(1).square().sum(1) for g in gradients.values()]).sum(0)
+        scale_S = (train.grad_clip / (squares_S.sqrt() + 1e-6)).clamp(max=1.0)
+        for name, p in masters.items():
+            p.grad = gradients[name] * scale_S.view(-1, *[1] * (p.ndim - 1))
+        adamw.step()
+
+    return update
+
+
 def stepper(model: GPTSpec, train: TrainSpec, seeds: int) -> Callable[[int], list[float]]:
     """A function of a step's number that trains it for every seed and gives their losses: compiled, in bfloat16 with
     float32 masters, clipped seed by seed."""
@@ -26,22 +46,13 @@ def stepper(model: GPTSpec, train: TrainSpec, seeds: int) -> Callable[[int], lis
         return functional_call(models[0], {name: p.bfloat16() for name, p in weights.items()}, (x_BT, y_BT))
 
     gradients = torch.compile(vmap(grad_and_value(loss), randomness="different"))
-    matrices = [p for p in masters.values() if p.ndim > 2]
-    vectors = [p for p in masters.values() if p.ndim <= 2]
-    groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    adamw = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), fused=True)
+    update = updater(masters, train)
     generator = torch.Generator().manual_seed(0)
     x_SBT, y_SBT = torch.randint(VOCAB, (2, seeds, train.batch_size, model.block_size), generator=generator)
 
     def step(number: int) -> list[float]:
-        for group in adamw.param_groups:
-            group["lr"] = learning_rate(train, number)
         found, losses_S = gradients(masters, x_SBT, y_SBT)
-        squares_S = torch.stack([g.flatten(1).square().sum(1) for g in found.values()]).sum(0)
-        scale_S = (train.grad_clip / (squares_S.sqrt() + 1e-6)).clamp(max=1.0)
-        for name, p in masters.items():
-            p.grad = found[name] * scale_S.view(-1, *[1] * (p.ndim - 1))
-        adamw.step()
+        update(found, number)
         return losses_S.tolist()
 
     return step
