@@ -76,8 +76,7 @@ def read(logs: str | Path, least: float = LEAST) -> list[Entry]:
         runs = [run for run in ended if run.manifest["status"] == "finished" and _length(run) >= least]
         grouped: dict[str, list[log.Run]] = {}
         for run in runs:
-            if (run.manifest["corpus"].get("bytes_per_token") or {}).get("val"):
-                grouped.setdefault(_without_seed(run.manifest["spec"]), []).append(run)
+            grouped.setdefault(_without_seed(run.manifest["spec"]), []).append(run)
         found += [entry for same in grouped.values() for entry in _entry(same)]
         found += _counted(folder, runs)
     return found
@@ -134,9 +133,9 @@ def _counted(folder: Path, runs: Sequence[log.Run]) -> Iterator[Entry]:
     for key, run in {
         baselines.key_of(run.manifest["spec"], run.manifest["corpus"]["sha256"]): run for run in runs
     }.items():
-        each = (run.manifest["corpus"].get("bytes_per_token") or {}).get("val")
-        if key not in kept or not each:
+        if key not in kept:
             continue
+        each = run.manifest["corpus"]["bytes_per_token"]["val"]
         data = run.manifest["spec"]["data"]
         for one in kept[key].baselines:
             yield Entry(
