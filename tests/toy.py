@@ -11,7 +11,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.models.cost import Description, kept
+from runner.models.cost import Description, added
 from runner.models.gradients import Linear
 from runner.models.protocol import Model, generator
 from runner.models.taps import tap
@@ -84,7 +84,7 @@ class Toy(Model):
             dtype=str(dtype).removeprefix("torch."),
             parameters={"token": 2 * size, "output": size},
             flops={"output": 6.0 * size},
-            activation=kept(model, 2, context) - kept(model, 1, context),
             scores=0,
             kv_cache=0,
+            traced=lambda: added(model, context),
         )

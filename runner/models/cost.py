@@ -1,6 +1,8 @@
 """The costs of a model, computed without allocating it: parameters by part, FLOPs per token, bytes."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,18 +22,24 @@ class Description:
                     "attention", "mlp", "norm"
     flops           of a training step (backward counted twice forward), for each token that is read: of a GPT
                     "attention" (its projections), "scores" (queries, keys, values; causal), "mlp", "output"
-    activation      bytes per sequence that this code keeps for backward on a CPU
     scores          the part of `activation` that is quadratic in the context: the attention weights
     kv_cache        bytes of keys and values per token
+    traced          the function that computes `activation`
     """
 
     context: int
     dtype: str
     parameters: dict[str, int]
     flops: dict[str, float]
-    activation: int
     scores: int
     kv_cache: int
+    traced: Callable[[], int] = field(repr=False, compare=False)
+
+    @cached_property
+    def activation(self) -> int:
+        """Bytes per sequence that this code keeps for backward on a CPU, from traces of forward passes, which are made
+        when first asked for: they take half a second."""
+        return self.traced()
 
     def total(self) -> int:
         """The number of all parameters."""
@@ -75,3 +83,9 @@ def kept(model: Any, batch: int, context: int) -> int:
     total = sum(t.untyped_storage().nbytes() for address, t in storages.items() if address not in own)
     del loss
     return total
+
+
+def added(model: Any, context: int) -> int:
+    """The bytes that each sequence of a batch adds to what is kept. Weights that are cast for the products are kept
+    too, the same ones for any batch."""
+    return kept(model, 2, context) - kept(model, 1, context)

@@ -11,7 +11,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from runner.models.cost import Description, kept, score_bytes, score_flops
+from runner.models.cost import Description, added, score_bytes, score_flops
 from runner.models.gpt.spec import GPTSpec
 from runner.models.gradients import Embedding
 from runner.models.layers import KVCache, Operations
@@ -195,9 +195,9 @@ class GPT(Model):
             dtype=str(dtype).removeprefix("torch."),
             parameters=parameters,
             flops=flops,
-            activation=activation(spec, vocabulary, context, dtype),
             scores=score_bytes(spec.n_layer, spec.n_head, context, itemsize),
             kv_cache=2 * itemsize * spec.n_layer * spec.kv_heads * spec.d_head,
+            traced=lambda: activation(spec, vocabulary, context, dtype),
         )
 
 
@@ -208,8 +208,7 @@ def activation(spec: GPTSpec, vocabulary: int, context: int, dtype: torch.dtype)
     def of(*ratios: float) -> int:
         with torch.device("meta"):
             model = GPT(replace(spec, n_layer=len(ratios), mlp_ratio=ratios), vocabulary, dtype)
-        # Weights that are cast for the products are kept too, the same ones for any batch.
-        return kept(model, 2, context) - kept(model, 1, context)
+        return added(model, context)
 
     once, first = {ratio: of(ratio) for ratio in set(spec.ratios)}, spec.ratios[0]
     around = 2 * once[first] - of(first, first)

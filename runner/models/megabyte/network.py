@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.models.cost import Description, kept
+from runner.models.cost import Description, added
 from runner.models.dropout import kept as chosen
 from runner.models.dropout import positions
 from runner.models.gpt.network import Block
@@ -125,9 +125,9 @@ class Megabyte(Model):
             dtype=str(dtype).removeprefix("torch."),
             parameters=parameters,
             flops=flops,
-            activation=kept(model, 2, context) - kept(model, 1, context),
             scores=0,
             kv_cache=2 * itemsize * spec.global_layers * spec.width,
+            traced=lambda: added(model, context),
         )
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from runner.models.cost import Description, kept, score_bytes, score_flops
+from runner.models.cost import Description, added, score_bytes, score_flops
 from runner.models.gradients import Embedding
 from runner.models.layers import KVCache, Operations
 from runner.models.minigpt.spec import MiniGPTSpec
@@ -162,8 +162,11 @@ class MiniGPT(Model):
             part = PARTS[name.split(".")[2] if name.startswith("blocks.") else name.split(".")[0]]
             parameters[part] = parameters.get(part, 0) + parameter.numel()
         D, itemsize = spec.d_model, torch.empty(0, dtype=dtype).element_size()
-        # Weights that are cast for the products are kept too, the same ones for any batch.
-        first, second = (kept(each, 2, context) - kept(each, 1, context) for each in (one, two))
+
+        def traced() -> int:  # layers keep alike
+            first, second = added(one, context), added(two, context)
+            return first + (spec.n_layer - 1) * (second - first)
+
         return Description(
             context=context,
             dtype=str(dtype).removeprefix("torch."),
@@ -174,7 +177,7 @@ class MiniGPT(Model):
                 "mlp": 6.0 * spec.n_layer * 2 * D * spec.d_ff,
                 "output": 6.0 * vocabulary * D,
             },
-            activation=first + (spec.n_layer - 1) * (second - first),  # layers keep alike
             scores=score_bytes(spec.n_layer, spec.n_head, context, itemsize),
             kv_cache=2 * itemsize * spec.n_layer * D,
+            traced=traced,
         )

@@ -8,7 +8,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from runner.models import initial
-from runner.models.cost import Description, kept
+from runner.models.cost import Description, added
 from runner.models.gradients import Embedding
 from runner.models.layers import Operations, padded
 from runner.models.mlp.spec import MLPSpec
@@ -98,7 +98,7 @@ class MLP(Model):
             dtype=str(dtype).removeprefix("torch."),
             parameters={name: size for name, size in parts.items() if size},
             flops={"mlp": 6.0 * hidden / context, "output": 6.0 * sizes["out"] / context},
-            activation=kept(model, 2, context) - kept(model, 1, context),
             scores=0,
             kv_cache=0,
+            traced=lambda: added(model, context),
         )

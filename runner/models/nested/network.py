@@ -58,7 +58,7 @@ class Nested(GPT):
             dtype=each[0].dtype,
             parameters=each[0].parameters,
             flops={part: sum(one.flops[part] for one in each) for part in each[0].flops},
-            activation=sum(one.activation for one in each),
             scores=sum(one.scores for one in each),
             kv_cache=each[0].kv_cache,
+            traced=lambda: sum(one.activation for one in each),
         )

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.models import initial
-from runner.models.cost import Description, kept
+from runner.models.cost import Description, added
 from runner.models.gradients import Embedding
 from runner.models.layers import Operations, padded
 from runner.models.protocol import Model
@@ -117,7 +117,7 @@ class WaveNet(Model):
                 **({"readout": 6.0 * matrices["readout"] / once} if spec.contexts else {}),
                 "output": 6.0 * sizes["out"] / once,
             },
-            activation=kept(model, 2, context) - kept(model, 1, context),
             scores=0,
             kv_cache=0,
+            traced=lambda: added(model, context),
         )
