@@ -92,10 +92,10 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
     each = corpus["bytes_per_token"]["val"]
     bits, seconds = [], []
     for run in runs:
-        rows = run.metrics().to_pandas().query("split == 'val'")
-        bits.append(float(rows.loss.min()) / (math.log(2) * each))
-        timing = run.timing().to_pandas().query("phase == 'train'")
-        seconds.append(float(timing.seconds.sum()))
+        metrics, timing = run.metrics(), run.timing()
+        losses = metrics["loss"].to_numpy()[metrics["split"].to_numpy() == "val"]
+        bits.append(float(losses.min()) / (math.log(2) * each))
+        seconds.append(float(timing["seconds"].to_numpy()[timing["phase"].to_numpy() == "train"].sum()))
     if not np.isfinite(bits).all():
         return
     built = from_dict(spec, str(runs[0].path))
