@@ -8,13 +8,13 @@ A notebook is executed once for each profile that all its experiments have, into
 Where it finds too little evidence in a profile, it raises `arms.Incomplete`, and the profile is left out of the pages.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from runner.files import sha256
 
 LOCK = "requirements.lock"
 RECORD = "record.json"
+MOST = 8  # kernels at a time: each takes some hundred MB
 INCOMPLETE = "Incomplete"  # analysis.study.arms.Incomplete, as papermill names what a cell raised
 
 
@@ -256,15 +257,43 @@ def execute_all(
     started: Callable[[Plan, str], None] = lambda plan, why: None,
     ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> None:
-    """Bring the results of several plans up to date, one after another: kernels of several threads of one process trip
-    over each other's sockets.
+    """Bring the results of several plans up to date, as many at a time as there are cores. Where one fails, no other is
+    started, and the error is raised when those that run have ended.
 
-    `started` is called with each plan that is due and the reason, `ended` with each outcome.
+    `started` is called with each plan that is due and the reason, by the thread that executes it; `ended` with each
+    outcome, in the order in which they end.
     """
-    for plan in plans:
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    stop, errors = threading.Event(), []
+
+    def job(plan: Plan) -> Outcome | None:
+        if stop.is_set():
+            return None
         if why := due(plan, force):
             started(plan, why)
-        ended(execute(plan, project, force))
+        return execute(plan, project, force)
+
+    with ThreadPoolExecutor(min(MOST, os.cpu_count() or 1)) as pool:
+        try:
+            for future in as_completed([pool.submit(job, plan) for plan in plans]):
+                if error := future.exception():
+                    stop.set()
+                    errors.append(error)
+                elif outcome := future.result():
+                    ended(outcome)
+        except BaseException:
+            stop.set()
+            _kill_kernels()
+            raise
+    if errors:
+        raise errors[0]
+
+
+def _kill_kernels() -> None:
+    from analysis.build import kernel
+
+    kernel.kill()
 
 
 def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
@@ -320,28 +349,30 @@ def _run(plan: Plan, project: Project, scratch: Path) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    from analysis.build import kernel
+
     document = jupytext.read(plan.source, fmt="py:percent")
     document.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     draft = scratch / "draft.ipynb"
     jupytext.write(document, draft, fmt="ipynb")
     values = {"logs": str(plan.logs), "profile": plan.profile, "output": str(scratch)}
     values |= {k: v for k, v in plan.parts["parameters"].items() if k not in values}
-    with _environment():
-        try:
-            papermill.execute_notebook(
-                str(draft),
-                str(scratch / "executed.ipynb"),
-                parameters=values,
-                kernel_name="python3",
-                cwd=str(project.root),
-                progress_bar=False,
-                log_output=False,
-                extra_arguments=["--IPKernelApp.log_level=50"],
-            )  # no messages of the kernel about itself
-        except PapermillExecutionError as error:
-            if error.ename == INCOMPLETE:
-                raise _Lacking(error.evalue) from None
-            raise NotebookFailed(_explain(plan, project, error)) from None
+    try:
+        papermill.execute_notebook(
+            str(draft),
+            str(scratch / "executed.ipynb"),
+            parameters=values,
+            kernel_name="python3",
+            kernel_manager_class=kernel.Manager,
+            resources={"metadata": {"path": str(project.root)}},  # where the kernel works
+            progress_bar=False,
+            log_output=False,
+            extra_arguments=["--IPKernelApp.log_level=50"],  # no messages of the kernel about itself
+        )
+    except PapermillExecutionError as error:
+        if error.ename == INCOMPLETE:
+            raise _Lacking(error.evalue) from None
+        raise NotebookFailed(_explain(plan, project, error)) from None
     draft.unlink()
 
 
@@ -365,29 +396,6 @@ def _explain(plan: Plan, project: Project, error: Any) -> str:
     source = "\n".join(f"    {row}" for row in text.splitlines())
     where = f"\n  at {arrow}" if arrow else ""
     return f"{place}: code cell {number} failed: {error.ename}: {error.evalue}\n{source}{where}"
-
-
-@contextlib.contextmanager
-def _environment() -> Iterator[None]:
-    """Set, for the length of the block, the variables that a kernel needs to import this package and to draw without a
-    display."""
-    home = str(Path(__file__).resolve().parents[2])
-    wanted = {
-        "PYTHONPATH": os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "MPLBACKEND": "Agg",
-        "PYTHONHASHSEED": "0",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _write_record(plan: Plan, project: Project, folder: Path, lacking: str = "") -> None:
