@@ -9,6 +9,7 @@ width, Q queries and S keys of a block of the attention matrix, R = G * Q its ro
 import math
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -220,6 +221,7 @@ class Compiled:
 
     def compile(self, args: tuple[Any, ...], tensors: list[Tensor]) -> Callable[..., Any]:
         import torch._inductor
+        from torch._inductor.exc import InductorError
         from torch.fx.experimental.proxy_tensor import make_fx
 
         def flat(*tensors: Tensor) -> Any:
@@ -231,7 +233,16 @@ class Compiled:
             return self.function(*whole)
 
         with torch.no_grad():
-            return torch._inductor.compile(make_fx(flat)(*tensors), list(tensors))
+            graph = make_fx(flat)(*tensors)
+            try:
+                return torch._inductor.compile(graph, list(tensors))
+            except InductorError as error:
+                # A process that was killed while it linked has left half a library in the cache.
+                library = getattr(error.inner_exception, "path", None)
+                if not library or not Path(library).is_file():
+                    raise
+                Path(library).unlink()
+                return torch._inductor.compile(graph, list(tensors))
 
 
 @cache
