@@ -16,6 +16,7 @@ class Placement:
     log_every           steps between two rows of the log
     checkpoint_seconds  least seconds between two checkpoints
     weights             whether weights are stored; a run without them cannot be resumed or sampled from
+    sample_tokens       tokens of the text that the trained model writes at its end
     embedding           whether the token embedding at the end is evidence of the run, two bytes a number
     samples             whether texts that the trained model draws at several temperatures are
     """
@@ -28,6 +29,7 @@ class Placement:
     log_every: int = 10
     checkpoint_seconds: float = 15.0
     weights: bool = True
+    sample_tokens: int = 500
     embedding: bool = False
     samples: bool = False
 

@@ -38,7 +38,6 @@ from runner.training.probes.registry import named
 from runner.training.probes.rounding import rounded
 from runner.training.progress import Progress
 
-SAMPLE_LENGTH = 500
 RANKED = 8  # training batches on which units are ranked before some are removed
 
 
@@ -407,7 +406,8 @@ class _Run:
             )
         elif self.placement.weights and TASKS[self.spec.data.task].continues:
             codec = self.tokens.codec
-            text = sample.generate(self.engine.model, codec, codec.prompt, SAMPLE_LENGTH, self.spec.seed)
+            length = self.placement.sample_tokens
+            text = sample.generate(self.engine.model, codec, codec.prompt, length, self.spec.seed)
             write_atomic(self.folder / "samples.txt", text + "\n")
             if self.placement.embedding:
                 log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
