@@ -27,11 +27,15 @@ def ended(root: Path, experiment: str | None = None, profile: str | None = None)
 
 
 def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
-    """Copy evidence, and no checkpoints, into `logs`; returns the folders that were new or changed."""
-    changed = []
-    for run in runs:
+    """Copy evidence, and no checkpoints, into `logs`; returns the folders that were new or changed. Raises a
+    `UserError`, before anything is written, where a published run of the same identity has evidence that this one
+    lacks."""
+    runs, changed = list(runs), []
+    targets = [logs / run.manifest["experiment"] / run.manifest["profile"] / run.name for run in runs]
+    for run, target in zip(runs, targets, strict=True):
+        _check_kept(run, target)
+    for run, target in zip(runs, targets, strict=True):
         manifest = run.manifest
-        target = logs / manifest["experiment"] / manifest["profile"] / run.name
         if (target / "manifest.json").is_file() and _same(run.path, target):
             continue
         shutil.rmtree(target, ignore_errors=True)
@@ -109,6 +113,17 @@ def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
         log.check(run)
         for name in (*run.manifest["files"], "manifest.json"):
             write_atomic(folder / name, files[name])
+
+
+def _check_kept(run: log.Run, target: Path) -> None:
+    kept = log.read_manifest(target)
+    if kept and kept["identity"] == run.manifest["identity"]:
+        lost = [name for name in kept["files"] if name not in run.manifest["files"]]
+        if lost:
+            raise UserError(
+                f"{run.path} lacks {', '.join(lost)}, which {target} has and would lose: make it there (`runner draw` "
+                f"makes samples), or remove {target} first"
+            )
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -31,6 +31,18 @@ def test_publishing_copies_evidence_and_no_checkpoint_and_does_nothing_twice(roo
     assert len(archive.ended(tmp_path)) == 1
 
 
+def test_publishing_loses_no_evidence(root, trained, tmp_path):
+    runs = archive.ended(root, "mlp-ratio", "smoke")
+    (folder,) = archive.publish(runs, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["samples.parquet"] = "0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=r"lacks samples\.parquet, which .* would lose: make it there"):
+        archive.publish(runs, tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_an_archive_arrives_as_it_was_packed(root, trained, tmp_path):
     runs = archive.ended(root)
     assert archive.pack(runs, tmp_path / "logs.tar") == (tmp_path / "logs.tar").stat().st_size
