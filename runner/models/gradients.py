@@ -31,14 +31,19 @@ class Linear(Function):
         return dy_NO @ w_OI, dw_OI
 
 
-@torch.library.custom_op("runner::embedding_gradient", mutates_args=())
-def embedding_gradient(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
-    """The sums of the rows of dy by token, [rows, D]. It is a custom op because Inductor would add them with atomics on
-    CUDA, in another order each time; PyTorch's own kernel has a deterministic mode, which the engine chooses."""
+# An operator of our own, because Inductor would add rows with atomics on CUDA, in another order each time; PyTorch's
+# own kernel has a deterministic mode, which the engine chooses. `torch.library.custom_op` would import a compiler.
+OPERATORS = torch.library.Library("runner", "DEF")
+OPERATORS.define("embedding_gradient(Tensor dy_BTD, Tensor x_BT, SymInt rows) -> Tensor")
+
+
+@torch.library.impl(OPERATORS, "embedding_gradient", "CompositeExplicitAutograd")
+def _embedding_gradient(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
+    """The sums of the rows of dy by token, [rows, D]."""
     return torch.ops.aten.embedding_dense_backward(dy_BTD, x_BT, rows, -1, False)
 
 
-@embedding_gradient.register_fake
+@torch.library.register_fake("runner::embedding_gradient", lib=OPERATORS)  # type: ignore[untyped-decorator]
 def _(dy_BTD: Tensor, x_BT: Tensor, rows: int) -> Tensor:
     return dy_BTD.new_empty(rows, dy_BTD.shape[-1])
 

@@ -4,6 +4,8 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 from runner.plan.spec import TrainSpec
 
@@ -28,55 +30,90 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 class Optimizer:
     """Clips by the global norm, then applies AdamW or SGD, with weight decay on parameters of two or more dimensions
-    only."""
+    only.
+
+    It calls the functions behind PyTorch's optimizers: the classes import a compiler, for seconds, when they are made.
+    """
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
         self.parameters = dict(model.named_parameters())
-        matrices = [p for p in self.parameters.values() if p.ndim >= 2]
-        vectors = [p for p in self.parameters.values() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": spec.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self.rule: torch.optim.Optimizer
-        if spec.optimizer == "sgd":
-            self.rule = torch.optim.SGD(groups, lr=spec.learning_rate, fused=True)
-        else:
-            self.rule = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=True)
+        self.kept: dict[str, dict[str, Tensor]] = {}  # what AdamW keeps of each parameter, by name
 
+    @torch.no_grad()
     def step(self, step: int) -> Tensor:
         """Update the parameters with the learning rate of `step`, and clear the gradients. Returns the gradients' norm
         before clipping, still on the device."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
-        for group in self.rule.param_groups:
-            group["lr"] = learning_rate(self.spec, step)
-        self.rule.step()
-        self.rule.zero_grad(set_to_none=True)
+        with_gradient = {name: p for name, p in self.parameters.items() if p.grad is not None}
+        matrices = [name for name, p in with_gradient.items() if p.ndim >= 2]
+        vectors = [name for name, p in with_gradient.items() if p.ndim < 2]
+        rate = learning_rate(self.spec, step)
+        for names, decay in ((matrices, self.spec.weight_decay), (vectors, 0.0)):
+            self._update(names, rate, decay)
+        for parameter in self.parameters.values():
+            parameter.grad = None
         return norm
+
+    def _update(self, names: list[str], rate: float, decay: float) -> None:
+        parameters: list[Tensor] = [self.parameters[name] for name in names]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.spec.optimizer == "sgd":
+            sgd(
+                parameters,
+                gradients,
+                [None] * len(names),
+                lr=rate,
+                weight_decay=decay,
+                momentum=0.0,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+                fused=True,
+            )
+            return
+        for name in names:
+            if name not in self.kept:
+                self.kept[name] = self._zeros(name)
+        kept = {part: [self.kept[name][part] for name in names] for part in ("exp_avg", "exp_avg_sq", "step")}
+        adamw(
+            parameters,
+            gradients,
+            kept["exp_avg"],
+            kept["exp_avg_sq"],
+            [],
+            kept["step"],
+            lr=rate,
+            beta1=self.spec.beta1,
+            beta2=self.spec.beta2,
+            eps=1e-8,
+            weight_decay=decay,
+            amsgrad=False,
+            maximize=False,
+            fused=True,
+        )
+
+    def _zeros(self, name: str) -> dict[str, Tensor]:
+        parameter = self.parameters[name]
+        return {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
 
     def state(self) -> dict[str, Tensor]:
         """exp_avg, exp_avg_sq and step of each parameter, by name; empty before the first step, and for SGD."""
-        return {
-            f"{part}.{name}": tensor
-            for name, parameter in self.parameters.items()
-            for part, tensor in self.rule.state.get(parameter, {}).items()
-        }
+        return {f"{part}.{name}": tensor for name, kept in self.kept.items() for part, tensor in kept.items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Continue from what `state` returned; the tensors are copied."""
-        self.rule.state.clear()
+        self.kept.clear()
         for label, tensor in state.items():
             part, name = label.split(".", 1)
-            parameter = self.parameters[name]
-            self.rule.state[parameter][part] = tensor.detach().to(parameter.device, copy=True)
+            self.kept.setdefault(name, {})[part] = tensor.detach().to(self.parameters[name].device, copy=True)
 
     def allocate(self) -> None:
         """Allocate the state that the first step would make, as zeros."""
-        for parameter in self.parameters.values() if self.spec.optimizer == "adamw" else ():
-            self.rule.state[parameter] = {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        if self.spec.optimizer == "adamw":
+            self.kept = {name: self._zeros(name) for name in self.parameters}
