@@ -1,11 +1,12 @@
 """Measure the grid of modular arithmetic, sixty small runs: `python -m benchmarks.grid`.
 
-Its runs are trained one after another in plain PyTorch; by the runner, in a process for each core; and stacked, by
-`torch.func`, in a process for each core. Each run's first step and the median of some others are timed, and the sum is
-extrapolated to all of its steps. Rounds take turns, and the least disturbed of each way counts.
+Its runs are trained one after another in plain PyTorch; by the runner, in a process for each core; and stacked, all
+runs of a ratio as one program, in a process for each core. The first step of each and the median of some others are
+timed and extrapolated to all steps. Rounds take turns, and the least disturbed of each way counts.
 """
 
 import argparse
+import heapq
 import math
 import multiprocessing
 import os
@@ -17,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
-from torch.func import grad_and_value, vmap
 
 from benchmarks.reference import Answers, trainer
 from benchmarks.results import Columns, Row, report
@@ -28,11 +28,10 @@ from runner.plan import experiment
 from runner.plan.plan import Plan
 from runner.training import machine
 from runner.training.batches import Batches
-from runner.training.engine import Engine
+from runner.training.engine import PRECISIONS, Engine
 from runner.training.group import Group
 from runner.training.optimizer import learning_rate
 
-LOW = torch.bfloat16  # of the products of what is stacked
 Step = Callable[[int], object]
 Weights = dict[str, Tensor]
 
@@ -41,7 +40,7 @@ def plain(plans: Sequence[Plan]) -> Step:
     """Plain eager float32 PyTorch, on the batches of a run."""
     (plan,) = plans
     tokens, spec = dataset.load(plan.spec.data), plan.spec
-    step, batches = trainer(Answers(spec.model, tokens.vocabulary), spec.train), Batches(spec, tokens, CPU, Group())
+    step, batches = trainer(start(plan, tokens.vocabulary), spec.train), Batches(spec, tokens, CPU, Group())
 
     def run(number: int) -> float:
         batch = batches.train(number)
@@ -64,54 +63,78 @@ def ours(plans: Sequence[Plan]) -> Step:
     return run
 
 
-def answer_loss(w: Weights, x_BT: Tensor, y_B: Tensor, allowed_V: Tensor, n_head: int) -> Tensor:
-    """The loss of one model of one layer at its last position, all that counts here. Keys and values depend on a token
-    and its position alone: they are computed once for each pair of the two, and picked by products with one-hot rows;
-    the query, the MLP and the output are computed at the last position. `allowed_V` is -inf for tokens that the model
-    does not have."""
-    (B, T), D, low = x_BT.shape, w["token"].shape[1], LOW
-    tables_TVD = w["token"] + w["position"][:, None]
-    n_TVD = (F.layer_norm(tables_TVD, (D,)) * w["attention_norm"]).to(low)
-    hot_TBV = (x_BT.t()[..., None] == torch.arange(len(w["token"]))).to(low)
-    kv_TBE = hot_TBV @ (n_TVD @ w["qkv"][D:].t().to(low))
-    k_BTHK, v_BTHK = (part.float().view(T, B, n_head, -1).transpose(0, 1) for part in kv_TBE.chunk(2, dim=-1))
-    q_BHK = (hot_TBV[-1] @ (n_TVD[-1] @ w["qkv"][:D].t().to(low))).float().view(B, n_head, -1)
-    score_BTH = (q_BHK[:, None] * k_BTHK).sum(-1) / math.sqrt(q_BHK.shape[-1])
-    y_BD = (score_BTH.softmax(1)[..., None] * v_BTHK).sum(1).flatten(1)
-    x_BD = hot_TBV[-1].float() @ tables_TVD[-1] + (y_BD.to(low) @ w["out"].t().to(low)).float()
-    n_BD = (F.layer_norm(x_BD, (D,)) * w["mlp_norm"]).to(low)
-    x_BD = x_BD + (F.gelu(n_BD @ w["up"].t().to(low)) @ w["down"].t().to(low)).float()
-    logits_BV = (F.layer_norm(x_BD, (D,)) * w["norm"]).to(low) @ w["token"].t().to(low)
-    log_BV = (logits_BV.float() + allowed_V).log_softmax(1)
-    return -log_BV.gather(1, y_B[:, None]).mean()
+PRODUCTS = ("qkv", "out", "up", "down")  # matrices that are stored for x @ w: their gradients need no transposing
 
 
-GRADIENTS = vmap(grad_and_value(answer_loss), in_dims=(0, 0, 0, 0, None))
-
-
-def weights(plan: Plan, vocabulary: int) -> Weights:
-    """A model of one layer as plain PyTorch starts it, by the names of `answer_loss`."""
+def start(plan: Plan, vocabulary: int) -> Answers:
+    """A run's model as plain PyTorch starts it."""
     torch.manual_seed(plan.spec.seed)
-    state = Answers(plan.spec.model, vocabulary).state_dict()
-    return {name.removesuffix(".weight").split(".")[-1]: t for name, t in state.items() if not name.startswith("head")}
+    return Answers(plan.spec.model, vocabulary)
 
 
-def stacked(plans: Sequence[Plan]) -> Step:
-    """Several runs of one ratio as one program, clipped run by run, with float32 masters. A vocabulary is
-    filled up to the largest."""
+def stack(models: Sequence[Answers], vocabulary: int) -> Weights:
+    """The weights of models of one layer, [run, …], by the names of `answer_losses`. Token embeddings are filled up to
+    one vocabulary with zeros."""
+    weights = {}
+    for named in zip(*(model.named_parameters() for model in models), strict=True):
+        name, parts = named[0][0].removesuffix(".weight").split(".")[-1], [p.detach() for _, p in named]
+        if name == "token":
+            parts = [F.pad(part, (0, 0, 0, vocabulary - len(part))) for part in parts]
+        weights[name] = torch.stack([part.t() if name in PRODUCTS else part for part in parts])
+    return weights
+
+
+def answer_losses(w: Weights, x_SBT: Tensor, y_SB: Tensor, allowed_SV: Tensor, n_head: int) -> Tensor:
+    """The loss of each of S models of one layer at its last position, all that counts here, [S]. Products are of the
+    type of the matrices `PRODUCTS`. `allowed_SV` is -inf for tokens that a model does not have.
+
+    Queries, keys and values depend on a token and its position alone. They are computed once for each of the R pairs of
+    the two, the rows of a table. All examples of a model end with one token, so that there is one query; then the sums
+    of attention, over values and over weights, are sums of rows of the table, and a product with a matrix that marks
+    each example's rows.
+    """
+    (S, B, T), (V, D), low = x_SBT.shape, w["token"].shape[1:], w["qkv"].dtype
+    row_SBT = x_SBT + V * torch.arange(T)
+    last = torch.arange(S), row_SBT[:, 0, -1]
+    assert (row_SBT[..., -1] == last[1][:, None]).all(), "all examples of a model have to end with the same token"
+    marked_SBR = torch.zeros(S, B, T * V, dtype=low).scatter_(2, row_SBT, 1.0)
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        return (F.layer_norm(x, (D,)) * w[name][:, None]).to(low)
+
+    table_SRD = (w["token"][:, None] + w["position"][:, :, None]).flatten(1, 2)
+    q_SRD, k_SRD, v_SRD = (norm(table_SRD, "attention_norm") @ w["qkv"]).float().chunk(3, dim=2)
+    score_SRH = (k_SRD * q_SRD[last][:, None]).unflatten(2, (n_head, -1)).sum(3) / math.sqrt(D // n_head)
+    e_SRH = (score_SRH - score_SRH.detach().amax(1, keepdim=True)).exp()
+    value_SRD = (v_SRD.unflatten(2, (n_head, -1)) * e_SRH[..., None]).flatten(2)
+    sums_SBE = (marked_SBR @ torch.cat((value_SRD, e_SRH), dim=2).to(low)).float()
+    y_SBHK, sum_SBH = sums_SBE[..., :D].unflatten(2, (n_head, -1)), sums_SBE[..., D:]
+    y_SBD = (y_SBHK * sum_SBH.reciprocal()[..., None]).flatten(2).to(low)
+    x_SBD = table_SRD[last][:, None] + y_SBD @ w["out"]
+    x_SBD = x_SBD + F.gelu(norm(x_SBD, "mlp_norm") @ w["up"]) @ w["down"]
+    logits_SBV = (norm(x_SBD, "norm") @ w["token"].to(low).mT).float() + allowed_SV[:, None]
+    return F.cross_entropy(logits_SBV.flatten(0, 1), y_SB.flatten(), reduction="none").view(S, B).mean(1)
+
+
+def stacked(plans: Sequence[Plan], low: torch.dtype | None = None) -> Step:
+    """Several runs of one ratio as one program, clipped run by run, with float32 masters. Its products are of the type
+    `low`, by default the one that the runner has on this machine."""
     spec, parts = plans[0].spec, [dataset.load(plan.spec.data) for plan in plans]
+    low = low or PRECISIONS[machine.resolve({"device": "cpu"}).precision]
     vocabulary = max(tokens.vocabulary for tokens in parts)
     batches = [Batches(plan.spec, tokens, CPU, Group()) for plan, tokens in zip(plans, parts, strict=True)]
-    models = [weights(plan, vocabulary) for plan in plans]
-    masters = {name: torch.stack([model[name] for model in models]) for name in models[0]}
+    models = [start(plan, tokens.vocabulary) for plan, tokens in zip(plans, parts, strict=True)]
+    masters = stack(models, vocabulary)
     allowed_SV = torch.stack([torch.arange(vocabulary) < tokens.vocabulary for tokens in parts]).float().log()
     update = updater(masters, spec.train)
 
     def step(number: int) -> list[float]:
         drawn = [each.train(number) for each in batches]
         x_SBT, y_SB = torch.stack([b.inputs_BT for b in drawn]), torch.stack([b.targets_BU[:, -1] for b in drawn])
-        found, losses_S = GRADIENTS(masters, x_SBT, y_SB, allowed_SV, spec.model.n_head)
-        update(found, number)
+        w = {name: p.detach().to(low if name in PRODUCTS else p.dtype) for name, p in masters.items()}
+        leaves = [t.requires_grad_() for t in w.values()]
+        losses_S = answer_losses(w, x_SBT, y_SB, allowed_SV, spec.model.n_head)
+        update(dict(zip(w, torch.autograd.grad(losses_S.sum(), leaves), strict=True)), number)
         return losses_S.tolist()
 
     return step
@@ -121,37 +144,44 @@ WAYS: dict[str, Callable[[Sequence[Plan]], Step]] = {"plain": plain, "ours": our
 
 
 def jobs(plans: Sequence[Plan], way: str) -> list[list[Plan]]:
-    """What a process trains at a time: a run, or half of the runs of a ratio. The slowest first."""
-    plans = sorted(plans, key=lambda plan: -plan.spec.model.mlp_ratio)
-    if way != "stacked":
-        return [[plan] for plan in plans]
-    size = len(plans) // len({plan.spec.model.mlp_ratio for plan in plans}) // 2
-    return [list(plans[start : start + size]) for start in range(0, len(plans), size)]
+    """What a process trains at a time: a run, or all runs of a ratio. The slowest first."""
+    ratios = sorted({plan.spec.model.mlp_ratio for plan in plans}, reverse=True)
+    each = [[plan for plan in plans if plan.spec.model.mlp_ratio == ratio] for ratio in ratios]
+    return each if way == "stacked" else [[plan] for some in each for plan in some]
+
+
+def end(seconds: Sequence[float], workers: int) -> float:
+    """When the last of some workers ends, each of which takes the next job as soon as it is free."""
+    ends = [0.0] * workers
+    for taken in seconds:
+        heapq.heapreplace(ends, ends[0] + taken)
+    return max(ends)
 
 
 def _work(way: str, threads: int, steps: int, waiting: Any, done: Any) -> None:
     """A process that trains some steps of one job after another, and tells the seconds that each would take."""
     torch.set_num_threads(threads)
-    while (job := waiting.get()) is not None:
+    while (task := waiting.get()) is not None:
+        number, job = task
         seconds = timed(WAYS[way](job), steps)
-        done.put(seconds[0] + (job[0].spec.train.steps - 1) * statistics.median(seconds[1:]))
+        done.put((number, seconds[0] + (job[0].spec.train.steps - 1) * statistics.median(seconds[1:])))
 
 
 def whole(plans: Sequence[Plan], way: str, workers: int, threads: int, steps: int) -> tuple[float, float]:
-    """Seconds of the whole grid, and the cores that others took. Workers end together but for their last job."""
+    """Seconds of the whole grid, and the cores that others took."""
     context = multiprocessing.get_context("spawn")
     waiting, done = context.Queue(), context.Queue()
     todo = jobs(plans, way)
     with Others() as others:
         processes = [context.Process(target=_work, args=(way, threads, steps, waiting, done)) for _ in range(workers)]
-        for job in [*todo, *[None] * workers]:
-            waiting.put(job)
+        for task in [*enumerate(todo), *[None] * workers]:
+            waiting.put(task)
         for process in processes:
             process.start()
-        total = sum(done.get(timeout=600) for _ in todo)
+        seconds = dict(done.get(timeout=600) for _ in todo)
         for process in processes:
             process.join()
-    return total / workers, others.cores
+    return end([seconds[number] for number in range(len(todo))], workers), others.cores
 
 
 COLUMNS: Columns = {

@@ -24,10 +24,11 @@ def updater(masters: dict[str, Tensor], train: TrainSpec) -> Callable[[dict[str,
     def update(gradients: dict[str, Tensor], number: int) -> None:
         for group in adamw.param_groups:
             group["lr"] = learning_rate(train, number)
-        squares_S = torch.stack([g.flatten(1).square().sum(1) for g in gradients.values()]).sum(0)
-        scale_S = (train.grad_clip / (squares_S.sqrt() + 1e-6)).clamp(max=1.0)
+        norms_PS = [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float32) for g in gradients.values()]
+        scale_S = (train.grad_clip / (torch.stack(norms_PS).norm(dim=0) + 1e-6)).clamp(max=1.0)
         for name, p in masters.items():
-            p.grad = gradients[name] * scale_S.view(-1, *[1] * (p.ndim - 1))
+            # Contiguous, as the fused update takes a gradient's numbers in the order in which they lie in memory.
+            p.grad = (gradients[name] * scale_S.view(-1, *[1] * (p.ndim - 1))).contiguous()
         adamw.step()
 
     return update

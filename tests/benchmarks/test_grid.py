@@ -1,31 +1,18 @@
+import pytest
 import torch
 
 from benchmarks import grid
-from benchmarks.reference import Answers
-from benchmarks.stepper import CPU
-from runner.data import dataset
 from runner.plan import experiment
-from runner.training.batches import Batches
-from runner.training.group import Group
 
 PLANS = experiment.load("tasks").plans("smoke")
 
 
-def test_the_stacked_loss_is_that_of_the_plain_model():
-    plan = PLANS[0]
-    tokens = dataset.load(plan.spec.data)
-    batch = Batches(plan.spec, tokens, CPU, Group()).train(0)
-    torch.manual_seed(plan.spec.seed)
-    model = Answers(plan.spec.model, tokens.vocabulary + 3)
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    named = {name.removesuffix(".weight").split(".")[-1]: t for name, t in model.state_dict().items()}
-    allowed_V = (torch.arange(tokens.vocabulary + 3) < tokens.vocabulary).float().log()
-    found = grid.answer_loss(named, batch.inputs_BT, batch.targets_BU[:, -1], allowed_V, plan.spec.model.n_head)
-    logits_BV = model.head(model.stream(batch.inputs_BT)[:, -1]) + allowed_V
-    wanted = torch.nn.functional.cross_entropy(logits_BV, batch.targets_BU[:, -1])
-    assert abs(found.item() - wanted.item()) < 0.03, "but for bfloat16"
-    assert set(grid.weights(plan, 9)) <= set(named)
+@pytest.mark.parametrize(("low", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+def test_stacked_runs_train_as_plain_ones(low, tolerance):
+    for job in grid.jobs(PLANS, "stacked"):
+        stacked, plain = grid.stacked(job, low), [grid.plain([plan]) for plan in job]
+        for number in range(20):
+            assert stacked(number) == pytest.approx([step(number) for step in plain], abs=tolerance)
 
 
 def test_every_run_is_in_one_job():
@@ -33,3 +20,8 @@ def test_every_run_is_in_one_job():
         names = [plan.name for job in grid.jobs(PLANS, way) for plan in job]
         assert sorted(names) == sorted(plan.name for plan in PLANS)
         assert all(len({plan.spec.model.mlp_ratio for plan in job}) == 1 for job in grid.jobs(PLANS, way))
+
+
+def test_a_worker_takes_the_next_job_when_it_is_free():
+    assert grid.end([5.0, 3.0, 1.0, 2.0], 2) == 6.0
+    assert grid.end([5.0, 3.0, 1.0, 2.0], 1) == 11.0
