@@ -186,7 +186,7 @@ def sample_text(
     model, codec = sample.load(run)
     begin = codec.prompt if prompt is None else prompt
     for number in range(samples):
-        pieces = sample.stream(model, codec, begin, length, seed, number, draw, stride, cache)
+        pieces = sample.stream(model, codec, begin, length, seed, number, draw, stride, cache, "\n\n")
         if samples > 1:
             print(f"--- sample {number + 1} of {samples}")
         for piece in pieces:

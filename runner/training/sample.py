@@ -67,6 +67,7 @@ def stream(
     draw: Draw | None = None,
     stride: int = 1,
     cache: bool = True,
+    between: str = "",
 ) -> Iterator[str]:
     """`prompt` and `length` tokens that the model adds to it, in pieces that are there as soon as they are text.
 
@@ -75,6 +76,7 @@ def stream(
     stride  tokens by which the window moves on when it is full: with 1 the model always reads all that it can, but a
             cache is of no use beyond the block; with half of the block it reads at least half of what it can
     cache   ask `decode` where its products are float32; no text depends on it
+    between what is shown where a document ends
 
     Raises `UserError` for settings that cannot be, and for a prompt without a token, with characters that the model
     does not know, or longer than the block.
@@ -87,7 +89,7 @@ def stream(
             above = f" and at most {most}" if most is not None else ""
             raise UserError(f"{name} {value} must be at least {least}{above}")
     ids = encoded(prompt, codec, block)
-    return _pieces(codec, ids, _tokens(model, ids, uniform(seed, number, length), draw, stride, cache))
+    return _pieces(codec, ids, _tokens(model, ids, uniform(seed, number, length), draw, stride, cache), between)
 
 
 def uniform(seed: int, number: int, length: int) -> np.ndarray:
@@ -158,10 +160,15 @@ def _plain(logits_BV: Tensor) -> np.ndarray:
     return logits_BV[0].double().cpu().numpy()
 
 
-def _pieces(codec: Tokenizer, ids: list[int], more: Iterator[int]) -> Iterator[str]:
-    """The text of `ids`, then what each token adds to it. A character waits for its last byte."""
+def _pieces(codec: Tokenizer, ids: list[int], more: Iterator[int], between: str = "") -> Iterator[str]:
+    """The text of `ids`, then what each token adds to it, and `between` where a document ends. A character waits for
+    its last byte."""
     ids, before, now, shown = [*ids], 0, 0, 0  # where the tokens of the last piece begin, and those of the next
     for new in chain([()], ((token,) for token in more)):
+        if between and codec.end in new:
+            yield codec.decode(np.array(ids[before:]))[shown:] + between
+            ids, before, now, shown = [], 0, 0, 0
+            continue
         ids += new
         text = codec.decode(np.array(ids[before:]))  # a tokenizer may need the last piece to know of a space
         whole = len(text) - min(CUT, len(text) - len(text.rstrip("\ufffd")))

@@ -180,6 +180,15 @@ def test_a_character_is_shown_with_its_last_byte_and_no_later():
     assert list(sample._pieces(codec, broken[:1], iter(broken[1:]))) == ["a", *"���", "���b", "�"]
 
 
+def test_documents_are_shown_apart():
+    codec = TOKENIZERS["sentencepiece"].of(Source(TEXT, TEXT, SETTINGS["sentencepiece"]))
+    first, second = (codec.encode(part).tolist() for part in (TEXT[:40], TEXT[40:90]))
+    ids = [*first, codec.end, codec.end, *second, codec.end]
+    shown = "".join(sample._pieces(codec, ids[:2], iter(ids[2:]), " | "))
+    assert shown == " | ".join([codec.decode(np.array(first)), "", codec.decode(np.array(second)), ""])
+    assert "".join(sample._pieces(codec, ids[:2], iter(ids[2:]))) == codec.decode(np.array(ids))
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
