@@ -103,6 +103,12 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 if claim.id in rendered.claims
             )
             facts = [f"**Test.** {claim.test}"]
+            if claim.ours:
+                facts.insert(0, f"**A claim of ours.** {text.sentence(claim.ours)}")
+            if verdict.get("rule"):
+                facts.append(f"**Rule.** {text.sentence(verdict['rule'])}")
+            if verdict.get("parts"):
+                facts.append(f"**Part by part.** {markup.part_by_part(verdict)}")
             if verdict.get("reason"):
                 why = {"not tested": "Why not", "remark": "What"}.get(verdict["verdict"], "Why")
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")

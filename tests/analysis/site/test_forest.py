@@ -5,8 +5,12 @@ import pytest
 from analysis.site import forest
 
 
-def measure(low, high, wanted="above", bar=0.0, log2=False):
+def measure(low, high, wanted="above", bar=0.0, log2=False, corrected=None):
+    inside = corrected or (low, high)
+    side = (inside[0] > bar) - (inside[1] < bar)
     return {
+        "corrected": corrected,
+        "side": side if wanted == "above" else -side,
         "name": "a < b",
         "mean": (low + high) / 2,
         "interval": [low, high],
@@ -35,6 +39,14 @@ def test_an_effect_is_drawn_against_its_bar(low, high, wanted, bar, side, centre
     assert f'class="forest-{side}"' in text
     assert f'<circle cx="{centre:.2f}"' in text
     assert "<path" not in text
+
+
+def test_a_corrected_interval_stands_around_it_and_decides():
+    text = shown(measure(1, 3, corrected=[-1, 5]))
+    assert 'class="forest-open"' in text
+    assert '<line class="wide" x1="-1.00" x2="5.00"' in text
+    assert '<line x1="1.00" x2="3.00"' in text
+    assert 'class="wide"' not in shown(measure(1, 3))
 
 
 def test_what_lies_farther_is_drawn_at_the_edge():
