@@ -102,9 +102,8 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 for p, rendered in posts
                 if claim.id in rendered.claims
             )
-            facts = [f"**Test.** {claim.test}"]
-            if claim.ours:
-                facts.insert(0, f"**A claim of ours.** {text.sentence(claim.ours)}")
+            facts = [f"**A claim of ours.** {text.sentence(claim.ours)}"] if claim.ours else []
+            facts.append(f"**Test.** {claim.test}")
             if verdict.get("rule"):
                 facts.append(f"**Rule.** {text.sentence(verdict['rule'])}")
             if verdict.get("parts"):
@@ -116,18 +115,20 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 why = f": {other['reason']}" if other["reason"] else ""
                 also = "The same." if _alike(other, verdict) else text.sentence(f"{other['verdict']}{why}")
                 facts.append(f"**In the {profile} profile.** {also}")
-            if claim.notebook:
-                facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
-            if discussed:
-                facts.append(f"**Discussed in** {discussed}.")
+            where = [f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md)."] if claim.notebook else []
+            facts.append(" ".join([*where, *([f"**Discussed in** {discussed}."] if discussed else [])]))
             facts += [_history(change) for change in claim.history]
             badge = markup.verdict(claim.id, verdict, f"#{claim.anchor}")
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
                 f'<p class="claim-says" markdown="span">{mathml.convert(claim.says)}</p>\n\n'
-                f"{' '.join(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
+                f"{_paragraphs(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _paragraphs(facts: list[str]) -> str:
+    return "\n\n".join(filter(None, facts))
 
 
 def _history(change: Change) -> str:

@@ -285,11 +285,17 @@ class _Names:
         point the same way."""
         rows = []
         for by_profile in (self.sources.results[name] for name in self.post.notebooks):
-            both = [by_profile.get(profile, {}).get("claims", {}) for profile in (first, second)]
+            both = {profile: by_profile.get(profile, {}).get("claims", {}) for profile in (first, second)}
             rows += [
-                (id, self.sources.claims.get(id, ""), f"{self.up}claims.md#{id.lower()}", both[0][id], both[1][id])
-                for id in both[0]
-                if id in both[1]
+                (
+                    id,
+                    self.sources.claims.get(id, ""),
+                    f"{self.up}claims.md#{id.lower()}",
+                    # That of the ledger has its scope, and what other machines say of it.
+                    *(self.sources.verdicts.get(id, {}).get(profile, both[profile][id]) for profile in both),
+                )
+                for id in both[first]
+                if id in both[second]
             ]
         if not rows:
             raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")
