@@ -183,6 +183,8 @@ results.table(
     "still improving when it was stopped counts with its last step. The last columns are validation losses in nats per "
     f"character, of the plain runs and of n-gram counts of the same text. Profile {profile}.",
 )
+
+# %%
 results.estimate("a", exponents["a"], digits=2)
 results.estimate("b", exponents["b"], digits=2)
 results.number("b-side", exponents["b"].side())

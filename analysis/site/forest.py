@@ -11,6 +11,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from analysis.site.markup import MARKS
 from analysis.study import text
 
 REACH = 4.0  # half-widths to either side; what lies farther is drawn at the edge
@@ -20,7 +21,7 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     """The table of all measures that have an interval, of claims by id with their verdicts; empty where there is none.
     `up` is the way to the root of the pages."""
     rows = [
-        _row(id if first else "", measure, up)
+        _row(id if first else "", entry.get("verdict", ""), measure, up)
         for id, entry in claims
         for first, measure in _numbered(m for m in entry.get("measures", []) if _drawn(m))
     ]
@@ -31,7 +32,9 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
         '<p class="caption">Each effect as its distance from its bar, in units of half of its own 95% interval; right '
         "of the line is the side that the claim wants. An interval that touches the line decides nothing. The thin "
         "line is the interval corrected for all measures of a claim of which any may decide; what has to hold of every "
-        "measure needs no correction. Colours are the sides that the rules take.</p>"
+        "measure needs no correction. Colours are the sides that the rules take. The sign beside a claim is its "
+        f"verdict ({', '.join(f'{MARKS[word]} {word}' for word in ('supported', 'refuted', 'inconclusive'))}), which "
+        "may be open for another reason.</p>"
     )
     body = "\n".join(rows)
     return (
@@ -50,8 +53,9 @@ def _drawn(measure: dict[str, Any]) -> bool:
     return bool(ends and ends[1] > ends[0] and measure["wanted"])
 
 
-def _row(id: str, measure: dict[str, Any], up: str) -> str:
-    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>' if id else ""
+def _row(id: str, verdict: str, measure: dict[str, Any], up: str) -> str:
+    sign = f' <span title="{verdict}">{MARKS[verdict]}</span>' if verdict else ""
+    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>{sign}' if id else ""
     return (
         f"<tr><td>{link}</td><td>{html.escape(measure['name'])}</td><td>{_picture(measure)}</td>"
         f"<td>{_value(measure)}</td></tr>"

@@ -258,7 +258,11 @@ class _Names:
         """The effects behind all verdicts that the post's notebooks give on runs, against their bars."""
         chosen = [self._results(name, "") or {"claims": {}} for name in self.post.notebooks]
         decided = {id: entry for results in chosen for id, entry in results["claims"].items()}
-        on_runs = [(id, entry) for id, entry in decided.items() if entry.get("basis") == "runs"]
+        on_runs = [
+            (id, {**entry, "verdict": self._verdict(id, "")["verdict"]})  # with what other machines say of it
+            for id, entry in decided.items()
+            if entry.get("basis") == "runs"
+        ]
         return forest.forest(sorted(on_runs, key=lambda one: _natural(one[0])), self.up)
 
     def verdict(self, id: str, profile: str = "") -> str:

@@ -66,5 +66,12 @@ def test_a_claim_is_named_once_and_leads_to_its_entry():
     assert re.findall(r'<a href="([^"]*)">', text) == ["../../claims/#s0-4"]
 
 
+def test_the_verdict_stands_beside_the_claim():
+    """It may be open although every measure decides."""
+    text = forest.forest([("S0-4", {"measures": [measure(1, 3), measure(2, 3)], "verdict": "inconclusive"})], "")
+    assert text.count('<span title="inconclusive">≈</span>') == 1
+    assert text.count('class="forest-for"') == 2
+
+
 def test_what_has_no_interval_is_not_drawn():
     assert forest.forest([("S0-4", {"measures": [measure(1, 3) | {"interval": None}]}), ("S0-9", {})], "") == ""

@@ -87,6 +87,17 @@ def test_the_page_of_claims_shows_how_a_verdict_changed(house):
     assert "with the result known: supported → not tested. The runs are too few." in page
 
 
+def test_the_page_of_claims_has_the_rules_and_marks_what_is_ours(house):
+    path = house.root / "analysis/ledger.toml"
+    ledger = path.read_text()
+    path.write_text(ledger.replace('notebook = "mlp-ratio"', 'notebook = "mlp-ratio"\nours = "nobody asked"', 1))
+    weave.weave(house)
+    page = (house.docs / "claims.md").read_text()
+    assert "**A claim of ours.** Nobody asked." in page
+    assert "(ours)" in page
+    assert "**Rule.** " in page
+
+
 def test_only_what_changed_is_written(house):
     weave.weave(house)
     times = {p: p.stat().st_mtime_ns for p in house.docs.rglob("*") if p.is_file()}
