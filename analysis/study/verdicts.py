@@ -63,10 +63,9 @@ class Measure:
         level = min(self.levels)
         return self.found.at(level).interval if isinstance(self.found, Estimate) and level < 1 - CONFIDENCE else None
 
-    def among(self, many: int, *, both: bool = False) -> "Measure":
-        """The same as one of `many` measures of which any may refute; with `both`, also support."""
-        at = (1 - CONFIDENCE) / many
-        return replace(self, levels=(at if both else 1 - CONFIDENCE, at))
+    def among(self, many: int, supporting: int = 1) -> "Measure":
+        """The same as one of `many` measures of which any may refute, and of `supporting` of which any may support."""
+        return replace(self, levels=((1 - CONFIDENCE) / supporting, (1 - CONFIDENCE) / many))
 
     @property
     def lean(self) -> int:
@@ -137,13 +136,36 @@ def every(*measures: Measure, rule: str = "") -> Verdict:
     return Verdict(_all(corrected), rule or f"Supported if {_sides(measures)}; {beyond}.", corrected)
 
 
-def parts(claimed: Mapping[str, Sequence[Measure]], rule: str = "") -> Verdict:
-    """`every` measure of a claim that says several things, with the verdict on each of them: part → its measures. All
-    are corrected for the number of measures of the whole claim."""
-    whole = every(*(measure for measures in claimed.values() for measure in measures), rule=rule)
-    many = len(whole.measures)
-    words = {name: _all([measure.among(many) for measure in measures]) for name, measures in claimed.items()}
-    return replace(whole, parts=words)
+def parts(claimed: Mapping[str, Sequence[Measure]], *, hedged: Sequence[str] = ()) -> Verdict:
+    """A claim that says several things, part → its measures: every part has to hold, and with it each measure. Of a
+    part that is `hedged`, that something *can* be so, one measure is enough, and all of them have to lie on the other
+    side to refute it. What refutes is corrected for all measures of the claim, what supports a hedged part for those of
+    the part."""
+    many = sum(map(len, claimed.values()))
+    tested = {
+        name: [one.among(many, len(measures) if name in hedged else 1) for one in measures]
+        for name, measures in claimed.items()
+    }
+    words = {name: (_any if name in hedged else _all)(measures) for name, measures in tested.items()}
+    flat = tuple(measure for measures in tested.values() for measure in measures)
+    told = "".join(f" For “{name}” one measure is enough, and it takes all to refute it." for name in hedged)
+    return Verdict(_joined(list(words.values())), every(*flat).rule + told, flat, words)
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The word of a claim whose parts have these."""
+    for word in (REFUTED, DISAGREES, INCONCLUSIVE, AGREES):
+        if word in words:
+            return word
+    return SUPPORTED
+
+
+def _any(measures: Sequence[Measure]) -> str:
+    """The word where one of some measures on its wanted side is enough."""
+    if any(measure.single for measure in measures):
+        return AGREES if any(measure.lean == 1 for measure in measures) else DISAGREES
+    sides = {measure.side for measure in measures}
+    return SUPPORTED if 1 in sides else REFUTED if sides == {-1} else INCONCLUSIVE
 
 
 def _all(measures: Sequence[Measure]) -> str:
@@ -157,7 +179,7 @@ def _all(measures: Sequence[Measure]) -> str:
 def some(*measures: Measure, rule: str = "") -> Verdict:
     """One measure must lie on its wanted side and none on the other, corrected for there being several; refuted is the
     reverse."""
-    measures = tuple(measure.among(len(measures), both=True) for measure in measures)
+    measures = tuple(measure.among(len(measures), len(measures)) for measure in measures)
     sides = {measure.side for measure in measures}
     word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
     if any(measure.single for measure in measures):
