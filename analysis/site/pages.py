@@ -105,7 +105,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
             facts = [f"**A claim of ours.** {text.sentence(claim.ours)}"] if claim.ours else []
             facts.append(f"**Test.** {claim.test}")
             if verdict.get("rule"):
-                facts.append(f"**Rule.** {text.sentence(verdict['rule'])}")
+                facts.append(f"**Rule.** {text.sentence(verdict['rule'])}{_bars(verdict.get('measures', []))}")
             if verdict.get("parts"):
                 facts.append(f"**Part by part.** {markup.part_by_part(verdict)}")
             if verdict.get("reason"):
@@ -125,6 +125,20 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 f"{_paragraphs(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _bars(measures: list[dict[str, Any]]) -> str:
+    """The bars that a rule speaks of, as a sentence to follow it: one for all measures, or each with its name."""
+    bars = {}
+    for one in measures:
+        if one["wanted"] and one["seeds"] is not None:
+            bar = f"a factor of {text.number(2.0 ** one['bar'])}" if one["log2"] else text.number(float(one["bar"]))
+            bars[one["name"]] = f"{one['wanted']} {bar}"
+    if not bars:
+        return ""
+    if len(set(bars.values())) == 1:
+        return f" The wanted side is {next(iter(bars.values()))}."
+    return f" Wanted: {'; '.join(f'{text.escape(name)}: {side}' for name, side in bars.items())}."
 
 
 def _paragraphs(facts: list[str]) -> str:
