@@ -81,7 +81,7 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
     label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{whose.replace(' ', text.NBSP)}"
     label += entry["verdict"].replace(" ", text.NBSP)
     if entry.get("scope"):
-        label += f"{text.NBSP}· {entry['scope'].replace(' ', text.NBSP)}"
+        label += f" ·{text.NBSP}{entry['scope'].replace(' ', text.NBSP)}"  # where it may break on the smallest phone
     badge = f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
     numbers = text.effect(entry)
     if not says:
