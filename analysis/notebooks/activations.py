@@ -108,7 +108,7 @@ rows = [
         "activation": CALLED[arm],
         "parameters": f"{parameters[arm]:,}",
         "bits a byte at the end": f"{ends[arm].mean():.4f}",
-        "difference, equal steps": "–" if arm == BASE else found[arm]["steps"].signed(),
+        "difference, equal steps": "–" if arm == BASE else found[arm]["steps"].among(len(others)).signed(),
         "even if a step takes": "1" if arm == BASE else wording.factor(evens[arm]),
         "a step took": "1" if arm == BASE else f"{found[arm]['pace'].mean:.2f}",
         "difference, equal time": "–" if arm == BASE else timed(found[arm]["time"]),
@@ -119,16 +119,16 @@ results.table(
     "arms",
     counts.below(pd.DataFrame(rows), "bits a byte at the end", bits=True, digits=4),
     caption="Validation, every character once. Differences from squared ReLU in bits a byte, paired by seed, with 95% "
-    "intervals; negative is better. Steps as multiples of squared ReLU's: how long one may take until both are even "
-    f"at equal time, and how long it took in this sitting. {sweep.count}, profile {profile}."
-    f"{counts.note}",
+    f"intervals{wording.corrected(len(others))}; negative is better. Steps as multiples of squared ReLU's: how long "
+    "one may take until both are even at equal time, and how long it took in this sitting. "
+    f"{sweep.count}, profile {profile}.{counts.note}",
 )
 
 
 # %%
 settled = {NAMES[arm]: losses[losses.index >= spec["train"]["steps"] / 10] for arm, losses in curves.items()}
 shown = ("steps",) if one_sitting else ("steps", "time")
-kinds = {f"equal {kind}": {NAMES[arm]: found[arm][kind] for arm in others} for kind in shown}
+kinds = {f"equal {kind}": {NAMES[arm]: found[arm][kind].among(len(others)) for arm in others} for kind in shown}
 results.figure(
     "losses",
     [

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, stats, verdicts, wording
+from analysis.study import arms, baselines, stats, verdicts, wording
 from analysis.study.figures import Curves, Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
@@ -51,6 +51,7 @@ onsets = {arm: losses.idxmin().to_numpy(dtype=float) for arm, losses in curves.i
 lasts = {arm: losses.index[-1] for arm, losses in curves.items()}
 unfinished = {arm: int((onsets[arm] == lasts[arm]).sum()) for arm in curves}  # still improving when they were stopped
 SIZE = "characters of training text (log scale)"
+counts = {size: baselines.of(logs, sweep, specs[named[size, held, PLAIN]]) for size in sizes}
 NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
 
 
@@ -166,6 +167,12 @@ rows = [
             for kind in kinds[1:]
         },
         "steps trained": f"{lasts[named[size, held, PLAIN]]:,}",
+        f"lowest loss, r = {held:g}": f"{curves[named[size, held, PLAIN]].min().mean():.3f}",
+        **(
+            {f"{counts[size].each[-1].name} counts": f"{counts[size].levels()[counts[size].each[-1].name]:.3f}"}
+            if counts[size].each
+            else {}
+        ),
     }
     for size in sizes
 ]
@@ -173,8 +180,11 @@ results.table(
     "onsets",
     pd.DataFrame(rows),
     caption=f"Step of the best validation loss: mean over {sweep.count} ± half of the 95% interval. A run that was "
-    f"still improving when it was stopped counts with its last step. Profile {profile}.",
+    "still improving when it was stopped counts with its last step. The last columns are validation losses in nats per "
+    f"character, of the plain runs and of n-gram counts of the same text. Profile {profile}.",
 )
+
+# %%
 results.estimate("a", exponents["a"], digits=2)
 results.estimate("b", exponents["b"], digits=2)
 results.number("b-side", exponents["b"].side())

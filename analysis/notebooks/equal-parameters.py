@@ -81,7 +81,8 @@ results.figure(
     caption=f"{EQUAL}. Left, each ratio at the learning rate that is best for it on validation: mean over "
     f"{sweep.count}, with the 95% interval of that mean. Right, a line a seed. Profile {profile}.{sweep.omitted}",
 )  # fmt: skip
-from_four = {r: stats.estimate(tuned.losses[r] - tuned.losses[REFERENCE]) for r in by_ratio}
+OTHERS = len(by_ratio) - 1  # one question, asked of every other ratio
+from_four = {r: stats.estimate(tuned.losses[r] - tuned.losses[REFERENCE]).among(OTHERS) for r in by_ratio}
 results.figure(
     "differences",
     Dots(
@@ -90,7 +91,7 @@ results.figure(
     ),
     alt=f"Difference of each ratio's test loss from that of r = {REFERENCE:g}, with intervals and a line a seed.",
     caption=f"{EQUAL}. Each ratio at its best rate, minus r = {REFERENCE:g}, paired by seed; below zero is better than "
-    f"r = {REFERENCE:g}. {NOTE}",
+    f"r = {REFERENCE:g}. Intervals{wording.corrected(OTHERS)}. {NOTE}",
 )  # fmt: skip
 
 # %% [markdown]
@@ -107,15 +108,18 @@ rows = [
         "best rate": f"{tuned.rates[r]:g}",
         "test loss": wording.cell(stats.estimate(tuned.losses[r]), 4),
         f"minus r = {REFERENCE:g}": "–" if r == REFERENCE else from_four[r].signed(),
-        "minus the best": "–" if r == found.best else found.differences[r].signed(),
+        "minus the best": "–" if r == found.best else found.differences[r].among(OTHERS).signed(),
     }
     for r, shape in by_ratio.items()
 ]
 results.table(
     "shapes",
-    pd.DataFrame(rows),
+    counts.below(
+        pd.DataFrame(rows).rename(columns={"all parameters": "parameters"}), "test loss", digits=4, split="test"
+    ),
     caption=f"{EQUAL}. Losses in nats per character at the rate that is best on validation: mean over {sweep.count} ± "
-    f"half of the 95% interval; differences paired by seed. Profile {profile}.",
+    f"half of the 95% interval; differences paired by seed, their intervals{wording.corrected(OTHERS)}. "
+    f"Profile {profile}.{counts.note}",
 )
 optimum.report(results, found)
 seen = spec["train"]["steps"] * spec["train"]["batch_size"] * spec["model"]["block_size"]
@@ -145,4 +149,7 @@ for name, value, unit, digits in (
 ):
     results.number(name, value, unit, digits=digits)
 counts.report(results, tuned.losses[found.best], "nats")
+factors = [arms.pairing(tuned.losses, r, REFERENCE) for r in by_ratio if r != REFERENCE]
+helped = [one for one in factors if one is not None]
+results.number("pairing", np.median(helped) if helped else None, "times", digits=1, reason="one seed has no scatter")
 results.save()

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, optimum, shapes, stats, style, units, verdicts, wording
+from analysis.study import arms, baselines, optimum, shapes, stats, style, units, verdicts, wording
 from analysis.study.figures import Dots, Drawing, Series, Sweep
 from analysis.study.optimum import MARGIN
 from analysis.study.results import Results
@@ -52,7 +52,7 @@ open_SL = units.by_layer(sweep, "open_units", of=list(prices.values()))
 ratios_SL = {price: np.maximum(open_SL[arm], 1) / width for price, arm in prices.items()}  # none counts as one
 chosen = {price: ratio_SL.mean(1) for price, ratio_SL in ratios_SL.items()}
 layers = range(next(iter(ratios_SL.values())).shape[1])
-COUNT = wording.seeds(seeds)
+COUNT, counts = wording.seeds(seeds), baselines.read(logs, sweep)
 NOTE = f"Mean over {COUNT}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
 LOSS = "validation loss (nats per character)"
 EQUAL = "Equal width, text, batches and steps"
@@ -95,7 +95,7 @@ shown = [
            *([one.interval[end] for one in found.values()] if len(seeds) > 1 else None for end in (0, 1)))
     for name, found in every.items()
 ]  # fmt: skip
-difference = {r: stats.estimate(nested[r] - single[r]) for r in shared}
+difference = {r: stats.estimate(nested[r] - single[r]).among(len(shared)) for r in shared}  # one question
 results.figure(
     "losses",
     [
@@ -112,7 +112,8 @@ results.figure(
         "and a line a seed.",
     ],
     caption=f"{EQUAL}; a larger ratio is a larger model. *Alone*: a model for each ratio. *Nested*: one model at "
-    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. {NOTE}",
+    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. Right, "
+    f"intervals{wording.corrected(len(shared))}. {NOTE}{counts.beside}",
 )  # fmt: skip
 
 # %% [markdown]
@@ -206,7 +207,7 @@ results.table(
     "nested",
     pd.DataFrame(rows),
     caption=f"Validation loss in nats per character, mean over {COUNT} ± half of the 95% interval; differences paired "
-    f"by seed. Profile {profile}.",
+    f"by seed, their intervals{wording.corrected(len(shared))}. Profile {profile}.{counts.beside}",
 )
 
 # %%

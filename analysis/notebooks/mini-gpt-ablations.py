@@ -14,7 +14,7 @@ output = "build/analysis/mini-gpt-ablations"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, milestones, pace, stats, verdicts, wording
+from analysis.study import arms, baselines, interest, milestones, pace, stats, verdicts, wording
 from analysis.study.figures import Curves, Groups
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
@@ -27,7 +27,7 @@ NAMES = {
     "none": "none",
     "float32": "float32",
 }
-LEAST = 0.02  # nats, the smallest difference of interest
+LEAST = interest.SMALLEST  # nats a token, stricter than as many a character, as the experiment's file has it
 results = Results(output)
 
 # %%
@@ -50,9 +50,9 @@ def last(rows: pd.DataFrame, split: str) -> float:
 per_run["apart"] = sweep.each(lambda rows: {"apart": last(rows, "test") - last(rows, "train")}).apart
 
 
-def against(column: str, arm: str) -> stats.Estimate:
-    """An arm minus the base, seed by seed."""
-    return arms.difference(per_run[column].unstack("seed").T, arm, BASE)
+def against(column: str, arm: str, among: int = 1) -> stats.Estimate:
+    """An arm minus the base, seed by seed, as one of so many comparisons."""
+    return arms.difference(per_run[column].unstack("seed").T, arm, BASE, among)
 
 
 def at(column: str, arm: str) -> stats.Estimate:
@@ -67,8 +67,9 @@ def at(column: str, arm: str) -> stats.Estimate:
 
 # %%
 others = [arm for arm in sweep if arm != BASE]
-differences = {NAMES[arm]: against("held_out", arm) for arm in others}
-gaps = {NAMES[arm]: against("apart", arm) for arm in others}
+differences = {NAMES[arm]: against("held_out", arm, len(others)) for arm in others}
+gaps = {NAMES[arm]: against("apart", arm, len(others)) for arm in others}
+counts = baselines.read(logs, sweep)
 rates, tokens = pace.each(sweep), spec["train"]["batch_size"] * spec["model"]["block_size"]
 results.figure(
     "parts",
@@ -78,6 +79,7 @@ results.figure(
             "step",
             "loss (nats a token)",
             lines={NAMES[arm]: losses[losses.index > 0] for arm, losses in sweep.curves().items()},
+            levels=counts.levels(),
         ),
         Groups(
             "Difference from the source's model", y="nats", groups={"test loss": differences, "gap": gaps}, zero=True
@@ -90,24 +92,30 @@ results.figure(
     ],
     caption="Left, after the first evaluation. Right, the test loss at the best validation loss, and the gap between "
     "test and training loss at the end, each minus that of the source's model; below the line is less. Untied: an "
-    f"output layer of its own; learned, none: positions; float32: products, which else are in {precision}. {NOTE}",
+    f"output layer of its own; learned, none: positions; float32: products, which else are in {precision}. Intervals "
+    f"are of 95%{wording.corrected(len(others))}. {NOTE}{counts.note}",
 )
 results.table(
     "parts",
-    pd.DataFrame(
-        [
-            {
-                "variant": NAMES[arm],
-                "parameters": f"{sweep.parameters[arm]:,}",
-                "test loss": wording.cell(at("held_out", arm)),
-                "difference": "–" if arm == BASE else against("held_out", arm).signed(3),
-                "test minus training loss": wording.cell(at("apart", arm)),
-                "tokens a second": f"{tokens / np.median(list(rates[arm].values())):,.0f}",
-            }
-            for arm in sweep
-        ]
+    counts.below(
+        pd.DataFrame(
+            [
+                {
+                    "variant": NAMES[arm],
+                    "parameters": f"{sweep.parameters[arm]:,}",
+                    "test loss": wording.cell(at("held_out", arm)),
+                    "difference": "–" if arm == BASE else against("held_out", arm, len(others)).signed(3),
+                    "test minus training loss": wording.cell(at("apart", arm)),
+                    "tokens a second": f"{tokens / np.median(list(rates[arm].values())):,.0f}",
+                }
+                for arm in sweep
+            ]
+        ),
+        "test loss",
+        split="test",
     ),
-    caption=f"Nats a token. Differences from the source's model, paired by seed, with 95% intervals. {NOTE}",
+    caption=f"Nats a token. Differences from the source's model, paired by seed, with 95% intervals"
+    f"{wording.corrected(len(others))}. {NOTE}{counts.note}",
 )
 
 # %% [markdown]
@@ -127,9 +135,16 @@ results.claim(
     f"{more / sweep.parameters[BASE]:.0%} of the small one",
     seeds=sweep.seeds,
 )
-verdict = verdicts.every(
-    Measure("gap of learned positions minus that of sinusoids, in nats", against("apart", "learned"), ABOVE),
-    Measure("test loss of learned positions minus that of sinusoids", against("held_out", "learned"), ABOVE, -LEAST),
+gap, loss = against("apart", "learned"), against("held_out", "learned")
+verdict = verdicts.parts(
+    {
+        "sinusoids overfit less": [
+            Measure("gap of learned positions minus that of sinusoids, in nats", gap, ABOVE),
+        ],
+        "sinusoids cost no loss": [
+            Measure("test loss of learned positions minus that of sinusoids", loss, ABOVE, -LEAST),
+        ],
+    }
 )
 results.claim(
     "S2-11",
@@ -149,9 +164,12 @@ machine = sweep.manifest["environment"]["machine"]
 speed = stats.estimate([np.log2(rates["float32"][seed] / rates[BASE][seed]) for seed in sweep.seeds])
 loss = arms.difference(per_run.held_out.unstack("seed").T, BASE, "float32")
 if precision == "bf16":
-    verdict = verdicts.every(
-        Measure("tokens a second, bf16 over float32", speed, ABOVE, float(np.log2(1.75)), doublings=True),
-        Measure("test loss, bf16 minus float32", loss, BELOW, LEAST),
+    faster = Measure("tokens a second, bf16 over float32", speed, ABOVE, float(np.log2(1.75)), doublings=True)
+    verdict = verdicts.parts(
+        {
+            "twice the throughput": [faster],
+            "no loss of accuracy": [Measure("test loss, bf16 minus float32", loss, BELOW, LEAST)],
+        }
     )
     results.claim(
         "S2-12",

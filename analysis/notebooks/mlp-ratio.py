@@ -105,9 +105,9 @@ def at(column: str, ratio: float) -> stats.Estimate:
     return stats.estimate(per_run.loc[ratio, column].to_numpy())
 
 
-def against(column: str, ratio: float) -> stats.Estimate:
-    """The difference from the reference, seed by seed."""
-    return arms.difference(per_run[column].unstack("seed").T, ratio, REFERENCE)
+def against(column: str, ratio: float, among: int = 1) -> stats.Estimate:
+    """The difference from the reference, seed by seed, as one of so many comparisons."""
+    return arms.difference(per_run[column].unstack("seed").T, ratio, REFERENCE, among)
 
 
 def trends(values: pd.Series) -> tuple[stats.Estimate, stats.Estimate | None]:
@@ -200,17 +200,19 @@ results.table(
     f"{counts.note}",
 )
 COLUMNS["onset"] = ("onset, steps", 0)
+OTHERS = len(ratios) - 1
 results.table(
     "differences",
     pd.DataFrame(
         [
-            {"r": f"{r:g}"} | {title: wording.cell(against(key, r), digits) for key, (title, digits) in COLUMNS.items()}
+            {"r": f"{r:g}"}
+            | {title: wording.cell(against(key, r, OTHERS), digits) for key, (title, digits) in COLUMNS.items()}
             for r in ratios
             if r != REFERENCE
         ]
     ),
     caption=f"Differences from r = {REFERENCE}, paired by seed: mean over {sweep.count} ± half of the 95% "
-    f"interval, not corrected for their number. Below zero is lower, or earlier, than r = {REFERENCE}.",
+    f"interval{wording.corrected(OTHERS)} a column. Below zero is lower, or earlier, than r = {REFERENCE}.",
 )
 
 # %% [markdown]

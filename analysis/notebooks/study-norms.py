@@ -14,7 +14,7 @@ output = "build/analysis/study-norms"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, stats, verdicts
+from analysis.study import arms, baselines, stats, verdicts
 from analysis.study.figures import Curves, Sweep, Traces
 from analysis.study.probed import Histogram, layered
 from analysis.study.results import Results
@@ -33,6 +33,7 @@ results = Results(output)
 # %%
 place = arms.read(logs, "norm-place", profile, all_planned=True, diverged=True, order=["before", "after"])
 results.provenance(place.runs)
+counts = baselines.read(logs, place)
 first = place.spec["train"]["steps"] / 4
 norms = {arm: layered(place, arm, "gradient_norm") for arm in place}  # [seed, step, layer] frames
 early = {arm: found[found.step <= first] for arm, found in norms.items()}
@@ -78,14 +79,14 @@ results.figure(
             log=False,
             shape=lambda ax: ax.set_yscale("log"),
         ),
-        Curves("Validation loss", "step", "loss (nats per character)", lines=place.curves()),
+        Curves("Validation loss", "step", "loss (nats per character)", lines=place.curves(), levels=counts.levels()),
     ],
     alt=[
         "Gradient norm of each layer over the first quarter of training, norms before or after each branch.",
         "Validation loss against step, norms before or after each branch.",
     ],
     caption=f"Left: over the first {first:.0f} steps. Mean over {place.count}, with 95% intervals. Profile {profile}."
-    f"{place.omitted}",
+    f"{place.omitted}{counts.note}",
     experiment="norm-place",
 )
 ends = place.ends()

@@ -13,12 +13,12 @@ output = "build/analysis/study-patches"
 # %%
 import numpy as np
 
-from analysis.study import arms, stats, verdicts
+from analysis.study import arms, interest, stats, verdicts
 from analysis.study.figures import Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
 
-WORTH = 0.01  # nats per byte: the smallest difference of interest
+WORTH = interest.SMALLEST  # nats per byte
 results = Results(output)
 
 # %% [markdown]
@@ -29,7 +29,8 @@ results = Results(output)
 #
 # S4-24 asks two things: that the model does *best on early tokens*, which means that the loss over the first half of
 # the patch lies below that over the second half; and that strided inference *helps*, which means that it lowers the
-# loss by more than 0.01 nats per byte. Supported if both hold.
+# loss by more than the smallest difference of interest. Supported if both hold; each is judged by itself, too. (Until
+# 2026-11-28 that difference was 0.01 nats here; it is the 0.02 of all posts since, with the result known.)
 
 # %%
 patches = arms.read(logs, "byte-patches", profile, all_planned=True, order=["adjacent", "strided"])
@@ -50,9 +51,14 @@ def by_place(arm: str) -> np.ndarray:
 places = {arm: by_place(arm) for arm in patches}
 halves = places["adjacent"][:, : size // 2].mean(axis=1) - places["adjacent"][:, size // 2 :].mean(axis=1)
 ends = patches.ends()
-verdict = verdicts.every(
-    Measure("loss over the first half of a patch minus the second", stats.estimate(halves), BELOW),
-    Measure("loss with strided inference minus without", arms.difference(ends, "strided", "adjacent"), BELOW, -WORTH),
+strided = arms.difference(ends, "strided", "adjacent")
+verdict = verdicts.parts(
+    {
+        "early tokens of a patch are easier": [
+            Measure("loss over the first half of a patch minus the second", stats.estimate(halves), BELOW)
+        ],
+        "strided inference helps": [Measure("loss with strided inference minus without", strided, BELOW, -WORTH)],
+    }
 )
 results.claim(
     "S4-24",

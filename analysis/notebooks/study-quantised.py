@@ -14,7 +14,7 @@ output = "build/analysis/study-quantised"
 # %%
 import pandas as pd
 
-from analysis.study import arms, interest, stats, storage, verdicts, wording
+from analysis.study import arms, baselines, interest, stats, storage, verdicts, wording
 from analysis.study.figures import Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -24,6 +24,7 @@ results = Results(output)
 trained = arms.read(logs, "quantised", profile)
 results.provenance(trained.runs)
 worth = interest.smallest(trained)
+counts = baselines.read(logs, trained)
 
 # %% [markdown]
 # ## The rule
@@ -92,7 +93,8 @@ rows += [
 results.table(
     "rounded",
     pd.DataFrame(rows),
-    caption=f"Bytes of all parameters, and validation loss added by rounding, nats a character, over {trained.count}.",
+    caption=f"Bytes of all parameters, and validation loss added by rounding, nats a character, over {trained.count}, "
+    f"to one of {ends.mean():.3f}.{counts.beside}",
 )
 results.number("rounded-parameters", trained.parameters[arm], "parameters")
 for name, short in (("int8_loss", "int8"), ("codebook_256_loss", "codebook-256"), ("codebook_16_loss", "codebook-16")):

@@ -14,7 +14,7 @@ output = "build/analysis/study-race"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, stats, verdicts
+from analysis.study import arms, baselines, stats, verdicts
 from analysis.study.figures import Curves
 from analysis.study.results import Results
 from analysis.study.text import number
@@ -37,7 +37,7 @@ results = Results(output)
 race = arms.read(logs, "convergence", profile, all_planned=True, diverged=True)
 results.provenance(race.runs)
 KINDS = ("mlp", "wavenet")
-curves = race.curves()
+curves, counts = race.curves(), baselines.read(logs, race)
 best_arm = {
     kind: min((arm for arm in race if arm.startswith(f"{kind}-")), key=lambda arm: curves[arm].min().mean())
     for kind in KINDS
@@ -87,10 +87,10 @@ for kind, arm in best_arm.items():
     )
 results.table(
     "race",
-    pd.DataFrame(rows),
+    counts.below(pd.DataFrame(rows), "lowest loss", digits=4),
     caption=f"Validation, nats per character, each kind at its best learning rate; the target is the higher of the two "
     f"lowest losses, by seed. Seconds of training on one thread beside another run. Mean over {race.count}, profile "
-    f"{profile}.",
+    f"{profile}.{counts.note}",
 )
 results.figure(
     "race",
@@ -103,10 +103,12 @@ results.figure(
                 {"mlp": "MLP", "wavenet": "WaveNet"}[kind]: losses[losses.index > 0] for kind, losses in chosen.items()
             },
             log=True,
+            levels=counts.levels(),
         )
     ],
     alt=["Validation loss of an MLP and of a WaveNet of as many parameters against step."],
-    caption=f"Mean over {race.count}, with the 95% interval of that mean. Profile {profile}.{race.omitted}",
+    caption=f"Mean over {race.count}, with the 95% interval of that mean. Profile {profile}.{race.omitted}"
+    f"{counts.note}",
     experiment="convergence",
 )
 results.number("race-runs", len(race.runs), "runs")

@@ -129,8 +129,10 @@ rows = [
 results.table(
     "tasks",
     pd.DataFrame(rows),
-    caption=f"Smallest ratio with 95% of the answers right (geometric mean over {sweep.count}; in brackets how many "
-    f"seeds reach it at no ratio), and right answers in percent ± half of the 95% interval. Profile {profile}.",
+    caption=f"Smallest ratio with 95% of the answers right (geometric mean over {sweep.count}). The largest ratio that "
+    f"was tried is {ratios[-1]:g}; a seed that reaches 95% at none, their number is in brackets, counts with twice "
+    f"that, so that a mean may lie above {ratios[-1]:g}. And right answers in percent ± half of the 95% interval. "
+    f"Profile {profile}.",
 )
 for kind, slope in slopes.items():
     results.estimate(f"slope-{kind}", slope, digits=2)

@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, milestones, stats, verdicts
+from analysis.study import arms, baselines, interest, milestones, stats, verdicts, wording
 from analysis.study.figures import Dots, Sweep, Traces
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
@@ -148,14 +148,15 @@ results.table(
             {
                 "what is switched on": {"post": "post-norm", "qk": "QK norm"}[norm],
                 "where": "alone" if alone else BESIDE[norm],
-                "best loss": effect(best, norm, alone).signed(3),
-                "sensitivity": effect(sensitivity, norm, alone).signed(3),
+                "best loss": effect(best, norm, alone).among(4).signed(3),
+                "sensitivity": effect(sensitivity, norm, alone).among(4).signed(3),
             }
             for norm in PAIRS
             for alone in (False, True)
         ]
     ),
-    caption=f"With minus without, in nats per character, paired by seed, 95% intervals; negative is better. {GRID}.",
+    caption=f"With minus without, in nats per character, paired by seed, 95% intervals"
+    f"{wording.corrected(4)} a column; negative is better. {GRID}.",
 )
 
 # %%

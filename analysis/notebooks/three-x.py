@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts, wording
 from analysis.study.figures import Groups, Rows
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -78,7 +78,9 @@ else:
 
 # %%
 NOTE = f"{crossed.count}, profile {profile}"
-apart = {key: stats.estimate(values - reference).signed() for key, values in ends.items()} | {("d12", "plain"): DASH}
+OTHERS = len(ends) - 1
+apart = {key: stats.estimate(values - reference).among(OTHERS).signed() for key, values in ends.items()}
+apart |= {("d12", "plain"): DASH}
 cells = [
     (shape, "on" if norm == "norms" else "off", f"{values.mean():.4f}", apart[shape, norm])
     for (shape, norm), values in ends.items()
@@ -88,22 +90,25 @@ results.table(
     counts.below(
         pd.DataFrame(cells, columns=["shape", "norms", "loss at the end", "against d12, off"]), "loss at the end"
     ),
-    caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% intervals; negative "
-    f"is better. {NOTE}.{counts.note}",
+    caption="Validation loss after the last step, nats per token. Differences paired by seed, 95% intervals"
+    f"{wording.corrected(OTHERS)}; negative is better. {NOTE}.{counts.note}",
 )
-cells = [(what, stats.estimate(v).signed(), percent(relative[what].mean, 1)) for what, v in effects.items()]
+cells = [
+    (what, stats.estimate(v).among(len(effects)).signed(), percent(relative[what].mean, 1))
+    for what, v in effects.items()
+]
 results.table(
     "effects",
     pd.DataFrame(cells, columns=["what changes", "loss", "share of d12's"]),
     caption="Effects on the final validation loss, nats per token, averaged over what else is crossed. "
-    f"{NOTE}, 95% intervals.",
+    f"{NOTE}, 95% intervals{wording.corrected(len(effects))}.",
 )
 by_norm = {
     f"norms {'on' if norm == 'norms' else 'off'}": {shape: stats.estimate(ends[shape, norm]) for shape in SHAPES}
     for norm in NORMS
 }
 LABELS = ("both at once", "shape alone", "narrower MLP alone", "norms alone")
-rows = dict(zip(LABELS, relative.values(), strict=True))
+rows = {label: one.among(len(relative)) for label, one in zip(LABELS, relative.values(), strict=True)}
 results.figure(
     "factorial",
     [
@@ -115,7 +120,7 @@ results.figure(
         "Change of the final loss by both changes at once, by the shape, by the narrower MLP and by the norms.",
     ],
     caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% interval "
-    f"over {crossed.count}. Profile {profile}.{counts.note}",
+    f"over {crossed.count}, right{wording.corrected(len(effects))}. Profile {profile}.{counts.note}",
     experiment="three-x",
 )
 

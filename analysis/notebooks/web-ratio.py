@@ -14,7 +14,7 @@ output = "build/analysis/web-ratio"
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, baselines, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts, wording
 from analysis.study.figures import Curves, Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import Measure
@@ -45,11 +45,10 @@ NOTE = (
 # seed, with the narrowest ratio and without it.
 
 # %%
-differences = {ratio: arms.difference(ends, ratio, REFERENCE) for ratio in ratios}
 margin = interest.smallest(sweep, bits=True)
 others = [ratio for ratio in ratios if ratio != REFERENCE]
-each = 0.05 / len(others)  # one question, asked of every other ratio
-no_worse = [ratio for ratio in others if differences[ratio].side(margin, each) == -1]
+differences = {ratio: arms.difference(ends, ratio, REFERENCE, len(others)) for ratio in ratios}  # one question
+no_worse = [ratio for ratio in others if differences[ratio].side(margin) == -1]
 apart = stats.holm(stats.p_values([differences[ratio].values for ratio in others]))
 gains = [one for one in (arms.pairing(ends, ratio, REFERENCE) for ratio in others) if one is not None]
 slope, above = stats.trend(ratios, pd.DataFrame(ends).T), stats.trend_above(ratios, pd.DataFrame(ends).T)
@@ -65,8 +64,8 @@ rows = [
 results.table(
     "web-ratios",
     counts.below(pd.DataFrame(rows), "loss at the end", bits=True),
-    caption="Validation loss in bits per byte; differences paired by seed, negative is better, 95% intervals that are "
-    f"not corrected for their number. {NOTE}{counts.note}",
+    caption="Validation loss in bits per byte; differences paired by seed, negative is better, with 95% intervals"
+    f"{wording.corrected(len(others))}. {NOTE}{counts.note}",
 )
 
 
@@ -97,8 +96,8 @@ results.figure(
         f"Validation loss in bits per byte against tokens seen, a line for each of {len(ratios)} ratios.",
         f"Difference of each ratio's final loss from that of r = {REFERENCE:g}, with intervals.",
     ],
-    caption=f"Left, the loss after the first evaluation. Right, the final loss minus that of r = {REFERENCE:g}; below "
-    f"the line is better. {NOTE}{counts.note}",
+    caption=f"Left, the loss after the first evaluation. Right, the final loss minus that of r = {REFERENCE:g}, with "
+    f"intervals{wording.corrected(len(others))}; below the line is better. {NOTE}{counts.note}",
 )
 
 # %% [markdown]

@@ -38,7 +38,7 @@ class Change:
 @dataclass(frozen=True)
 class Claim:
     """One statement that can be checked. `paper` is the size of its experiment's paper profile, if that is not the
-    source's."""
+    source's. `ours` says why it is here where the source does not make it: then it is a question of ours."""
 
     id: str
     says: str
@@ -46,6 +46,7 @@ class Claim:
     notebook: str = ""
     untested: str = ""
     paper: str = ""
+    ours: str = ""
     history: tuple[Change, ...] = ()
 
     @property
@@ -130,6 +131,7 @@ def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, F
                 ]
                 entry = _across(claim.id, result, others)
                 said = {**entry, "scope": scope(entry, profile, claim.paper), "machine": machine(result)}
+                said |= {"ours": True} if claim.ours else {}
                 found.setdefault(claim.id, {})[profile if result["provenance"] else ""] = said
     return {id: _several_first(by_profile) for id, by_profile in found.items()}
 

@@ -2,13 +2,16 @@
 
 Effects of a post have many units. So that one picture can hold them, each is drawn in units of half of its own
 interval, as its distance from its bar, with the side that the claim wants on the right: an interval that lies wholly
-right of the line decides for the claim, one wholly left of it against it. Beside it stands the effect in its own unit.
+right of the line decides for the claim, one wholly left of it against it. Where a rule asks several questions of which
+any may decide, the interval that is corrected for their number stands around it as a thin line, and the colour is the
+side that the rule takes. Beside it stands the effect in its own unit.
 """
 
 import html
 from collections.abc import Iterable
 from typing import Any
 
+from analysis.site.markup import MARKS
 from analysis.study import text
 
 REACH = 4.0  # half-widths to either side; what lies farther is drawn at the edge
@@ -18,7 +21,7 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     """The table of all measures that have an interval, of claims by id with their verdicts; empty where there is none.
     `up` is the way to the root of the pages."""
     rows = [
-        _row(id if first else "", measure, up)
+        _row(id if first else "", entry.get("verdict", ""), measure, up)
         for id, entry in claims
         for first, measure in _numbered(m for m in entry.get("measures", []) if _drawn(m))
     ]
@@ -27,9 +30,11 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     head = "<tr><th>claim</th><th>effect</th><th>against it · for it</th><th>value and 95% interval</th></tr>"
     caption = (
         '<p class="caption">Each effect as its distance from its bar, in units of half of its own 95% interval; right '
-        "of the line is the side that the claim wants. An interval that touches the line decides nothing. "
-        "Intervals are for one question each: where a rule asks several, it corrects for that, and a row may look "
-        "decided that is not.</p>"
+        "of the line is the side that the claim wants. An interval that touches the line decides nothing. The thin "
+        "line is the interval corrected for all measures of a claim of which any may decide; what has to hold of every "
+        "measure needs no correction. Colours are the sides that the rules take. The sign beside a claim is its "
+        f"verdict ({', '.join(f'{MARKS[word]} {word}' for word in ('supported', 'refuted', 'inconclusive'))}), which "
+        "may be open for another reason.</p>"
     )
     body = "\n".join(rows)
     return (
@@ -48,8 +53,9 @@ def _drawn(measure: dict[str, Any]) -> bool:
     return bool(ends and ends[1] > ends[0] and measure["wanted"])
 
 
-def _row(id: str, measure: dict[str, Any], up: str) -> str:
-    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>' if id else ""
+def _row(id: str, verdict: str, measure: dict[str, Any], up: str) -> str:
+    sign = f' <span title="{verdict}">{MARKS[verdict]}</span>' if verdict else ""
+    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>{sign}' if id else ""
     return (
         f"<tr><td>{link}</td><td>{html.escape(measure['name'])}</td><td>{_picture(measure)}</td>"
         f"<td>{_value(measure)}</td></tr>"
@@ -61,7 +67,9 @@ def _picture(measure: dict[str, Any]) -> str:
     low, high = measure["interval"]
     half = (high - low) / 2
     place = (measure["mean"] - measure["bar"]) / half * (1 if measure["wanted"] == "above" else -1)
-    side = "for" if place > 1 else "against" if place < -1 else "open"
+    side = {1: "for", -1: "against", 0: "open"}[measure["side"]]
+    around = measure.get("corrected")
+    wide = (around[1] - around[0]) / 2 / half if around else 0.0
     middle = max(-REACH + 1, min(REACH - 1, place))
     beyond = middle != place
     tip = 1 if place > 0 else -1  # an arrow's head where it lies farther
@@ -69,7 +77,8 @@ def _picture(measure: dict[str, Any]) -> str:
     return (
         f'<svg class="forest-{side}" viewBox="{-REACH} -0.8 {2 * REACH} 1.6" role="img" aria-label="{side}">'
         f'<line class="bar" x1="0" x2="0" y1="-0.8" y2="0.8"/>'
-        f'<line x1="{middle - 1:.2f}" x2="{middle + 1:.2f}" y1="0" y2="0"/>'
+        + (f'<line class="wide" x1="{middle - wide:.2f}" x2="{middle + wide:.2f}" y1="0" y2="0"/>' if wide else "")
+        + f'<line x1="{middle - 1:.2f}" x2="{middle + 1:.2f}" y1="0" y2="0"/>'
         f'<circle cx="{middle:.2f}" cy="0" r="0.22"/>{arrow}</svg>'
     )
 

@@ -5,11 +5,13 @@ the page to the root of the pages, such as `../../`.
 """
 
 import html
+import re
 from typing import Any
 
 from analysis.study import text
 
 LONG = 120  # characters of a cell: more are a text
+BRIEF = 15  # words of a reason: more stand behind a fold
 MARKS = {
     "supported": "✓",
     "refuted": "✗",
@@ -70,19 +72,59 @@ def provenance(experiments: dict[str, dict[str, Any]], notebook: str, up: str) -
 def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: str = "") -> str:
     """A badge with the verdict as a sign, words and a colour, followed by its numbers.
 
-    With `says`, the text of the claim comes between the two. `link` is the target of the badge, `anchor` its own id.
+    With `says`, it is a block of its own, with the text of the claim between the two and the reason after them: behind
+    a fold where it is long and there are numbers that stand for it. `link` is the target of the badge, `anchor` its own
+    id.
     """
     kind = entry["verdict"].replace(" ", "-")
-    label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{text.NBSP}{entry['verdict'].replace(' ', text.NBSP)}"
+    whose = f" (ours){text.NBSP}" if entry.get("ours") else text.NBSP
+    label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{whose.replace(' ', text.NBSP)}"
+    label += entry["verdict"].replace(" ", text.NBSP)
     if entry.get("scope"):
-        label += f"{text.NBSP}· {entry['scope'].replace(' ', text.NBSP)}"
+        label += f" ·{text.NBSP}{entry['scope'].replace(' ', text.NBSP)}"  # where it may break on the smallest phone
     badge = f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
-    numbers, words = text.effect(entry), ""
-    if says:
-        words = f' <span class="claim-words">{says}</span>'
-        if entry.get("reason"):
-            numbers = ". ".join(filter(None, [numbers, text.sentence(entry["reason"])]))
-    return f'{badge}{words} <span class="effect">{numbers}</span>' if numbers else f"{badge}{words}"
+    numbers = text.effect(entry)
+    if not says:
+        return f'{badge} <span class="effect">{numbers}</span>' if numbers else badge
+    first, rest = _halves(entry.get("reason", ""), entry.get("effect") is not None or bool(entry.get("parts")))
+    obstacle = _obstacle(entry) if rest else ""
+    sentences = [numbers, part_by_part(entry), text.sentence(first) if first else "", obstacle]
+    shown = ". ".join(one.rstrip(".") for one in sentences if one) + ("." if any(sentences[1:]) else "")
+    lines = [f'{badge} <span class="claim-words">{says}</span>']
+    lines[0] += f' <span class="effect">{shown}</span>' if shown else ""
+    if rest:
+        more = text.sentence(rest)
+        lines.append(f'<details markdown="1"><summary>the numbers behind it</summary>\n\n{more}\n\n</details>')
+    body = "\n\n".join(lines)
+    return f'<div class="claim-entry" markdown="1">\n\n{body}\n\n</div>'
+
+
+def _halves(reason: str, numbers: bool) -> tuple[str, str]:
+    """What a claim's entry shows of a reason, and what stands behind a fold: all of a long one where numbers stand for
+    it, else what follows its first sentence."""
+    if len(reason.split()) <= BRIEF:
+        return reason, ""
+    if numbers:
+        return "", reason
+    end = re.search(r"(?<!\bal)\. (?=[A-Z])|; ", reason)
+    if not end or len(reason[end.end() :].split()) <= BRIEF:
+        return reason, ""
+    return reason[: end.start()], reason[end.end() :]
+
+
+def _obstacle(entry: dict[str, Any]) -> str:
+    """What keeps a verdict open whatever its measures say, as `Verdict.unless` has put it; empty where nothing does."""
+    _, _, why = entry.get("rule", "").partition(" Inconclusive, as ")
+    return text.sentence(f"open, as {why}") if why and entry["verdict"] == "inconclusive" else ""
+
+
+def part_by_part(entry: dict[str, Any]) -> str:
+    """What came of each part of a claim that says several things, as a sentence; empty for one that says one."""
+    words: dict[str, list[str]] = {}
+    for name, word in entry.get("parts", {}).items():
+        words.setdefault(word, []).append(name)
+    told = (f"{word}: {', '.join(words[word])}" for word in sorted(words, key=lambda word: POINTS.get(word, 0)))
+    return text.sentence("; ".join(told)) if words else ""
 
 
 def citation(label: str, link: str) -> str:

@@ -102,7 +102,12 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 for p, rendered in posts
                 if claim.id in rendered.claims
             )
-            facts = [f"**Test.** {claim.test}"]
+            facts = [f"**A claim of ours.** {text.sentence(claim.ours)}"] if claim.ours else []
+            facts.append(f"**Test.** {claim.test}")
+            if verdict.get("rule"):
+                facts.append(f"**Rule.** {text.sentence(verdict['rule'])}{_bars(verdict.get('measures', []))}")
+            if verdict.get("parts"):
+                facts.append(f"**Part by part.** {markup.part_by_part(verdict)}")
             if verdict.get("reason"):
                 why = {"not tested": "Why not", "remark": "What"}.get(verdict["verdict"], "Why")
                 facts.append(f"**{why}.** {text.sentence(verdict['reason'])}")
@@ -110,18 +115,34 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
                 why = f": {other['reason']}" if other["reason"] else ""
                 also = "The same." if _alike(other, verdict) else text.sentence(f"{other['verdict']}{why}")
                 facts.append(f"**In the {profile} profile.** {also}")
-            if claim.notebook:
-                facts.append(f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md).")
-            if discussed:
-                facts.append(f"**Discussed in** {discussed}.")
+            where = [f"**Decided by** [{claim.notebook}](notebooks/{claim.notebook}.md)."] if claim.notebook else []
+            facts.append(" ".join([*where, *([f"**Discussed in** {discussed}."] if discussed else [])]))
             facts += [_history(change) for change in claim.history]
             badge = markup.verdict(claim.id, verdict, f"#{claim.anchor}")
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
                 f'<p class="claim-says" markdown="span">{mathml.convert(claim.says)}</p>\n\n'
-                f"{' '.join(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
+                f"{_paragraphs(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _bars(measures: list[dict[str, Any]]) -> str:
+    """The bars that a rule speaks of, as a sentence to follow it: one for all measures, or each with its name."""
+    bars = {}
+    for one in measures:
+        if one["wanted"] and one["seeds"] is not None:
+            bar = f"a factor of {text.number(2.0 ** one['bar'])}" if one["log2"] else text.number(float(one["bar"]))
+            bars[one["name"]] = f"{one['wanted']} {bar}"
+    if not bars:
+        return ""
+    if len(set(bars.values())) == 1:
+        return f" The wanted side is {next(iter(bars.values()))}."
+    return f" Wanted: {'; '.join(f'{text.escape(name)}: {side}' for name, side in bars.items())}."
+
+
+def _paragraphs(facts: list[str]) -> str:
+    return "\n\n".join(filter(None, facts))
 
 
 def _history(change: Change) -> str:

@@ -6,6 +6,8 @@ A post is a Jinja2 template that may call:
     {{ claim("S0-4", brief=True) }}  {{ number("best-loss", digits=1) }}  {{ forest() }}
     {% if verdict("S0-4") == "supported" %}   {% if value("best-ratio") < 4 %}   {% if profile == "paper" %}
     {{ provenance.machines | join(", ") }}    {% if has("number-name") %}
+    {{ parts("S4-20", "refuted") }}        which parts of a claim that says several things have this verdict
+    {{ runs() }}                           how many runs the results of the post's notebooks stand on
     {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
     {{ cite("vaswani2017") }}              a link to the entry of analysis/references.bib with that key
 
@@ -35,7 +37,11 @@ from runner.errors import UserError
 KEYS = ("title", "date", "emoji", "summary", "post_published", "notebook", "tags", "pin")
 REQUIRED = KEYS[:5]
 WORDS_A_MINUTE = 230
-NOT_READ = r'<figure.*?</figure>|<div class="data-table".*?</div>|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}'
+# What the reading time leaves out: figures, tables, formulas, code, and what stands behind a fold.
+NOT_READ = (
+    r'<figure.*?</figure>|<div class="data-table[^"]*".*?</div>|<details.*?</details>'
+    r"|(?m:^)\?\?\?[^\n]*\n(?:[ \t]+[^\n]*\n|\n)*|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}"
+)
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,8 @@ class _Names:
             self.claim,
             self.forest,
             self.verdict,
+            self.parts,
+            self.runs,
             self.agreement,
             self.cite,
             self.has,
@@ -250,23 +258,48 @@ class _Names:
         """The effects behind all verdicts that the post's notebooks give on runs, against their bars."""
         chosen = [self._results(name, "") or {"claims": {}} for name in self.post.notebooks]
         decided = {id: entry for results in chosen for id, entry in results["claims"].items()}
-        on_runs = [(id, entry) for id, entry in decided.items() if entry.get("basis") == "runs"]
+        on_runs = [
+            (id, {**entry, "verdict": self._verdict(id, "")["verdict"]})  # with what other machines say of it
+            for id, entry in decided.items()
+            if entry.get("basis") == "runs"
+        ]
         return forest.forest(sorted(on_runs, key=lambda one: _natural(one[0])), self.up)
 
     def verdict(self, id: str, profile: str = "") -> str:
         """The verdict of a claim as text, such as "supported", for conditions."""
         return self._verdict(id, profile)["verdict"]
 
+    def parts(self, id: str, verdict: str) -> str:
+        """The parts of a claim that have this verdict, for a sentence: "one, two and three"; empty where none has."""
+        names = [name for name, word in self._verdict(id, "").get("parts", {}).items() if word == verdict]
+        return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+    def runs(self) -> str:
+        """How many runs the results of the post's notebooks stand on, in the profiles that it shows by default."""
+        found = {
+            (experiment, entry["profile"], run["name"])
+            for name in self.post.notebooks
+            for experiment, entry in (self._results(name, "") or {"provenance": {}})["provenance"].items()
+            for run in entry["runs"]
+        }
+        return text.count(len(found), "run")
+
     def agreement(self, first: str, second: str) -> str:
         """The claims of the post's notebooks that have a verdict in both profiles: each verdict, and whether they
         point the same way."""
         rows = []
         for by_profile in (self.sources.results[name] for name in self.post.notebooks):
-            both = [by_profile.get(profile, {}).get("claims", {}) for profile in (first, second)]
+            both = {profile: by_profile.get(profile, {}).get("claims", {}) for profile in (first, second)}
             rows += [
-                (id, self.sources.claims.get(id, ""), f"{self.up}claims.md#{id.lower()}", both[0][id], both[1][id])
-                for id in both[0]
-                if id in both[1]
+                (
+                    id,
+                    self.sources.claims.get(id, ""),
+                    f"{self.up}claims.md#{id.lower()}",
+                    # That of the ledger has its scope, and what other machines say of it.
+                    *(self.sources.verdicts.get(id, {}).get(profile, both[profile][id]) for profile in both),
+                )
+                for id in both[first]
+                if id in both[second]
             ]
         if not rows:
             raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")

@@ -193,9 +193,10 @@ def read(
     return Arms(name, profile, runs, kept, lost, dropped, whole)
 
 
-def difference(values: Mapping[Arm, Any], arm: Arm, base: Arm) -> stats.Estimate:
-    """One arm minus another, seed by seed; `values` holds a row [seed] for each arm."""
-    return stats.estimate(np.asarray(values[arm]) - np.asarray(values[base]))
+def difference(values: Mapping[Arm, Any], arm: Arm, base: Arm, among: int = 1) -> stats.Estimate:
+    """One arm minus another, seed by seed; `values` holds a row [seed] for each arm. It is one of `among` comparisons
+    on one question, for which its interval is corrected."""
+    return stats.estimate(np.asarray(values[arm]) - np.asarray(values[base])).among(among)
 
 
 def pairing(values: Mapping[Arm, Any], arm: Arm, base: Arm) -> float | None:

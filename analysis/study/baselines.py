@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,8 +48,10 @@ class Baselines:
         """The loss of each by name, for a figure."""
         return {one.name: self.loss(one, split, bits) for one in self.each}
 
-    def below(self, frame: pd.DataFrame, column: str, bits: bool = False, digits: int = 3) -> pd.DataFrame:
-        """A table of models with a row for each of them: its name in the first column, its validation loss under
+    def below(
+        self, frame: pd.DataFrame, column: str, bits: bool = False, digits: int = 3, split: str = "val"
+    ) -> pd.DataFrame:
+        """A table of models with a row for each of them: its name in the first column, its loss on a split under
         `column`, and its counts that are not zero under "parameters", or beside the name where that is no column."""
         if not self.counted:
             return frame
@@ -60,7 +63,7 @@ class Baselines:
             size = f"{one.parameters:,}"
             sized = {"parameters": size} if "parameters" in frame else {}
             label = {frame.columns[0]: name if sized else f"{name}, {size} counts"}
-            loss = {column: f"{self.loss(one, bits=bits):.{digits}f}"}
+            loss = {column: f"{self.loss(one, split, bits):.{digits}f}"}
             rows.append(dict.fromkeys(frame.columns, "–") | label | sized | loss)
         return pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
 
@@ -74,6 +77,15 @@ class Baselines:
             f"{self.counted.tokens:,} {self.unit}{self._less}; their parameters are the counts that are not zero, and "
             "their smoothing is tuned on the validation split."
         )
+
+    @property
+    def beside(self) -> str:
+        """What they score on the validation split in nats a token, as a sentence to follow others; empty where there
+        are none."""
+        if not self.counted:
+            return ""
+        scores = ", ".join(f"{one.name} {self.loss(one):.3f}" for one in self.each)
+        return f" N-gram counts of the same training text score {scores} on validation."
 
     def report(self, results: Results, best: Sequence[float], unit: str, bits: bool = False, prefix: str = "") -> None:
         """The numbers for a text: what each scores, how large the longest is, and how the best model, its losses a
@@ -107,11 +119,16 @@ class Baselines:
 
 def read(logs: str | Path, sweep: Arms) -> Baselines:
     """The baselines of what the arms were trained on; none where they are not there."""
-    spec, corpus = sweep.spec, sweep.manifest["corpus"]
+    return of(logs, sweep, sweep.spec)
+
+
+def of(logs: str | Path, sweep: Arms, spec: Mapping[str, Any]) -> Baselines:
+    """The baselines of what the arms with this spec were trained on, where arms have texts of their own."""
+    corpus = sweep.manifest["corpus"]
     kept = baselines.read(Path(logs) / sweep.experiment / sweep.profile)
-    counted = kept.get(baselines.key_of(spec, corpus["sha256"]))
+    counted = kept.get(baselines.key_of(dict(spec), corpus["sha256"]))
     if counted is None:
         return Baselines()
     reported = counted.reported if counted.reported in set(sweep.rows.split) else counted.tuned_on
-    many = baselines.tokens_read(spec)
+    many = baselines.tokens_read(dict(spec))
     return Baselines(counted, counted.read.get(str(many)), many, reported, corpus.get("bytes_per_token") or {})

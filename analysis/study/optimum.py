@@ -8,17 +8,17 @@ Values are positive and lie on a logarithmic axis. Losses are paired by seed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.study import stats, verdicts
+from analysis.study import interest, stats, verdicts
 from analysis.study.results import Results
 from analysis.study.stats import Estimate
 from analysis.study.verdicts import BELOW, Measure, Verdict
 
 REFERENCE = 4.0  # the ratio that the others are compared with
-MARGIN = 0.01  # nats: the smallest difference of interest, set before any run
+MARGIN = interest.SMALLEST  # nats a character
 POINTS = 2001  # at which the slope of the fitted curve is looked at
 Losses = Mapping[float, Sequence[float]]  # value → losses [seed]
 
@@ -55,8 +55,8 @@ class Optimum:
     ends       whether that interval reaches the lowest and the highest value that was tried: beyond them nothing is
                known
     differences  of each value from the best one, paired by seed
-    level      the values that cannot be told from the best: the interval of their difference contains zero
-    close      those known to lie less than the margin above the best: their whole interval lies below it
+    level      the values that cannot be told from the best, by t tests with Holm's correction for asking all others
+    close      those known to lie less than the margin above the best, corrected in the same way
     """
 
     best: float
@@ -73,8 +73,10 @@ def find(losses: Losses, margin: float = MARGIN) -> Optimum:
     best = min(values, key=lambda v: float(np.mean(losses[v])))
     differences = {v: stats.estimate(np.asarray(losses[v]) - np.asarray(losses[best])) for v in values}
     others = [v for v in values if v != best]
-    level = [v for v in values if v == best or (v in others and differences[v].side() == 0)]
-    close = [v for v in values if v == best or differences[v].side(margin) == -1]
+    apart = stats.holm(stats.p_values([differences[v].values for v in others]))
+    level = [v for v in values if v == best or not apart[others.index(v)]]
+    within = stats.holm(stats.p_values([[x - margin for x in differences[v].values] for v in others]))
+    close = [v for v in values if v == best or (within[others.index(v)] and differences[v].mean < margin)]
     interval = lowest(losses)
     ends = (False, False) if interval is None else (interval[0] == values[0], interval[1] == values[-1])
     return Optimum(best, interval, ends, differences, level, close)
@@ -121,23 +123,28 @@ def report(results: Results, found: Optimum, prefix: str = "") -> None:
 RULE = (
     "Supported if on each of these axes some ratio at least a factor of {factor:g} away from {reference:g} has a loss "
     "less than {margin:g} nats above that of {reference:g}, paired by seed, by t tests with Holm's correction for all "
-    "such ratios; refuted if on one of them every such ratio lies more than that above it."
+    "such ratios; refuted if on one of them every such ratio lies more than that above it, corrected for the axes, too."
 )
 
 
-def unneeded(losses: Losses, reference: float = REFERENCE, margin: float = MARGIN, factor: float = 2) -> Verdict:
+def unneeded(
+    losses: Losses, reference: float = REFERENCE, margin: float = MARGIN, factor: float = 2, axes: int = 1
+) -> Verdict:
     """Whether another value, at least a factor away, does as well as the reference, to within a margin. Supported if
-    one does, refuted if every one is worse; "as well" is tested against the margin, with Holm's correction."""
+    one does, refuted if every one is worse; "as well" is tested against the margin, with Holm's correction. `axes` is
+    how many such questions are asked of which any may refute."""
     far = [v for v in sorted(losses) if max(v / reference, reference / v) >= factor * (1 - 1e-9)]
     above = {v: np.asarray(losses[v]) - np.asarray(losses[reference]) for v in far}
     measures = tuple(
         Measure(f"r = {v:.3g} minus r = {reference:g}", stats.estimate(above[v]), BELOW, margin) for v in far
     )
-    tested = verdicts.stepdown([above[v] - margin for v in far], BELOW)
+    samples = [above[v] - margin for v in far]
+    tested = verdicts.stepdown(samples, BELOW)
+    measures = tested.tested(measures)
     word = verdicts.INCONCLUSIVE
     if tested.right:
         word = verdicts.SUPPORTED
-    elif far and tested.wrong == len(far):
+    elif far and verdicts.stepdown(samples, BELOW, (1 - stats.CONFIDENCE) / axes).wrong == len(far):
         word = verdicts.REFUTED
     if any(measure.single for measure in measures):
         word = verdicts.AGREES if any(measure.lean == 1 for measure in measures) else verdicts.DISAGREES
@@ -149,5 +156,5 @@ def on_every(axes: Mapping[str, Verdict]) -> Verdict:
     words = {verdict.word for verdict in axes.values()}
     order = (verdicts.REFUTED, verdicts.DISAGREES, verdicts.INCONCLUSIVE, verdicts.AGREES)
     word = next((word for word in order if word in words), verdicts.SUPPORTED)
-    measures = [Measure(f"{axis}, {m.name}", m.found, m.wanted, m.bar) for axis, v in axes.items() for m in v.measures]
+    measures = [replace(m, name=f"{axis}, {m.name}") for axis, v in axes.items() for m in v.measures]
     return Verdict(word, next(iter(axes.values())).rule, tuple(measures))

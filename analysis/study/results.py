@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads result
     from analysis.study.stats import Estimate
     from analysis.study.verdicts import Measure, Verdict
 
-SCHEMA = 2  # 2: the values of figures; rules and measures of verdicts
+SCHEMA = 3  # 2: the values of figures; rules and measures of verdicts. 3: parts of claims; corrected intervals
 VERDICTS = ("supported", "refuted", "inconclusive", "one run agrees", "one run disagrees", "not tested", "remark")
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 BASES = ("runs", "arithmetic", "literature")  # what a verdict stands on
@@ -152,8 +152,9 @@ class Results:
         it is "not tested", or "remark" for an observation of ours, which no source claims. `seeds` are those that the
         effects of the measures belong to, in order.
         """
-        where = f"claim {id!r}"
+        where, parts = f"claim {id!r}", {}
         if not isinstance(verdict, str):
+            parts = dict(verdict.parts)
             verdict, rule, measures = verdict.word, rule or verdict.rule, measures or verdict.measures
         if not CLAIM.fullmatch(id):
             raise UserError(f"{where}: an id looks like S0-4")
@@ -179,6 +180,7 @@ class Results:
                 "unit": unit,
                 "reason": reason,
                 "rule": rule,
+                "parts": parts,
                 "measures": [_measure(measure, seeds, where) for measure in measures],
             },
         )
@@ -283,6 +285,8 @@ def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dic
         "name": measure.name,
         "mean": getattr(found, "mean", effects[0]),
         "interval": ends,
+        "corrected": _interval(measure.corrected, where) if ends else None,
+        "side": measure.side,
         "wanted": {1: "above", -1: "below", 0: ""}[measure.wanted],
         "bar": _scalar(measure.bar, f"{where}, bar of {measure.name!r}"),
         "log2": measure.doublings,

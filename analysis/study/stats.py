@@ -4,7 +4,7 @@ Everything here takes one value a seed, so n is the number of seeds and never th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -17,39 +17,48 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95% interval, which is None below two seeds. `values` are the seeds' own, in order."""
+    """A mean over seeds with its interval, which is None below two seeds. `values` are the seeds' own, in order.
+    `level` is how often the interval may err: one time in twenty, unless it is one of several (`among`)."""
 
     mean: float
     sd: float
     n: int
     values: tuple[float, ...] = field(default=(), repr=False)
+    level: float = field(default=1 - CONFIDENCE, repr=False)
 
     @property
     def half_width(self) -> float | None:
         """Half the width of the interval."""
-        return None if self.n < 2 else float(_t(self.n) * self.sd / np.sqrt(self.n))
+        return None if self.n < 2 else float(_t(self.n, self.level) * self.sd / np.sqrt(self.n))
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """(low, high) of the 95% interval of the mean."""
+        """(low, high) of the interval of the mean."""
         half = self.half_width
         return None if half is None else (self.mean - half, self.mean + half)
 
-    def side(self, bar: float = 0.0, level: float = 1 - CONFIDENCE) -> int:
-        """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide. `level` is how often
-        it may err; a smaller one asks for a wider interval."""
-        if self.n < 2:
-            return 0
-        half = float(_t(self.n, level) * self.sd / np.sqrt(self.n))
-        return int(self.mean - half > bar) - int(self.mean + half < bar)
+    def at(self, level: float) -> "Estimate":
+        """The same with an interval that errs at `level`; a smaller one asks for a wider interval."""
+        return replace(self, level=level)
 
-    def findable(self, level: float = 1 - CONFIDENCE) -> float | None:
+    def among(self, many: int) -> "Estimate":
+        """The same as one of `many` comparisons on one question: its interval is corrected for their number, so that
+        all together err once in twenty."""
+        return self.at((1 - CONFIDENCE) / max(1, many))
+
+    def side(self, bar: float = 0.0, level: float | None = None) -> int:
+        """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide. `level` is how often
+        it may err, the estimate's own if left out."""
+        interval = self.at(self.level if level is None else level).interval
+        return 0 if interval is None else int(interval[0] > bar) - int(interval[1] < bar)
+
+    def findable(self, level: float | None = None) -> float | None:
         """The smallest distance from a bar at which as many fresh seeds, with the scatter of these, would decide four
         times out of five; None below two seeds. The power of the one-sample t test, by the noncentral t. It looks at
         the scatter alone and not at the mean, so that it says the same of a design whatever came out."""
         if self.n < 2:
             return None
-        return float(_shift(self.n, level) * self.sd / np.sqrt(self.n))
+        return float(_shift(self.n, self.level if level is None else level) * self.sd / np.sqrt(self.n))
 
     def signed(self, digits: int = 4) -> str:
         """As a difference, with its sign."""
@@ -103,12 +112,17 @@ def p_values(samples: Sequence[Sequence[float]]) -> list[float]:
 
 def holm(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
     """Which of several tests stand when together they may err once in twenty (Holm's step-down)."""
-    rejected = [False] * len(p)
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        if p[index] > level / (len(p) - rank):
-            break
-        rejected[index] = True
-    return rejected
+    return [one <= at for one, at in zip(p, holm_levels(p, level), strict=True)]
+
+
+def holm_levels(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[float]:
+    """The level at which Holm's step-down tests each of several; from the first that fails on it stays what it is."""
+    levels = [0.0] * len(p)
+    left = len(p)
+    for index in sorted(range(len(p)), key=lambda i: p[i]):
+        levels[index] = level / left
+        left -= p[index] <= levels[index]
+    return levels
 
 
 def success(found: int, n: int) -> tuple[float, float]:

@@ -5,6 +5,14 @@
 
 A rule belongs into a notebook before its runs begin.
 
+A claim that says several things is judged part by part:
+
+    verdict = verdicts.parts({"residual connections": [one], "normalisation": [another]})
+    verdict.parts                    # {"residual connections": "refuted", "normalisation": "supported"}
+
+Several measures that can decide one question are corrected for their number, and each keeps the level of the interval
+that decided: what has to hold of every measure needs no correction, what any of them may bring about does.
+
 One seed has no interval, so it decides nothing. It can say on which side of its bar the one effect lies at that size,
 and how large it is; it cannot say that another seed would lie there too. Such verdicts have words of their own,
 "one run agrees" and "one run disagrees", and turn into the others by themselves as further seeds arrive.
@@ -15,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.study import text, wording
-from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm, p_values
+from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm_levels, p_values
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_TESTED = "supported", "refuted", "inconclusive", "not tested"
 AGREES, DISAGREES = "one run agrees", "one run disagrees"  # of one seed, see above
@@ -28,7 +36,8 @@ class Measure:
 
     `wanted` is the side of the bar on which the claim wants it, 0 where it has none. `doublings` says that the values
     are logarithms to base 2, shown as factors. `bare` says that its interval means nothing and is not to be given, as
-    with seconds of one sitting.
+    with seconds of one sitting. `levels` are how often the interval may err that decides for the claim and the one that
+    decides against it; a rule sets them.
     """
 
     name: str
@@ -37,18 +46,26 @@ class Measure:
     bar: float = 0.0
     doublings: bool = False
     bare: bool = False
+    levels: tuple[float, float] = (1 - CONFIDENCE, 1 - CONFIDENCE)
 
     @property
     def side(self) -> int:
-        """+1 where it lies on the wanted side of its bar, -1 on the other, 0 where it does not decide."""
-        return self.among(1)
+        """+1 where it lies on the wanted side of its bar, -1 on the other, 0 where it does not decide; as the rule
+        takes it that set its levels."""
+        if not isinstance(self.found, Estimate):
+            return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
+        favour, against = (self.found.side(self.bar, level) * self.wanted for level in self.levels)
+        return 1 if favour == 1 else -1 if against == -1 else 0
 
-    def among(self, many: int) -> int:
-        """The same where it is one of `many` measures of which any may decide, so that all together err once in
-        twenty."""
-        if isinstance(self.found, Estimate):
-            return self.found.side(self.bar, (1 - CONFIDENCE) / many) * self.wanted
-        return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
+    @property
+    def corrected(self) -> tuple[float, float] | None:
+        """(low, high) of the interval that is corrected for several measures; None where that is the one of 95%."""
+        level = min(self.levels)
+        return self.found.at(level).interval if isinstance(self.found, Estimate) and level < 1 - CONFIDENCE else None
+
+    def among(self, many: int, supporting: int = 1) -> "Measure":
+        """The same as one of `many` measures of which any may refute, and of `supporting` of which any may support."""
+        return replace(self, levels=((1 - CONFIDENCE) / supporting, (1 - CONFIDENCE) / many))
 
     @property
     def lean(self) -> int:
@@ -76,7 +93,7 @@ class Measure:
         if not isinstance(self.found, Estimate):
             return f"{self.name}: {wording.minus(f'{self.found:g}')}"
         shown = f"× {wording.factor(self.found)}" if self.doublings else str(self.found)
-        open_ended = "" if self.side else f" ({wording.findable(self.found, self.doublings)})"
+        open_ended = "" if self.side else f" ({wording.findable(self.found, self.doublings, self.levels[0])})"
         return wording.minus(f"{self.name}: {shown}") + open_ended
 
 
@@ -87,6 +104,7 @@ class Verdict:
     word: str
     rule: str
     measures: tuple[Measure, ...] = field(default=())
+    parts: Mapping[str, str] = field(default_factory=dict)  # what a claim consists of → the verdict on that alone
 
     def leading(self) -> dict[str, Any]:
         """Effect, interval and n of the first measure, for `Results.claim`; a factor where it counts doublings."""
@@ -113,18 +131,56 @@ class Verdict:
 def every(*measures: Measure, rule: str = "") -> Verdict:
     """Each measure must lie on its wanted side; one on the other side refutes, corrected for there being several that
     could. With a margin as the bar this is a test of "no worse than", with two bars one of "within"."""
-    against = -1 in [measure.among(len(measures)) for measure in measures]
-    word = REFUTED if against else SUPPORTED if all(measure.side == 1 for measure in measures) else INCONCLUSIVE
-    if any(measure.single for measure in measures):
-        word = AGREES if all(measure.lean == 1 for measure in measures) else DISAGREES
+    corrected = tuple(measure.among(len(measures)) for measure in measures)
     beyond = f"refuted if one lies wholly beyond its bar{_corrected(measures)}"
-    return Verdict(word, rule or f"Supported if {_sides(measures)}; {beyond}.", measures)
+    return Verdict(_all(corrected), rule or f"Supported if {_sides(measures)}; {beyond}.", corrected)
+
+
+def parts(claimed: Mapping[str, Sequence[Measure]], *, hedged: Sequence[str] = ()) -> Verdict:
+    """A claim that says several things, part → its measures: every part has to hold, and with it each measure. Of a
+    part that is `hedged`, that something *can* be so, one measure is enough, and all of them have to lie on the other
+    side to refute it. What refutes is corrected for all measures of the claim, what supports a hedged part for those of
+    the part."""
+    many = sum(map(len, claimed.values()))
+    tested = {
+        name: [one.among(many, len(measures) if name in hedged else 1) for one in measures]
+        for name, measures in claimed.items()
+    }
+    words = {name: (_any if name in hedged else _all)(measures) for name, measures in tested.items()}
+    flat = tuple(measure for measures in tested.values() for measure in measures)
+    told = "".join(f" For “{name}” one measure is enough, and it takes all to refute it." for name in hedged)
+    return Verdict(_joined(list(words.values())), every(*flat).rule + told, flat, words)
+
+
+def _joined(words: Sequence[str]) -> str:
+    """The word of a claim whose parts have these."""
+    for word in (REFUTED, DISAGREES, INCONCLUSIVE, AGREES):
+        if word in words:
+            return word
+    return SUPPORTED
+
+
+def _any(measures: Sequence[Measure]) -> str:
+    """The word where one of some measures on its wanted side is enough."""
+    if any(measure.single for measure in measures):
+        return AGREES if any(measure.lean == 1 for measure in measures) else DISAGREES
+    sides = {measure.side for measure in measures}
+    return SUPPORTED if 1 in sides else REFUTED if sides == {-1} else INCONCLUSIVE
+
+
+def _all(measures: Sequence[Measure]) -> str:
+    """The word where each of some measures has to lie on its wanted side."""
+    if any(measure.single for measure in measures):
+        return AGREES if all(measure.lean == 1 for measure in measures) else DISAGREES
+    sides = [measure.side for measure in measures]
+    return REFUTED if -1 in sides else SUPPORTED if 0 not in sides else INCONCLUSIVE
 
 
 def some(*measures: Measure, rule: str = "") -> Verdict:
     """One measure must lie on its wanted side and none on the other, corrected for there being several; refuted is the
     reverse."""
-    sides = {measure.among(len(measures)) for measure in measures}
+    measures = tuple(measure.among(len(measures), len(measures)) for measure in measures)
+    sides = {measure.side for measure in measures}
     word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
     if any(measure.single for measure in measures):
         leans = {measure.lean for measure in measures}
@@ -179,25 +235,34 @@ def all_or_none(flags: Sequence[bool], rule: str, *measures: Measure, by_seed: b
 
 @dataclass(frozen=True)
 class Stepdown:
-    """Several comparisons by Holm's step-down: how many stand as claimed, how many the other way, which are open."""
+    """Several comparisons by Holm's step-down: how many stand as claimed, how many the other way, which are open, and
+    the level at which each was tested."""
 
     right: int
     wrong: int
     rest: list[Estimate]
+    levels: list[float] = field(default_factory=list)
 
     def verdict(self, asked: int, rule: str, *measures: Measure) -> Verdict:
-        """Supported where all that was asked stands as claimed; one that stands the other way refutes."""
+        """Supported where all that was asked stands as claimed; one that stands the other way refutes. `measures` are
+        those of the samples, in order."""
         word = REFUTED if self.wrong else SUPPORTED if self.right == asked else INCONCLUSIVE
-        return Verdict(word, rule, measures)
+        return Verdict(word, rule, self.tested(measures))
+
+    def tested(self, measures: Sequence[Measure]) -> tuple[Measure, ...]:
+        """The measures of the samples, each with the level at which it was tested."""
+        return tuple(replace(one, levels=(at, at)) for one, at in zip(measures, self.levels, strict=False))
 
 
 def stepdown(samples: Sequence[Sequence[float]], wanted: int, level: float = 1 - CONFIDENCE) -> Stepdown:
     """Test each sample's mean against 0, corrected for testing them all; `wanted` is the sign that is claimed."""
-    stands = holm(p_values(samples), level)
+    p = p_values(samples)
+    levels = holm_levels(p, level)
+    stands = [one <= at for one, at in zip(p, levels, strict=True)]
     found = [estimate(sample) for sample in samples]
     decided = [one.mean * wanted for one, stood in zip(found, stands, strict=True) if stood]
     rest = [one for one, stood in zip(found, stands, strict=True) if not stood]
-    return Stepdown(sum(mean > 0 for mean in decided), sum(mean < 0 for mean in decided), rest)
+    return Stepdown(sum(mean > 0 for mean in decided), sum(mean < 0 for mean in decided), rest, levels)
 
 
 def _corrected(measures: Sequence[Measure]) -> str:

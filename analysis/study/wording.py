@@ -2,7 +2,7 @@
 
 from collections.abc import Sized
 
-from analysis.study.stats import CONFIDENCE, Estimate
+from analysis.study.stats import Estimate
 
 
 def seeds(count: int | Sized) -> str:
@@ -47,13 +47,18 @@ def factor(found: Estimate) -> str:
     return f"{2**found.mean:.2f}{ends}"
 
 
-def findable(found: Estimate, doublings: bool = False, level: float = 1 - CONFIDENCE) -> str:
+def findable(found: Estimate, doublings: bool = False, level: float | None = None) -> str:
     """How far from a bar as many seeds would decide; never how many more would decide what these found."""
     least = found.findable(level)
     if least is None:
         return "one seed, which has no interval"
     shown = f"a factor of {2**least:.2f}" if doublings else f"{least:.3f}"
     return f"{seeds(found.n)} would find {shown} from the bar four times out of five"
+
+
+def corrected(many: int) -> str:
+    """What to say of intervals that are corrected, to follow "95% intervals"; empty for a single comparison."""
+    return f", corrected for {many} comparisons" if many > 1 else ""
 
 
 def minus(text: str) -> str:

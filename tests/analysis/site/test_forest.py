@@ -5,8 +5,12 @@ import pytest
 from analysis.site import forest
 
 
-def measure(low, high, wanted="above", bar=0.0, log2=False):
+def measure(low, high, wanted="above", bar=0.0, log2=False, corrected=None):
+    inside = corrected or (low, high)
+    side = (inside[0] > bar) - (inside[1] < bar)
     return {
+        "corrected": corrected,
+        "side": side if wanted == "above" else -side,
         "name": "a < b",
         "mean": (low + high) / 2,
         "interval": [low, high],
@@ -37,6 +41,14 @@ def test_an_effect_is_drawn_against_its_bar(low, high, wanted, bar, side, centre
     assert "<path" not in text
 
 
+def test_a_corrected_interval_stands_around_it_and_decides():
+    text = shown(measure(1, 3, corrected=[-1, 5]))
+    assert 'class="forest-open"' in text
+    assert '<line class="wide" x1="-1.00" x2="5.00"' in text
+    assert '<line x1="1.00" x2="3.00"' in text
+    assert 'class="wide"' not in shown(measure(1, 3))
+
+
 def test_what_lies_farther_is_drawn_at_the_edge():
     text = shown(measure(100, 101))
     assert '<circle cx="3.00"' in text
@@ -52,6 +64,13 @@ def test_the_value_stands_beside_it_in_its_own_unit():
 def test_a_claim_is_named_once_and_leads_to_its_entry():
     text = shown(measure(1, 3), measure(2, 3))
     assert re.findall(r'<a href="([^"]*)">', text) == ["../../claims/#s0-4"]
+
+
+def test_the_verdict_stands_beside_the_claim():
+    """It may be open although every measure decides."""
+    text = forest.forest([("S0-4", {"measures": [measure(1, 3), measure(2, 3)], "verdict": "inconclusive"})], "")
+    assert text.count('<span title="inconclusive">≈</span>') == 1
+    assert text.count('class="forest-for"') == 2
 
 
 def test_what_has_no_interval_is_not_drawn():

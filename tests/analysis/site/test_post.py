@@ -72,9 +72,10 @@ def test_faulty_front_matter_is_refused_with_its_line(tmp_path, old, new, said):
 
 def test_results_come_in_by_name(tmp_path):
     made = render(
-        tmp_path, 'Best: {{ number("best-r") }} ({{ profile }}). {{ claim("S0-4") }} {{ claim("S0-4", brief=True) }}'
+        tmp_path,
+        'Best: {{ number("best-r") }} ({{ profile }}).\n\n{{ claim("S0-4") }}\n\n{{ claim("S0-4", brief=True) }}',
     )
-    assert made.markdown.startswith("Best: 3 (laptop). [✓")
+    assert made.markdown.startswith('Best: 3 (laptop).\n\n<div class="claim-entry" markdown="1">\n\n[✓')
     assert made.markdown.count("#claim-s0-4") == made.markdown.count("Wider is faster.") == 1
     assert made.claims == ["S0-4"]
 
@@ -101,6 +102,39 @@ def test_two_profiles_are_compared_claim_by_claim(tmp_path):
     assert r"[S0-0](../../claims.md#s0-0) Wider \| faster." in rows[0][0]
     with pytest.raises(UserError, match="no claim has a verdict both in profile 'paper' and in profile 'smoke'"):
         post.render(load(tmp_path, '{{ agreement("paper", "smoke") }}'), sources)
+
+
+def test_a_claim_of_several_parts_names_those_that_fail(tmp_path):
+    parts = {"one": "refuted", "two": "supported", "three": "refuted", "four": "refuted"}
+    entry = {"verdict": "refuted", "effect": 1, "n": 3, "parts": parts, "reason": "one: 1; " + "word " * 20}
+    sources = post.Sources(SOURCES.results, {"S0-4": {"laptop": entry}}, {"S0-4": "Wider is faster."})
+    body = '{{ parts("S0-4", "refuted") }}|{{ parts("S0-4", "inconclusive") }}\n\n{{ claim("S0-4") }}\n'
+    made = post.render(load(tmp_path, body), sources).markdown
+    assert made.startswith("one, three and four|\n")
+    assert '<span class="effect">1, n\u00a0=\u00a03. Refuted: one, three, four; supported: two.</span>' in made
+    assert "<details" in made, "the reason is long, and numbers stand for it"
+    short = {"verdict": "refuted", "effect": 1, "n": 3, "reason": "it is so"}
+    made = post.render(load(tmp_path, body), post.Sources(SOURCES.results, {"S0-4": {"laptop": short}}, {"S0-4": "x"}))
+    assert "n\u00a0=\u00a03. It is so." in made.markdown
+    assert "<details" not in made.markdown
+
+
+def test_a_claim_of_ours_says_so(tmp_path):
+    entry = {"verdict": "supported", "effect": 1, "n": 3, "ours": True}
+    sources = post.Sources(SOURCES.results, {"S0-4": {"laptop": entry}}, {"S0-4": "Wider is faster."})
+    made = post.render(load(tmp_path, '{{ claim("S0-4", brief=true) }}'), sources).markdown
+    assert "S0-4\u00a0(ours)\u00a0supported" in made
+
+
+def test_runs_are_counted_once(tmp_path):
+    assert render(tmp_path, "{{ runs() }}").markdown == "1\u00a0run"
+
+
+def test_what_is_folded_is_not_read(tmp_path):
+    words = "word " * 300
+    folded = f'a\n\n??? note "more"\n\n    {words}\n\n    {words}\n\n<details markdown="1">\n\n{words}\n\n</details>\n'
+    assert render(tmp_path, folded).minutes == 1
+    assert render(tmp_path, folded + words).minutes == 2
 
 
 def test_conditions_see_values(tmp_path):

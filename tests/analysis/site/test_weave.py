@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from analysis.build import execute
-from analysis.site import weave
+from analysis.site import pages, weave
 from runner.errors import UserError
 from tests.analysis import fake
 
@@ -85,6 +85,27 @@ def test_the_page_of_claims_shows_how_a_verdict_changed(house):
     weave.weave(house)
     page = (house.docs / "claims.md").read_text()
     assert "with the result known: supported → not tested. The runs are too few." in page
+
+
+def test_the_page_of_claims_has_the_rules_and_marks_what_is_ours(house):
+    path = house.root / "analysis/ledger.toml"
+    ledger = path.read_text()
+    path.write_text(ledger.replace('notebook = "mlp-ratio"', 'notebook = "mlp-ratio"\nours = "nobody asked"', 1))
+    weave.weave(house)
+    page = (house.docs / "claims.md").read_text()
+    assert "**A claim of ours.** Nobody asked." in page
+    assert "(ours)" in page
+    assert "**Rule.** " in page
+
+
+def test_a_rule_names_its_bars():
+    def measured(name, bar, log2=False, seeds=(0, 1)):
+        return {"name": name, "wanted": "below", "bar": bar, "log2": log2, "seeds": seeds}
+
+    assert pages._bars([measured("a", 0.02), measured("b", 0.02)]) == " The wanted side is below 0.02."
+    told = pages._bars([measured("a", 1.0, log2=True), measured("b", 0.0), measured("c", 9, seeds=None)])
+    assert told == " Wanted: a: below a factor of 2; b: below 0."
+    assert pages._bars([measured("c", 9, seeds=None)]) == ""
 
 
 def test_only_what_changed_is_written(house):

@@ -61,6 +61,14 @@ def test_holm_against_the_textbook():
     assert stats.holm([0.03, 0.01, 0.04, 0.013]) == [False, True, False, True]
 
 
+def test_a_corrected_interval_is_the_wider_one_of_bonferroni():
+    found = stats.estimate([1.0, 2.0, 3.0, 2.5])
+    assert found.among(1) == found
+    assert found.among(4).half_width == pytest.approx(5.392 * found.sd / 2, rel=1e-3)  # t(3) at 0.0125
+    assert found.among(4).signed(2) == f"+2.12 ± {found.among(4).half_width:.2f}"
+    assert (found.side(), found.among(100).side()) == (1, 0)
+
+
 def test_p_values_are_scipys_and_constants_are_not_tested_by_division():
     assert stats.p_values([[1, 2, 3, 4, 5]])[0] == pytest.approx(0.013236, abs=1e-5)
     assert stats.p_values([[0, 0], [1.0], [2, 2]]) == [1.0, 1.0, 0.0]

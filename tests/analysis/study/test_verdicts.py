@@ -56,12 +56,36 @@ def test_an_open_measure_says_what_its_design_would_find():
 def test_measures_of_which_any_may_decide_are_corrected_for_their_number():
     """It lies below 0 by itself, and not as one of four."""
     faint = estimate([-1.0, -2.0, -3.0, -2.5, -0.4])
-    assert [Measure("x", faint).among(many) for many in (1, 4)] == [-1, 0]
+    assert [Measure("x", faint).among(many).side for many in (1, 4)] == [-1, 0]
+    assert [Measure("x", faint, BELOW).among(4, supporting).side for supporting in (1, 4)] == [1, 0]
+    assert Measure("x", faint).corrected is None
+    assert Measure("x", faint).among(4).corrected == faint.among(4).interval
     others = [Measure("y", UP)] * 3
     assert verdicts.every(Measure("x", faint)).word == "refuted"
     assert verdicts.every(Measure("x", faint), *others).word == "inconclusive"
     assert verdicts.some(*[Measure("x", faint, BELOW)] * 4).word == "inconclusive"
     assert "corrected for 4 comparisons" in verdicts.every(Measure("x", faint), *others).rule
+
+
+def test_a_claim_of_several_parts_says_which_of_them_fails():
+    found = verdicts.parts({"one": [Measure("x", UP)], "two": [Measure("y", DOWN), Measure("z", UP)], "three": []})
+    assert found.word == "refuted"
+    assert found.parts == {"one": "supported", "two": "refuted", "three": "supported"}
+    assert "corrected for 3 comparisons" in found.rule
+    assert verdicts.parts({"one": [Measure("x", UP)], "two": [Measure("y", OPEN)]}).parts["two"] == "inconclusive"
+
+
+def test_of_a_hedged_part_one_measure_is_enough():
+    """What can be so is refuted only where nothing is."""
+
+    def word(*found):
+        claimed = {"it can": [Measure("x", one) for one in found], "and": [Measure("y", UP)]}
+        return verdicts.parts(claimed, hedged=["it can"]).word
+
+    assert (word(UP, DOWN), word(DOWN, OPEN), word(DOWN, DOWN)) == ("supported", "inconclusive", "refuted")
+    assert word(estimate([1.0]), estimate([-1.0])) == "one run agrees"
+    rule = verdicts.parts({"it can": [Measure("x", UP)]}, hedged=["it can"]).rule
+    assert rule.endswith("For “it can” one measure is enough, and it takes all to refute it.")
 
 
 def test_something_in_the_way_leaves_it_open():
@@ -128,3 +152,6 @@ def test_comparisons_are_corrected_for_their_number():
     assert found.verdict(3, "rule").word == "inconclusive"
     turned = verdicts.stepdown([clear, [-x for x in clear]], BELOW)
     assert (turned.right, turned.wrong, turned.verdict(2, "rule").word) == (1, 1, "refuted")
+    names = [measure.side for measure in found.verdict(3, "rule", *[Measure("x", UP)] * 3).measures]
+    assert found.levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
+    assert names == [1, 1, 1], "each at the level of its own test"
