@@ -188,11 +188,11 @@ def _execute(project: projects.Project, plans: list[executing.Plan], force: bool
 
         def ended(outcome: executing.Outcome) -> None:
             if not quiet or outcome.reason:
-                print(f"notebook {outcome.line()}", flush=True)
+                print(f"notebook {outcome.line()}\n", end="", flush=True)  # in one piece: threads print
             step()
 
         def started(plan: executing.Plan, why: str) -> None:
-            print(f"notebook {plan.label}: executes ({why})", flush=True)
+            print(f"notebook {plan.label}: executes ({why})\n", end="", flush=True)
 
         executing.execute_all(plans, project, force, started, ended)
     executing.settle(project, plans)

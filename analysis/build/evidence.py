@@ -90,7 +90,11 @@ def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str
         return [wanted]
     about = f"profile {wanted!r} of {' and '.join(names)}" if wanted else " and ".join(names)
     available = f"; there are: {', '.join(common)}" if common else ""
-    raise UserError(f"no logs of {about} under {shown}{available}")
+    from runner.plan import experiment
+
+    for name in names:
+        experiment.load(name)  # an unknown one is said
+    raise UserError(f"no logs of {about} under {shown}{available}; `runner sweep` makes them")
 
 
 def preferred(names: Iterable[str]) -> list[str]:

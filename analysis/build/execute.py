@@ -378,7 +378,7 @@ def _run(plan: Plan, project: Project, scratch: Path) -> None:
 
 def _explain(plan: Plan, project: Project, error: Any) -> str:
     """The error message for a cell that raised: file and line, exception, source."""
-    from re import sub
+    from re import match, sub
 
     text = error.source.strip("\n")
     line = next(
@@ -391,7 +391,7 @@ def _explain(plan: Plan, project: Project, error: Any) -> str:
     )
     place = project.shown(plan.source) + (f":{line}" if line else "")
     frames = [sub(r"\x1b\[[0-9;]*m", "", str(frame)) for frame in error.traceback]
-    arrow = next((row.strip() for row in "\n".join(frames).splitlines() if row.lstrip().startswith("--")), "")
+    arrow = next((row.strip() for row in "\n".join(frames).splitlines() if match(r"\s*-+>", row)), "")
     number = error.exec_count - 1 if error.exec_count and error.exec_count > 1 else 1  # papermill adds a cell
     source = "\n".join(f"    {row}" for row in text.splitlines())
     where = f"\n  at {arrow}" if arrow else ""

@@ -24,7 +24,7 @@ def test_profiles_that_there_are_come_the_most_telling_first(tmp_path):
     assert evidence.choose_profiles(tmp_path, ["mlp-ratio"], "smoke", "logs") == ["smoke"]
     with pytest.raises(UserError, match="no logs of profile 'paper' of mlp-ratio under logs; there are: laptop, smoke"):
         evidence.choose_profiles(tmp_path, ["mlp-ratio"], "paper", "logs")
-    with pytest.raises(UserError, match="no logs of other under logs"):
+    with pytest.raises(UserError, match="unknown experiment 'other'; known: activations, "):
         evidence.choose_profiles(tmp_path, ["other"], None, "logs")
 
 
