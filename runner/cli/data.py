@@ -15,7 +15,9 @@ from runner.plan import budget
 def load_data(
     name: Annotated[
         str | None,
-        typer.Argument(help="One corpus; all but openwebtext if left out. openwebtext is loaded from a dataset hub."),
+        typer.Argument(
+            help="One corpus; all that packages suffice for if left out. openwebtext and stories need a hub."
+        ),
     ] = None,
     tokens: Annotated[
         str | None,

@@ -100,7 +100,7 @@ CORPORA = {name: corpus for name, corpus in REGISTRY.items() if corpus.rebuild a
 def named(name: str) -> Corpus:
     """The corpus of that name."""
     if name not in REGISTRY:
-        raise UserError(f"unknown corpus {name!r}; known: {', '.join(REGISTRY)}")
+        raise UserError(f"unknown corpus {name!r}; known: {', '.join(each for each in REGISTRY if each != NONE)}")
     return REGISTRY[name]
 
 

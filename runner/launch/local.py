@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import threading
 import time
@@ -161,7 +162,8 @@ class Workers:
         except UserError as error:
             emit(Line(f"{plan.name}: {error}"))
         except Exception as error:  # a run that fails must not stop the others
-            emit(Line(f"{plan.name}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"))
+            said = (str(error).splitlines() or [""])[0]
+            emit(Line(f"{plan.name}: {type(error).__name__}: {said}{_place(error)}"))
         return Status.FAILED
 
     def _listen(self, emit: Emit, until: str | None = None) -> None:
@@ -280,6 +282,12 @@ def _leave_with_parent() -> None:
     while _worker.busy:
         time.sleep(0.1)
     os._exit(1)
+
+
+def _place(error: BaseException) -> str:
+    """Where in this package a worker's exception was raised, as text."""
+    frames = re.findall(r'File "[^"]*?(runner/[^"]+)", line (\d+)', str(error.__cause__))
+    return f" (at {frames[-1][0]}:{frames[-1][1]})" if frames else ""
 
 
 def _import() -> None:

@@ -60,4 +60,7 @@ def network(kind: str) -> Any:
 
 def _named(place: str) -> Any:
     module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UserError(f"KINDS of runner/models/registry.py names {place}: {error}") from error

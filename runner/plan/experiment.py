@@ -53,7 +53,12 @@ class Experiment:
 
     def seeds(self, profile: str) -> int:
         """How many paired seeds the profile trains; seeds are 0, 1, …"""
-        seeds = self._profile(profile).get("seeds", 1)
+        table = self._profile(profile)
+        if "seed" in table:
+            raise UserError(
+                f"{self.where} [profiles.{profile}]: seed is no setting; seeds = 2 trains the seeds 0 and 1"
+            )
+        seeds = table.get("seeds", 1)
         if not isinstance(seeds, int) or seeds < 1:
             raise UserError(
                 f"{self.where} [profiles.{profile}]: seeds = {seeds!r} must be a whole number of at least 1"

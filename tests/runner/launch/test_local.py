@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -154,3 +155,12 @@ def wait_for(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
+
+
+def test_an_error_of_a_worker_says_where_it_was_raised(plans, tmp_path: Path, monkeypatch):
+    said = []
+    with local.Workers() as workers:
+        placement = Placement(weights=False, device="meta")
+        workers.train(plans[:1], tmp_path, placement, lambda event: said.append(event))
+    lines = [event.text for event in said if isinstance(event, Line)]
+    assert any(re.search(r"\(at runner/\S+\.py:\d+\)$", line) for line in lines), lines

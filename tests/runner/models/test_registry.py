@@ -90,3 +90,11 @@ def test_it_is_described(toy):
     assert costs.total() == 3 * 65 * 8
     assert costs.activation > 0
     assert table("toy", toy.spec.model, costs).title.startswith("toy: 8 units")
+
+
+def test_an_entry_without_a_class_is_named(monkeypatch):
+    monkeypatch.setitem(registry.KINDS, "odd", ("runner.models.gpt.spec:Odd", "runner.models.odd:Odd"))
+    with pytest.raises(UserError, match=r"registry\.py names runner\.models\.gpt\.spec:Odd: .*no attribute 'Odd'"):
+        registry.spec_of({"kind": "odd"}, "here")
+    with pytest.raises(UserError, match=r"registry\.py names runner\.models\.odd:Odd: No module named"):
+        registry.network("odd")

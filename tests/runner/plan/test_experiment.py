@@ -95,3 +95,12 @@ def test_variants_that_no_experiment_plans_are_kept_apart():
     own = loaded.variant("smoke", {"model.mlp_ratio": 2.5, "train.steps": 7}, 0)
     assert (own.experiment, own.name) == ("scratch", "mlp-ratio-r2.5-s0-steps=7")
     assert own.spec.train.steps == 7
+
+
+def test_seed_in_place_of_seeds_is_named(tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text('title = "One"\nname = "s{seed}"\naxes = {}\n[profiles.smoke]\nseed = 2\n')
+    with pytest.raises(
+        UserError, match=r"one\.toml \[profiles\.smoke\]: seed is no setting; seeds = 2 trains the seeds 0 and 1"
+    ):
+        experiment.load(str(path)).plans("smoke")
