@@ -72,6 +72,7 @@ LATER = {
         "norm": "after",
         "positions": "rotary",
         "init": "zero",
+        "dropout_sites": ["weights", "mlp"],
     },
     "train": {
         "grad_accumulation": 2,
