@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from runner.plan.spec import TrainSpec
+from runner.training.probes.probe import by_layer
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
@@ -28,7 +29,7 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 class Optimizer:
     """Clips by the global norm, then applies AdamW or SGD, with weight decay on parameters of two or more dimensions
-    only."""
+    only; then bounds the norms of rows, where asked."""
 
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
@@ -39,6 +40,10 @@ class Optimizer:
             {"params": matrices, "weight_decay": spec.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
+        # Embeddings and output layers have no layer, and their rows belong to tokens.
+        layers = [names for layer, names in by_layer(list(self.parameters)).items() if layer is not None]
+        inner = [self.parameters[name] for names in layers for name in names]
+        self.bounded = [parameter for parameter in inner if parameter.ndim >= 2]
         self.rule: torch.optim.Optimizer
         if spec.optimizer == "sgd":
             self.rule = torch.optim.SGD(groups, lr=spec.learning_rate, fused=True)
@@ -53,6 +58,10 @@ class Optimizer:
         for group in self.rule.param_groups:
             group["lr"] = learning_rate(self.spec, step)
         self.rule.step()
+        if self.spec.max_norm is not None:
+            with torch.no_grad():
+                for weight in self.bounded:
+                    weight.renorm_(2, 0, self.spec.max_norm)
         self.rule.zero_grad(set_to_none=True)
         return norm
 
