@@ -129,7 +129,7 @@ results.number("places-runs", len(places.runs), "runs")
 for name, values, digits in (("gap", gap, 2), ("best", best, 3), ("patterns", patterns, 3), ("outputs", outputs, 3)):
     unit = "nats per character" if name in ("gap", "best") else ""
     for arm in places:
-        results.number(f"{name}-{arm}", float(np.mean(values[arm])), unit, digits)
+        results.number(f"places-{name}-{arm}", float(np.mean(values[arm])), unit, digits)
     for other in ("none", "projection"):
-        results.estimate(f"{name}-weights-{other}", arms.difference(values, "weights", other), unit, digits)
+        results.estimate(f"places-{name}-weights-{other}", arms.difference(values, "weights", other), unit, digits)
 results.save()

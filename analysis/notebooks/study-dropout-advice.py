@@ -1,0 +1,132 @@
+# %% [markdown]
+# # What should go with dropout
+#
+# A note of the study, made into an experiment. Seeds are paired: every arm sees the same batches in the same order. All
+# intervals are 95% Student's t intervals over seeds.
+
+# %% tags=["parameters"]
+experiments = ["dropout-advice"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/study-dropout-advice"
+
+# %%
+import pandas as pd
+
+from analysis.study import arms, interest, stats, verdicts
+from analysis.study.figures import Curves, Dots
+from analysis.study.results import Results
+from analysis.study.verdicts import BELOW, Measure
+
+results = Results(output)
+
+# %% [markdown]
+# ## One piece of advice after the other
+# A small MLP that overfits, trained by SGD: without dropout; with dropout of its hidden units at the same size; with
+# hidden units times 1/(1 − d), for a rate d; with ten times the learning rate on top; and with the norm of the
+# weights into each unit bounded on top. Two arms without dropout say what more units and a higher learning rate do by
+# themselves. An arm's loss is its lowest validation loss; a run whose loss is not finite any more counts up to there.
+#
+# S4-18: supported if each step lowers it, and all of them together lower that of the model without dropout, each by
+# more than the smallest difference of interest.
+
+# %%
+ORDER = {
+    "none": "no dropout",
+    "none-wide": "no dropout, more units",
+    "none-fast": "no dropout, learning rate × 10",
+    "dropout": "dropout",
+    "wide": "+ more units",
+    "fast": "+ learning rate × 10",
+    "bound": "+ max-norm",
+}
+STEPS = {"wide": "dropout", "fast": "wide", "bound": "fast"}  # each step and what it is added to
+advice = arms.read(logs, "dropout-advice", profile, order=list(ORDER), all_planned=True, diverged=True)
+results.provenance(advice.runs)
+curves = advice.curves()
+best = {arm: losses.min() for arm, losses in curves.items()}  # [seed]
+bar = -interest.smallest(advice)
+pairs = [*STEPS.items(), ("bound", "none")]
+verdict = verdicts.every(
+    *(
+        Measure(f"lowest loss, {ORDER[arm]}, minus {ORDER[base]}", arms.difference(best, arm, base), BELOW, bar)
+        for arm, base in pairs
+    )
+)
+results.claim(
+    "S4-18",
+    verdict,
+    **verdict.leading(),
+    unit="nats per character, lowest validation loss with dropout, with more units minus without",
+    reason=verdict.told(),
+    seeds=advice.seeds,
+)
+
+# %%
+final, trained = advice.ends(), advice.ends("train")
+results.table(
+    "dropout-advice",
+    pd.DataFrame(
+        [
+            {
+                "arm": name,
+                "parameters": f"{advice.parameters[arm]:,}",
+                "lowest loss": f"{best[arm].mean():.3f}",
+                "at the end": f"{final[arm].mean():.3f}",
+                "training loss at the end": f"{trained[arm].mean():.3f}",
+                "lowest minus no dropout": "–" if arm == "none" else arms.difference(best, arm, "none").signed(3),
+                "lowest minus the arm before": arms.difference(best, arm, STEPS[arm]).signed(3)
+                if arm in STEPS
+                else "–",
+            }
+            for arm, name in ORDER.items()
+        ]
+    ),
+    caption=f"Validation unless it says training, nats per character. Each arm with + adds to the one above it. "
+    f"Differences by seed, with 95% intervals. {advice.count}, profile {profile}.{advice.omitted}",
+)
+SHORT = {"none": "none", "dropout": "dropout", "wide": "+ units", "fast": "+ rate", "bound": "+ norm"}
+results.figure(
+    "dropout-advice",
+    [
+        Curves(
+            "Validation loss",
+            "step",
+            "loss (nats per character)",
+            lines={name: curves[arm][curves[arm].index > 0] for arm, name in SHORT.items()},
+        ),
+        Dots(
+            "Lowest validation loss",
+            "each + added to the one before",
+            "loss (nats per character)",
+            dots={name: stats.estimate(best[arm].to_numpy()) for arm, name in SHORT.items()},
+            seeds="joined",
+            named=advice.seeds,
+        ),
+    ],
+    alt=[
+        "Validation loss against step, without dropout, with it, and with each piece of advice added.",
+        "Lowest validation loss without dropout, with it, and with each piece of advice added.",
+    ],
+    caption="None: no dropout. Units: 1/(1 − d) times as many. Rate: ten times the learning rate. Norm: the weights "
+    f"into a unit are bounded. Mean over {advice.count}, with 95% intervals; faint lines join a seed."
+    f" Profile {profile}.{advice.omitted}",
+    experiment="dropout-advice",
+)
+settings = advice.kept["bound"][advice.seeds[0]].manifest["spec"]
+for name, value, unit in (
+    ("advice-rate", settings["model"]["dropout"], ""),
+    ("advice-units", settings["model"]["hidden"] / advice.spec["model"]["hidden"], ""),
+    ("advice-norm", settings["train"]["max_norm"], ""),
+    ("advice-learning-rate", advice.spec["train"]["learning_rate"], ""),
+    ("advice-characters", advice.spec["data"]["train"][1] - advice.spec["data"]["train"][0], "characters"),
+    ("advice-runs", len(advice.runs), "runs"),
+):
+    results.number(name, value, unit)
+for arm in advice:
+    results.number(f"advice-{arm}", float(best[arm].mean()), "nats per character", 3)
+    if arm != "none":
+        results.estimate(f"advice-{arm}-none", arms.difference(best, arm, "none"), "nats per character", 3)
+for arm, base in STEPS.items():
+    results.estimate(f"advice-{arm}-{base}", arms.difference(best, arm, base), "nats per character", 3)
+results.save()
