@@ -105,13 +105,13 @@ results.table(
 results.figure(
     "dropout-places",
     [
-        Curves("Gap", "step", "validation minus training loss (nats per character)", lines=gaps),
+        Curves("Validation minus training loss", "step", "gap (nats per character)", lines=gaps),
         Groups(
             "Similarity of heads at the end",
             "dropout",
             "cosine of two heads",
             groups={
-                "attention weights": {arm: stats.estimate(values) for arm, values in patterns.items()},
+                "patterns": {arm: stats.estimate(values) for arm, values in patterns.items()},
                 "outputs": {arm: stats.estimate(values) for arm, values in outputs.items()},
             },
         ),
@@ -120,7 +120,9 @@ results.figure(
         "Validation minus training loss against step, without dropout and with dropout in either place.",
         "Cosine of the attention weights of two heads, and of their outputs, without dropout and in either place.",
     ],
-    caption=f"Mean over {places.count}, with 95% intervals. Profile {profile}.{places.omitted}",
+    caption="Right: patterns, the cosine of the attention weights of two heads; outputs, the size of the cosine of "
+    f"what they add to the residual stream. Mean over {places.count}, with 95% intervals. Profile {profile}."
+    f"{places.omitted}",
     experiment="dropout-places",
 )
 results.number("places-rate", places.kept["weights"][places.seeds[0]].manifest["spec"]["model"]["dropout"])
