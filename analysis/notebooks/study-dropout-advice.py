@@ -49,12 +49,15 @@ advice = arms.read(logs, "dropout-advice", profile, order=list(ORDER), all_plann
 results.provenance(advice.runs)
 curves = advice.curves()
 best = {arm: losses.min() for arm, losses in curves.items()}  # [seed]
-bar = -interest.smallest(advice)
-pairs = [*STEPS.items(), ("bound", "none")]
 verdict = verdicts.every(
     *(
-        Measure(f"lowest loss, {ORDER[arm]}, minus {ORDER[base]}", arms.difference(best, arm, base), BELOW, bar)
-        for arm, base in pairs
+        Measure(f"lowest loss, {what}", arms.difference(best, arm, base), BELOW, -interest.smallest(advice))
+        for arm, base, what in (
+            ("wide", STEPS["wide"], "dropout with more units minus without"),
+            ("fast", STEPS["fast"], "learning rate × 10 minus without"),
+            ("bound", STEPS["bound"], "norms bounded minus free"),
+            ("bound", "none", "all of it minus no dropout"),
+        )
     )
 )
 results.claim(
@@ -90,6 +93,7 @@ results.table(
     "last one to that with the higher learning rate. "
     f"Differences by seed, with 95% intervals. {advice.count}, profile {profile}.{advice.omitted}",
 )
+# %%
 settings = {arm: runs[advice.seeds[0]].manifest["spec"] for arm, runs in advice.kept.items()}
 norms = {arm: settings[arm]["train"]["max_norm"] for arm in ("bound", "tight")}
 SHORT = {"none": "none", "dropout": "dropout", "wide": "+ units", "fast": "+ rate"}
@@ -105,9 +109,9 @@ results.figure(
         ),
         Dots(
             "Lowest validation loss",
-            "each added to the one before, the last to + rate",
+            "each + on top of the one before, ≤ on top of + rate",
             "loss (nats per character)",
-            dots={name: stats.estimate(best[arm].to_numpy()) for arm, name in SHORT.items()},
+            dots={name.removeprefix("norm "): stats.estimate(best[arm].to_numpy()) for arm, name in SHORT.items()},
             seeds="joined",
             named=advice.seeds,
         ),
@@ -116,19 +120,19 @@ results.figure(
         "Validation loss against step, without dropout, with it, and with each piece of advice added.",
         "Lowest validation loss without dropout, with it, and with each piece of advice added.",
     ],
-    caption="None: no dropout. Units: 1/(1 − d) times as many. Rate: ten times the learning rate. Norm: the weights "
-    f"into a unit are bounded. Mean over {advice.count}, with 95% intervals; faint lines join a seed."
+    caption="None: no dropout. Units: 1/(1 − d) times as many. Rate: ten times the learning rate. Norm, ≤: the "
+    f"weights into a unit are bounded. Mean over {advice.count}, with 95% intervals; faint lines join a seed."
     f" Profile {profile}.{advice.omitted}",
     experiment="dropout-advice",
 )
 for name, value, unit in (
     ("advice-rate", settings["bound"]["model"]["dropout"], ""),
-    ("advice-units", settings["bound"]["model"]["hidden"] / advice.spec["model"]["hidden"], ""),
+    ("advice-units", settings["wide"]["model"]["hidden"] / settings["dropout"]["model"]["hidden"], ""),
     ("advice-norm", norms["bound"], ""),
     ("advice-norm-tight", norms["tight"], ""),
     ("advice-unbound-seeds", sum(bool((curves["bound"][s] == curves["fast"][s]).all()) for s in advice.seeds), "seeds"),
     ("advice-seeds", len(advice.seeds), "seeds"),
-    ("advice-learning-rate", advice.spec["train"]["learning_rate"], ""),
+    ("advice-learning-rate", settings["none"]["train"]["learning_rate"], ""),
     ("advice-characters", advice.spec["data"]["train"][1] - advice.spec["data"]["train"][0], "characters"),
     ("advice-runs", len(advice.runs), "runs"),
 ):
