@@ -130,7 +130,7 @@ for name, value, unit in (
     ("advice-units", settings["wide"]["model"]["hidden"] / settings["dropout"]["model"]["hidden"], ""),
     ("advice-norm", norms["bound"], ""),
     ("advice-norm-tight", norms["tight"], ""),
-    ("advice-unbound-seeds", sum(bool((curves["bound"][s] == curves["fast"][s]).all()) for s in advice.seeds), "seeds"),
+    ("advice-unbound-seeds", sum(bool((curves["bound"][s] == curves["fast"][s]).all()) for s in advice.seeds), ""),
     ("advice-seeds", len(advice.seeds), "seeds"),
     ("advice-learning-rate", settings["none"]["train"]["learning_rate"], ""),
     ("advice-characters", advice.spec["data"]["train"][1] - advice.spec["data"]["train"][0], "characters"),
