@@ -1,7 +1,8 @@
 """Taps: named points in a model at which listeners receive tensors. Without a listener they cost nothing.
 
 Kinds give one name to what is alike, so that probes depend on no kind: `attention.qkv` are queries, keys and values
-side by side, [B, T, 3 * n_head * K], and n_head; `mlp.hidden` the hidden units of a layer after their activation,
+side by side, [B, T, 3 * n_head * K], and n_head; `attention.heads` the outputs of the heads side by side, [N, D], the
+projection of them, [D, D], and n_head; `mlp.hidden` the hidden units of a layer after their activation,
 [..., F]; `mlp.gate` what each of them was multiplied by, [F]; `residual` the output of a layer, [..., D].
 
 The model goes on with the very tensors that it shows: without gradients, a listener may change them in place.

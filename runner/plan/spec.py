@@ -32,6 +32,8 @@ class TrainSpec:
     drop_at            in place of the cosine, a constant learning rate that becomes min_learning_rate at this step
     optimizer          "adamw", or "sgd": gradient descent without momentum; weight decay acts on matrices
     grad_clip          the largest Euclidean norm of the gradient; 0 turns clipping off
+    max_norm           the largest Euclidean norm of the weights that come into a unit of a layer: longer rows of its
+                       matrices are shortened to it after each update (Srivastava et al. 2014); None is no bound
     """
 
     steps: int = 5000
@@ -48,6 +50,7 @@ class TrainSpec:
     warmup_from: float | None = later(None)
     drop_at: int | None = later(None)
     optimizer: str = later("adamw")
+    max_norm: float | None = later(None)
 
     def check(self, need: Need) -> None:
         """Check the settings: `need` raises a `UserError` for the first that is invalid."""
@@ -72,6 +75,10 @@ class TrainSpec:
             "and takes the place of warmdown_steps: leave that out",
         )
         need(self.optimizer in ("adamw", "sgd"), f'optimizer = "{self.optimizer}" is unknown; known: adamw, sgd')
+        need(
+            self.max_norm is None or (math.isfinite(self.max_norm) and self.max_norm > 0),
+            f"max_norm = {self.max_norm} must be a positive number; leave it out for no bound",
+        )
         need(self.warmup_steps >= 0, f"warmup_steps = {self.warmup_steps} must not be negative")
         for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip"):
             value = getattr(self, name)

@@ -8,6 +8,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
 from runner.plan.spec import TrainSpec
+from runner.training.probes.probe import by_layer
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
@@ -30,7 +31,7 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 class Optimizer:
     """Clips by the global norm, then applies AdamW or SGD, with weight decay on parameters of two or more dimensions
-    only.
+    only; then bounds the norms of rows, where asked.
 
     It calls the functions behind PyTorch's optimizers: the classes import a compiler, for seconds, when they are made.
     """
@@ -39,6 +40,10 @@ class Optimizer:
         self.spec = spec
         self.parameters = dict(model.named_parameters())
         self.kept: dict[str, dict[str, Tensor]] = {}  # what AdamW keeps of each parameter, by name
+        # Embeddings and output layers have no layer, and their rows belong to tokens.
+        layers = [names for layer, names in by_layer(list(self.parameters)).items() if layer is not None]
+        inner = [self.parameters[name] for names in layers for name in names]
+        self.bounded = [parameter for parameter in inner if parameter.ndim >= 2]
 
     @torch.no_grad()
     def step(self, step: int) -> Tensor:
@@ -52,6 +57,9 @@ class Optimizer:
         rate = learning_rate(self.spec, step)
         for names, decay in ((matrices, self.spec.weight_decay), (vectors, 0.0)):
             self._update(names, rate, decay)
+        if self.spec.max_norm is not None:
+            for weight in self.bounded:
+                weight.renorm_(2, 0, self.spec.max_norm)
         for parameter in self.parameters.values():
             parameter.grad = None
         return norm

@@ -50,10 +50,12 @@ class Attention(nn.Module):
             qkv_BTE = self.ops.heads(qkv_BTE, norm_2K, turn_2TK, spec.n_head, spec.kv_heads, training)
         tap("attention.qkv", self.layer, qkv_BTE, spec.n_head)
         if cache is None:
-            y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.dropout)
+            y_BTD = self.ops.attention(qkv_BTE, key, spec.n_head, spec.rate("weights"))
         else:
             y_BTD = self.ops.recall(qkv_BTE, cache, self.layer, spec.n_head, spec.kv_heads)
-        branch_ND = self.ops.linear(y_BTD.flatten(0, 1), self.out)
+        y_ND = y_BTD.flatten(0, 1)
+        tap("attention.heads", self.layer, y_ND, self.out, spec.n_head)
+        branch_ND = self.ops.linear(y_ND, self.out)
         if spec.post_norm:
             branch_ND = self.ops.norm(branch_ND, self.post_norm, (2 * spec.n_layer) ** -0.5, training)
         return branch_ND
@@ -93,7 +95,8 @@ class Block(nn.Module):
 
     def __init__(self, spec: GPTSpec, layer: int, ops: Operations):
         super().__init__()
-        self.ops, self.layer, self.p, self.after = ops, layer, spec.dropout, spec.norm == "after"
+        self.ops, self.layer, self.after = ops, layer, spec.norm == "after"
+        self.rates = spec.rate("projection"), spec.rate("mlp")
         self.attention, self.mlp = Attention(spec, layer, ops), MLP(spec, layer, ops)
 
     def forward(
@@ -102,9 +105,9 @@ class Block(nn.Module):
         """The stream x and its LayerNorm n, both before and after, of `size` sequences."""
         weights, first, second = keys
         branch_ND = self.attention(n_ND.view(size, -1, n_ND.shape[1]), turn_2TK, weights, cache)
-        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, first, self.p)
+        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, first, self.rates[0])
         branch_ND = self.mlp(n_ND, second is not None, few=cache is not None)
-        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, second, self.p)
+        x_ND, n_ND = self.ops.add_norm(self._carried(x_ND, n_ND), branch_ND, second, self.rates[1])
         tap("residual", self.layer, self._carried(x_ND, n_ND))
         return x_ND, n_ND
 
@@ -166,7 +169,7 @@ class GPT(Model):
         turn_2TK = None if self.turn_2TK is None else self.turn_2TK[:, place]
         embedding_ND = embedding_BTD.flatten(0, 1)
         # The residual stream starts empty, and the embedding is its first branch.
-        x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.dropout)
+        x_ND, n_ND = self.ops.add_norm(torch.zeros_like(embedding_ND), embedding_ND, first, self.spec.rate("embedding"))
         for i, block in enumerate(self.blocks):
             x_ND, n_ND = block(x_ND, n_ND, B, turn_2TK, rest[3 * i : 3 * i + 3], cache)
         return n_ND

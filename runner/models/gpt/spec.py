@@ -8,6 +8,7 @@ ACTIVATIONS = ("gelu", "silu", "relu2", "swiglu")
 POSITIONS = ("learned", "rotary")
 NORMS = ("before", "after")
 INITS = ("gpt2", "zero")
+SITES = ("embedding", "weights", "projection", "mlp")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class GPTSpec:
     positions      "learned", or "rotary": turned queries and keys, and no parameters
     init           "gpt2", or "zero": projections into the residual stream start at 0, all other matrices of the
                    blocks uniform within ±√(3 / d_model)
+    dropout_sites  where dropout acts: "embedding", the sum of a token's embedding and its position; "weights", those of
+                   attention, after its softmax; "projection", attention's output after it; "mlp", the MLP's output
     kind           "gpt", of `runner.models.registry`
     """
 
@@ -43,6 +46,7 @@ class GPTSpec:
     norm: str = later("before")
     positions: str = later("learned")
     init: str = later("gpt2")
+    dropout_sites: tuple[str, ...] = later(SITES)
     kind: str = later("gpt")
 
     @property
@@ -71,6 +75,10 @@ class GPTSpec:
     def kv_heads(self) -> int:
         """Heads of keys and values."""
         return self.n_head if self.n_kv_head is None else self.n_kv_head
+
+    def rate(self, site: str) -> float:
+        """The probability of dropout at one of `SITES`; 0 where there is none."""
+        return self.dropout if site in self.dropout_sites else 0.0
 
     @property
     def contexts(self) -> bool:
@@ -129,3 +137,9 @@ class GPTSpec:
                 "choose mlp_ratio and d_model whose product is a multiple of 3",
             )
         need(0 <= self.dropout < 1, f"dropout = {self.dropout:g} must be at least 0 and below 1")
+        strange = [site for site in self.dropout_sites if site not in SITES]
+        need(not strange, f"dropout_sites: unknown {', '.join(strange)}; known: {', '.join(SITES)}")
+        need(
+            0 < len(self.dropout_sites) == len(set(self.dropout_sites)),
+            "dropout_sites must name at least one site, and each once; for no dropout set dropout = 0",
+        )

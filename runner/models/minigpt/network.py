@@ -80,7 +80,9 @@ class Block(nn.Module):
             y_BTD = ops.attention(qkv_BTE, weights, spec.n_head, spec.dropout)
         else:
             y_BTD = ops.recall(qkv_BTE, cache, self.layer, spec.n_head, spec.n_head)
-        x_ND, n_ND = ops.add_norm(x_ND, self.out(y_BTD.flatten(0, 1)), first, spec.dropout)
+        y_ND = y_BTD.flatten(0, 1)
+        tap("attention.heads", self.layer, y_ND, self.out.weight, spec.n_head)
+        x_ND, n_ND = ops.add_norm(x_ND, self.out(y_ND), first, spec.dropout)
         h_NF = ops.activation(self.up(n_ND, self.mlp_norm, few), "gelu", training=second is not None)
         tap("mlp.hidden", self.layer, h_NF)
         x_ND, n_ND = ops.add_norm(x_ND, self.down(h_NF), second, spec.dropout)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from runner.models import initial
 from runner.models.cost import Description, added
+from runner.models.dropout import dropout
 from runner.models.gradients import Embedding
 from runner.models.layers import Operations, padded
 from runner.models.mlp.spec import MLPSpec
@@ -18,21 +19,23 @@ from runner.models.taps import tap
 
 
 class Hidden(nn.Module):
-    """A hidden layer: a matrix without a bias where the source has one, BatchNorm where asked for, tanh."""
+    """A hidden layer: a matrix without a bias where the source has one, BatchNorm where asked for, tanh, dropout."""
 
     def __init__(self, spec: MLPSpec, layer: int, ops: Operations) -> None:
         super().__init__()
         self.layer, self.ops = layer, ops
         self.weight = nn.Parameter(torch.empty(spec.hidden, spec.hidden if layer else spec.inputs))
         self.norm = None if spec.norm == "none" else BatchNorm(spec.hidden, spec.norm, spec.freeze_at)
-        self.residual = spec.residual and layer > 0
+        self.residual, self.p = spec.residual and layer > 0, spec.dropout
 
-    def forward(self, x_BI: Tensor, training: bool) -> Tensor:
+    def forward(self, x_BI: Tensor, key: Tensor | None) -> Tensor:
         h_BH = self.ops.linear(x_BI.to(self.ops.dtype), self.weight)
         if self.norm is not None:
-            h_BH = self.norm(h_BH, training)
+            h_BH = self.norm(h_BH, key is not None)
         h_BH = torch.tanh(h_BH)
         tap("mlp.hidden", self.layer, h_BH)
+        if key is not None:
+            h_BH = dropout(h_BH, key, self.p)
         return x_BI + h_BH if self.residual else h_BH
 
 
@@ -49,6 +52,7 @@ class MLP(Model):
         self.layers = nn.ModuleList(Hidden(spec, layer, self.ops) for layer in range(spec.n_layer))
         self.out = nn.Parameter(torch.empty(vocabulary, spec.hidden))
         self.bias = nn.Parameter(torch.empty(vocabulary))
+        self.sites = spec.n_layer  # the units of each hidden layer
         self.calibration = spec.calibration if spec.norm in ("precise", "frozen") else 0
 
     @torch.no_grad()
@@ -61,14 +65,14 @@ class MLP(Model):
                 initial.fill(parameter, "plain" if name == "token" else self.spec.init, seed, name)
 
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
-        training = keys is not None
+        each = (None,) * self.sites if keys is None else keys.unbind()
         x_BTC = Embedding.apply(padded(x_BT, self.spec.block_size), self.token)
         if self.spec.reading == "flatten":
             h_BI = x_BTC.flatten(1)
         else:
             h_BI = x_BTC[:, -1] if self.spec.reading == "last" else x_BTC.mean(1)
-        for layer in self.layers:
-            h_BI = layer(h_BI, training)
+        for layer, key in zip(self.layers, each, strict=True):
+            h_BI = layer(h_BI, key)
         logits_BV = self.ops.linear(h_BI.to(self.ops.dtype), self.out) + self.bias.to(self.ops.dtype)
         return logits_BV[:, None]
 

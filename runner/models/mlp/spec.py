@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from runner.models.inits import INITS
-from runner.settings import Need
+from runner.settings import Need, later
 
 READINGS = ("flatten", "last", "mean")
 NORMS = ("none", "batch", "precise", "frozen")
@@ -24,6 +24,7 @@ class MLPSpec:
                    on these statistics normalise training too
     residual       add each hidden layer's input to its output, from the second layer on
     init           "kaiming", "xavier" or "plain", see `runner.models.initial`
+    dropout        of hidden units, after tanh
     kind           "mlp", of `runner.models.registry`
     """
 
@@ -38,6 +39,7 @@ class MLPSpec:
     residual: bool = False
     init: str = "kaiming"
     kind: str = "mlp"
+    dropout: float = later(0.0)
 
     @property
     def contexts(self) -> bool:
@@ -66,3 +68,4 @@ class MLPSpec:
         for name, known in (("reading", READINGS), ("norm", NORMS), ("init", INITS)):
             given = getattr(self, name)
             need(given in known, f'{name} = "{given}" is unknown; known: {", ".join(known)}')
+        need(0 <= self.dropout < 1, f"dropout = {self.dropout:g} must be at least 0 and below 1")

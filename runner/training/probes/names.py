@@ -6,6 +6,8 @@ from runner.plan.spec import EvalSpec
 ALL = "all"
 OBSERVING = (
     "attention_logit",
+    "head_pattern_similarity",
+    "head_output_similarity",
     "accuracy",
     "position_loss",
     "activation_norm",

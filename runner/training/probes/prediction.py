@@ -24,9 +24,9 @@ def summed(value_ML: Tensor) -> Tensor:
 
 
 def averaged(value_ML2S: Tensor) -> Tensor:
-    """The mean loss at each position over all batches, [L, S]; 0 where nothing is predicted."""
-    loss_LS, weight_LS = value_ML2S.sum(0).unbind(1)
-    return loss_LS / weight_LS.where(weight_LS > 0, 1)
+    """Means over all batches of sums and what they are divided by, [L, S], or [L] without S; 0 where that is 0."""
+    sum_LS, weight_LS = value_ML2S.sum(0).unbind(1)
+    return sum_LS / weight_LS.where(weight_LS > 0, 1)
 
 
 PROBES = (

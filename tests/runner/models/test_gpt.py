@@ -13,12 +13,13 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.decomposition import select_decomp_table
 
 from benchmarks.reference import Reference, copy_weights, trainer
+from runner.errors import UserError
 from runner.models.dropout import dropout, kept, positions, site_keys
 from runner.models.gpt.network import GPT
-from runner.models.gpt.spec import GPTSpec
+from runner.models.gpt.spec import SITES, GPTSpec
 from runner.models.gradients import query_blocks
 from runner.models.taps import listening
-from runner.plan.spec import RunSpec, TrainSpec, check
+from runner.plan.spec import RunSpec, TrainSpec, check, from_dict
 from runner.training.engine import Engine
 from runner.training.optimizer import learning_rate
 from runner.training.probes.probe import Listening
@@ -59,7 +60,7 @@ def turned(x_BHTK: Tensor) -> Tensor:
 def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
     """The same mathematics with the same masks, as a textbook would write it."""
     spec, (B, T) = model.spec, x_BT.shape
-    D, H, p = spec.d_model, spec.n_head, spec.dropout
+    D, H, p = spec.d_model, spec.n_head, {site: spec.dropout * (site in spec.dropout_sites) for site in SITES}
     K, kv = spec.d_head, spec.kv_heads
     x = model.token[x_BT] + (0 if model.position is None else model.position[:T])
     after = spec.norm == "after"
@@ -70,7 +71,7 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
     def read(x: Tensor, weight: Tensor) -> Tensor:
         return x * weight if after else F.layer_norm(x, (D,), weight)
 
-    x = carried(dropout(x.view(B * T, D), keys[0], p))
+    x = carried(dropout(x.view(B * T, D), keys[0], p["embedding"]))
     for block, (weights, first, second) in zip(model.blocks, keys[1:].view(-1, 3), strict=True):
         n = read(x, block.attention.norm)
         q, k, v = (n @ block.attention.qkv.T).view(B, T, H + 2 * kv, K).transpose(1, 2).split((H, kv, kv), dim=1)
@@ -84,19 +85,19 @@ def plain_loss(model: GPT, x_BT: Tensor, y_BT: Tensor, keys: Tensor) -> Tensor:
         parts, offset = [], 0
         for start, stop in query_blocks(T):
             weight = score.softmax(-1)[:, start:stop, :stop]
-            keep = kept(offset + positions(tuple(weight.shape), weight.device), weights, p)
-            parts.append(torch.where(keep, weight / (1 - p), 0.0) @ v[:, :stop])
+            keep = kept(offset + positions(tuple(weight.shape), weight.device), weights, p["weights"])
+            parts.append(torch.where(keep, weight / (1 - p["weights"]), 0.0) @ v[:, :stop])
             offset += weight.numel()
         y = torch.cat(parts, 1).view(B, H, T, -1).transpose(1, 2).reshape(B * T, D)
         branch = y @ block.attention.out.T
         if spec.post_norm:
             branch = F.layer_norm(branch, (D,), block.attention.post_norm) / math.sqrt(2 * spec.n_layer)
-        x = carried(x + dropout(branch, first, p))
+        x = carried(x + dropout(branch, first, p["projection"]))
         h = read(x, block.mlp.norm) @ block.mlp.up.T
         branch = PLAIN[spec.activation](h) @ block.mlp.down.T
         if spec.post_norm:
             branch = F.layer_norm(branch, (D,), block.mlp.post_norm)
-        x = carried(x + dropout(branch, second, p))
+        x = carried(x + dropout(branch, second, p["mlp"]))
     return F.cross_entropy(read(x, model.norm) @ model.token.T, y_BT.flatten())
 
 
@@ -113,6 +114,8 @@ VARIANTS = {
     "post norm": {"post_norm": True},
     "norms after": {"norm": "after"},
     "rotary": {"positions": "rotary"},
+    "dropout of weights": {"dropout_sites": ("weights",)},
+    "dropout of the projection": {"dropout_sites": ("projection",)},
     "everything": EVERYTHING | {"n_head": 4, "activation": "swiglu", "mlp_ratio": (3.0, 1.5)},
 }
 
@@ -172,6 +175,39 @@ def test_every_dropout_site_has_its_key():
         changed[site] += 1
         losses.add(model.loss(x_BT, y_BT, changed).item())
     assert len(losses) == len(keys) + 1 == 8
+
+
+@pytest.mark.parametrize(("place", "site"), list(enumerate(SITES)))
+def test_dropout_at_one_site_takes_the_keys_of_that_site_alone(place, site):
+    model, (x_BT, y_BT) = model_of(replace(SPEC, dropout_sites=(site,))), batch(9)
+    keys = site_keys(0, 0, model.sites)
+    before, mine = model.loss(x_BT, y_BT, keys).item(), [0] if place == 0 else [place, place + 3]
+    moved = []
+    for key in range(len(keys)):
+        changed = keys.clone()
+        changed[key] += 1
+        if model.loss(x_BT, y_BT, changed).item() != before:
+            moved.append(key)
+    assert moved == mine
+
+
+def test_dropout_at_every_site_is_what_it_was():
+    (x_BT, y_BT), keys = batch(9), site_keys(0, 0, 7)
+    said = model_of(replace(SPEC, dropout_sites=tuple(reversed(SITES)))).loss(x_BT, y_BT, keys)
+    assert torch.equal(said, model_of().loss(x_BT, y_BT, keys))
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"),
+    [
+        (["weights", "heads"], "dropout_sites: unknown heads; known: embedding, weights, projection, mlp"),
+        ([], "dropout_sites must name at least one site, and each once; for no dropout set dropout = 0"),
+        (["mlp", "mlp"], "dropout_sites must name at least one site, and each once"),
+    ],
+)
+def test_sites_that_cannot_be_are_named(sites, message):
+    with pytest.raises(UserError, match=message):
+        from_dict({"model": {"dropout_sites": sites}}, "here")
 
 
 @pytest.mark.parametrize("variant", ["as it was", "everything"])

@@ -158,8 +158,13 @@ def test_taps_are_those_of_the_gpt():
     with listening(lambda name, layer, *shown: heard.append((name, layer, tuple(shown[0].shape)))):
         model_of()(tokens())
     rows = 2 * 130
-    assert heard[:3] == [("attention.qkv", 0, (2, 130, 48)), ("mlp.hidden", 0, (rows, 32)), ("residual", 0, (rows, 16))]
-    assert [layer for _, layer, _ in heard] == [0, 0, 0, 1, 1, 1]
+    assert heard[:4] == [
+        ("attention.qkv", 0, (2, 130, 48)),
+        ("attention.heads", 0, (rows, 16)),
+        ("mlp.hidden", 0, (rows, 32)),
+        ("residual", 0, (rows, 16)),
+    ]
+    assert [layer for _, layer, _ in heard] == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 
 from runner.errors import UserError
 from runner.models.cost import describe
+from runner.models.dropout import site_keys
 from runner.models.mlp.network import MLP
 from runner.models.mlp.spec import MLPSpec
 from runner.plan.plan import Plan
@@ -65,9 +66,29 @@ def test_residual_layers_keep_their_input():
     assert torch.equal(model(x_BT), one(x_BT))
 
 
-@pytest.mark.parametrize("norm", ["none", "batch", "precise", "frozen"])
-def test_stopped_it_goes_on_to_the_same_bytes(tiny, tmp_path: Path, norm):
-    plan = of_contexts(tiny, width=4, hidden=6, block_size=5, norm=norm, calibration=3, freeze_at=12)
+def test_dropout_takes_hidden_units_in_training_alone_and_scales_the_others():
+    model, x_BT = made(replace(SMALL, hidden=400, dropout=0.5)), torch.arange(5)[None]
+    keys = site_keys(0, 0, model.sites)
+    with torch.no_grad():
+        model.out.copy_(torch.ones_like(model.out))
+        whole = model(x_BT)
+        plain = made(replace(SMALL, hidden=400))
+        plain.out.data.copy_(model.out)
+        assert torch.equal(whole, plain(x_BT)), "evaluation has no dropout"
+        assert torch.equal(plain(x_BT, keys), whole), "nor has training, where the rate is 0"
+        hidden_BH = model.layers[0](model.token[x_BT].flatten(1), None)
+        kept_BH = model.layers[0](model.token[x_BT].flatten(1), keys[0])
+    dropped = kept_BH == 0
+    assert 150 < int(dropped.sum()) < 250
+    assert torch.allclose(kept_BH[~dropped], 2 * hidden_BH[~dropped], rtol=1e-5)
+    assert not torch.equal(model(x_BT, keys), model(x_BT, keys + 1)), "the mask is of the key"
+
+
+@pytest.mark.parametrize(
+    ("norm", "dropout"), [("none", 0.0), ("none", 0.5), ("batch", 0.0), ("precise", 0.0), ("frozen", 0.5)]
+)
+def test_stopped_it_goes_on_to_the_same_bytes(tiny, tmp_path: Path, norm, dropout):
+    plan = of_contexts(tiny, width=4, hidden=6, block_size=5, norm=norm, calibration=3, freeze_at=12, dropout=dropout)
     assert train_here(plan, tmp_path / "whole") == "finished"
     assert train_here(plan, tmp_path / "parted", stopping=at_call(300)) == "stopped"
     assert train_here(plan, tmp_path / "parted") == "finished"
@@ -96,6 +117,9 @@ def test_it_is_trained_with_sgd(tiny, tmp_path: Path):
         ({"data": {"task": "context"}}, r'kind "gpt" predicts a token after each position: task = "context" does not'),
         ({"model": {"kind": "mlp", "reading": "all"}}, 'reading = "all" is unknown; known: flatten, last, mean'),
         ({"model": {"kind": "mlp", "norm": "layer"}}, 'norm = "layer" is unknown; known: none, batch, precise, frozen'),
+        ({"model": {"kind": "mlp", "dropout": 1.0}}, "dropout = 1 must be at least 0 and below 1"),
+        ({"train": {"max_norm": 0.0}}, r"max_norm = 0\.0 must be a positive number; leave it out for no bound"),
+        ({"train": {"max_norm": float("nan")}}, "max_norm = nan must be a positive number"),
         ({"model": {"kind": "mlp", "width": 0}}, "width = 0 must be at least 1"),
         ({"train": {"optimizer": "lion"}}, 'optimizer = "lion" is unknown; known: adamw, sgd'),
         ({"train": {"drop_at": 9000}}, "drop_at = 9000 must lie between warmup_steps = 100 and steps = 5000"),

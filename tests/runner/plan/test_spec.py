@@ -72,6 +72,7 @@ LATER = {
         "norm": "after",
         "positions": "rotary",
         "init": "zero",
+        "dropout_sites": ["weights", "mlp"],
     },
     "train": {
         "grad_accumulation": 2,
@@ -79,6 +80,7 @@ LATER = {
         "warmup_from": 1e-5,
         "drop_at": 1000,
         "optimizer": "sgd",
+        "max_norm": 3.0,
     },
     "eval": {
         "splits": ["val"],

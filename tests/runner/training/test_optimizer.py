@@ -95,6 +95,28 @@ def test_gradients_are_dropped_after_a_step():
     assert all(p.grad is None for p in model.parameters())
 
 
+class Layered(Tiny):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([Tiny()])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_max_norm_holds_for_the_rows_of_layers_after_a_step(optimizer):
+    free, bound = Layered(), Layered()
+    spec = replace(SPEC, optimizer=optimizer, weight_decay=0.0)
+    for model, longest in ((free, None), (bound, 1.5)):
+        model.fill(1.0)
+        Optimizer(model, replace(spec, max_norm=longest)).step(100)
+    norms_3 = free.layers[0].matrix.norm(dim=1)
+    assert norms_3.min() < 1.5 < norms_3.max(), "or it tests nothing"
+    assert torch.allclose(bound.layers[0].matrix.norm(dim=1), norms_3.clamp(max=1.5), rtol=1e-5)
+    shorter = norms_3 < 1.5
+    assert torch.equal(bound.layers[0].matrix[shorter], free.layers[0].matrix[shorter])
+    assert torch.equal(bound.matrix, free.matrix), "an embedding's rows come into no unit"
+    assert torch.equal(bound.layers[0].vector, free.layers[0].vector)
+
+
 def test_state_goes_on_exactly():
     whole, parted = Tiny(), Tiny()
     first, second = Optimizer(whole, SPEC), Optimizer(parted, SPEC)
