@@ -18,6 +18,8 @@ class Placement:
     weights             whether weights are stored; a run without them cannot be resumed or sampled from
     embedding           whether the token embedding at the end is evidence of the run, two bytes a number
     samples             whether texts that the trained model draws at several temperatures are
+    from_token_0        tokens of one text that the trained model draws after token 0 of its vocabulary, which is
+                        evidence of the run in place of those; 0 is none
     """
 
     device: str = "cpu"
@@ -30,6 +32,7 @@ class Placement:
     weights: bool = True
     embedding: bool = False
     samples: bool = False
+    from_token_0: int = 0
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
