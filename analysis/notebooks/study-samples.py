@@ -1,0 +1,88 @@
+# %% [markdown]
+# # A hundred tokens after token 0
+#
+# The source shows what its models write when they are given token 0. Here are texts of the study's own models, drawn in
+# the same way: one text a model, of its first seed, not a chosen one. Token 0 is another one in each vocabulary, so it
+# is said what it stands for. No verdict hangs on a text.
+
+# %% tags=["parameters"]
+experiments = ["mlp-reading", "convergence", "norm-place", "byte-patches"]
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/study-samples"
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.study import arms
+from analysis.study.literature import STUDY_SAMPLES
+from analysis.study.results import Results
+from analysis.study.samples import printed, token_0
+from runner.data import dataset
+from runner.data.measures import Lexicon
+from runner.data.tokenizers.registry import TOKENIZERS
+from runner.plan.spec import from_dict
+
+MODELS = {"MLP": "mlp-reading", "WaveNet": "convergence", "Transformer": "norm-place", "MEGABYTE-like": "byte-patches"}
+ARMS = {"mlp-reading": "flatten", "convergence": "wavenet", "norm-place": "before", "byte-patches": "adjacent"}
+results = Results(output)
+
+# %% [markdown]
+# ## The texts
+# Of several arms of one kind (learning rates), the one with the lowest mean of the lowest validation losses is taken. A
+# word is unknown if the training text does not have it, in whatever capitals.
+
+# %%
+rows, texts = [], {}
+for model, name in MODELS.items():
+    read = arms.read(logs, name, profile, all_planned=True, diverged=True)
+    results.provenance(read.runs)
+    own = [arm for arm in read if str(arm).startswith(ARMS[name])]
+    arm = min(own, key=lambda each: read.curves()[each].min().mean())
+    run = next((run for run in read.kept[arm].values() if run.samples().num_rows), None)
+    if run is None:
+        continue
+    spec = from_dict(run.manifest["spec"], str(run.path))
+    codec, (drawn,) = dataset.codec(spec.data), run.samples().to_pylist()
+    lexicon = Lexicon.of(dataset.texts(spec.data)["train"])
+    ids = dataset.load(spec.data).ids
+    start, stop = dataset.load(spec.data).spans["train"]
+    texts[model] = codec.decode(np.array(drawn["tokens"]))
+    last = read.bits("val").query("arm == @arm and seed == @spec.seed").bits.iloc[-1]
+    rows.append(
+        {
+            "model": model,
+            "token 0": token_0(codec),
+            "in the training text": f"{int((np.asarray(ids[start:stop]) == 0).sum()):,} times",
+            "bits per character": f"{last:.2f}",
+            "unknown words": f"{drawn['unknown']} of {drawn['words']}",
+            "the 100 tokens after it": printed(texts[model]),
+        }
+    )
+results.number("sampled-models", len(rows), "models")
+if rows:
+    length = len(drawn["tokens"])
+    shown = STUDY_SAMPLES["MLP"]
+    words, unknown = lexicon.unknown(shown)
+    p50k_base = TOKENIZERS["p50k_base"]()
+    source = {
+        "model": "the source's, under MLP and under Transformer",
+        "token 0": token_0(p50k_base),
+        "in the training text": "–",
+        "bits per character": "–",
+        "unknown words": f"{unknown} of {words}",
+        "the 100 tokens after it": printed(shown.rstrip("\n")),
+    }
+    results.table(
+        "token-0-samples",
+        pd.DataFrame([*rows, source]),
+        caption=f"One text a model of {length} tokens, seed {spec.seed}, at a temperature of 1. ↵ is a line break. "
+        "Bits per character: that run's validation loss at its end. Unknown words are those that the training text "
+        f"does not have. The source's text is copied from its notes. Profile {profile}.",
+    )
+    results.number("sample-length", length, "tokens")
+    results.number("different-samples", len(set(texts.values())), "texts")
+    results.number("source-sample-words", words, "words")
+    results.number("source-sample-unknown", unknown)
+results.save()
