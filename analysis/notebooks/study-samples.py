@@ -19,9 +19,10 @@ from analysis.study import arms
 from analysis.study.literature import STUDY_SAMPLES
 from analysis.study.results import Results
 from analysis.study.samples import printed, token_0
-from runner.data import dataset
+from runner.data import corpora
 from runner.data.measures import Lexicon
 from runner.data.tokenizers.registry import TOKENIZERS
+from runner.data.tokenizers.tokenizer import Source
 from runner.plan.spec import from_dict
 
 MODELS = {"MLP": "mlp-reading", "WaveNet": "convergence", "Transformer": "norm-place", "MEGABYTE-like": "byte-patches"}
@@ -31,7 +32,8 @@ results = Results(output)
 # %% [markdown]
 # ## The texts
 # Of several arms of one kind (learning rates), the one with the lowest mean of the lowest validation losses is taken. A
-# word is unknown if the training text does not have it, in whatever capitals.
+# word is unknown if the training text does not have it, in whatever capitals. Splits are ranges of characters here: a
+# byte of this text is one, too.
 
 # %%
 rows, texts = [], {}
@@ -44,17 +46,18 @@ for model, name in MODELS.items():
     if run is None:
         continue
     spec = from_dict(run.manifest["spec"], str(run.path))
-    codec, (drawn,) = dataset.codec(spec.data), run.samples().to_pylist()
-    lexicon = Lexicon.of(dataset.texts(spec.data)["train"])
-    ids = dataset.load(spec.data).ids
-    start, stop = dataset.load(spec.data).spans["train"]
+    (drawn,) = run.samples().to_pylist()
+    text = corpora.text(spec.data.corpus)
+    train = text[slice(*spec.data.train)]
+    codec = TOKENIZERS[spec.data.tokenizer].of(Source(text, train))
+    lexicon = Lexicon.of([train])
     texts[model] = codec.decode(np.array(drawn["tokens"]))
     last = read.bits("val").query("arm == @arm and seed == @spec.seed").bits.iloc[-1]
     rows.append(
         {
             "model": model,
             "token 0": token_0(codec),
-            "in the training text": f"{int((np.asarray(ids[start:stop]) == 0).sum()):,} times",
+            "in the training text": f"{int((codec.encode(train) == 0).sum()):,} times",
             "bits per character": f"{last:.2f}",
             "unknown words": f"{drawn['unknown']} of {drawn['words']}",
             "the 100 tokens after it": printed(texts[model]),
