@@ -36,7 +36,7 @@ results = Results(output)
 # byte of this text is one, too.
 
 # %%
-rows, texts = [], {}
+rows, texts, many = [], {}, {"words": 0, "unknown": 0}
 for model, name in MODELS.items():
     read = arms.read(logs, name, profile, all_planned=True, diverged=True)
     results.provenance(read.runs)
@@ -52,6 +52,7 @@ for model, name in MODELS.items():
     codec = TOKENIZERS[spec.data.tokenizer].of(Source(text, train))
     lexicon = Lexicon.of([train])
     texts[model] = codec.decode(np.array(drawn["tokens"]))
+    many = {key: count + drawn[key] for key, count in many.items()}
     last = read.bits("val").query("arm == @arm and seed == @spec.seed").bits.iloc[-1]
     rows.append(
         {
@@ -88,4 +89,6 @@ if rows:
     results.number("different-samples", len(set(texts.values())), "texts")
     results.number("source-sample-words", words, "words")
     results.number("source-sample-unknown", unknown)
+    results.number("own-sample-words", many["words"], "words")
+    results.number("own-sample-unknown", many["unknown"])
 results.save()
