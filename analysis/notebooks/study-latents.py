@@ -22,7 +22,7 @@ from runner.models.cost import describe
 from runner.plan.spec import from_dict
 
 ORDER = ["plain", "dropout", "latents", "latents-drop"]
-NAMES = {"plain": "plain", "dropout": "dropout", "latents": "latents", "latents-drop": "latents, dropped context"}
+NAMES = {"plain": "plain", "dropout": "dropout", "latents": "latents", "latents-drop": "latents, drop"}
 results = Results(output)
 
 # %% [markdown]
@@ -100,7 +100,7 @@ results.table(
     "latents",
     pd.DataFrame(rows),
     caption=f"Bits per byte at the last step, without dropout: mean over {read.count} with half of its 95% interval. "
-    f"Profile {profile}.{read.omitted}",
+    f"Drop: of context, in training. Profile {profile}.{read.omitted}",
 )
 results.figure(
     "latents",
@@ -112,7 +112,8 @@ results.figure(
         "Validation loss against step, a line for each of the four arms.",
         "The gap between validation and training loss against step, a line for each of the four arms.",
     ],
-    caption=f"Mean over {read.count}, with the 95% interval of that mean. Profile {profile}.{read.omitted}",
+    caption=f"Mean over {read.count}, with the 95% interval of that mean. Drop: of context, in training. Profile "
+    f"{profile}.{read.omitted}",
 )
 spec = from_dict(read.spec, "latents")
 start, stop = spec.data.train
