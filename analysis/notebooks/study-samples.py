@@ -61,7 +61,7 @@ for model, name in MODELS.items():
             "in the training text": f"{int((codec.encode(train) == 0).sum()):,} times",
             "bits per character": f"{last:.2f}",
             "unknown words": f"{drawn['unknown']} of {drawn['words']}",
-            "the 100 tokens after it": printed(texts[model]),
+            "text": printed(texts[model]),
         }
     )
 results.number("sampled-models", len(rows), "models")
@@ -71,19 +71,25 @@ if rows:
     words, unknown = lexicon.unknown(shown)
     p50k_base = TOKENIZERS["p50k_base"]()
     source = {
-        "model": "the source's, under MLP and under Transformer",
+        "model": "the source's",
         "token 0": token_0(p50k_base),
         "in the training text": "–",
         "bits per character": "–",
         "unknown words": f"{unknown} of {words}",
-        "the 100 tokens after it": printed(shown.rstrip("\n")),
+        "text": printed(shown.rstrip("\n")),
     }
+    whole = pd.DataFrame([*rows, source])
     results.table(
         "token-0-samples",
-        pd.DataFrame([*rows, source]),
-        caption=f"One text a model of {length} tokens, seed {spec.seed}, at a temperature of 1. ↵ is a line break. "
-        "Bits per character: that run's validation loss at its end. Unknown words are those that the training text "
-        f"does not have. The source's text is copied from its notes. Profile {profile}.",
+        whole[["model", "text"]],
+        caption=f"One text a model of {length} tokens after token 0, seed {spec.seed}, at a temperature of 1; ↵ is a "
+        f"line break. The source shows its text under its MLP and under its Transformer. Profile {profile}.",
+    )
+    results.table(
+        "token-0",
+        whole.drop(columns="text"),
+        caption="What token 0 stands for, and how often it comes; the validation loss of the run that wrote the text, "
+        f"at its end; words of the text that the training text does not have. Profile {profile}.",
     )
     results.number("sample-length", length, "tokens")
     results.number("different-samples", len(set(texts.values())), "texts")
