@@ -6,7 +6,7 @@
 # is said what it stands for. No verdict hangs on a text.
 
 # %% tags=["parameters"]
-experiments = ["mlp-reading", "convergence", "norm-place", "byte-patches"]
+experiments = ["mlp-reading", "convergence", "norm-place", "byte-patches", "source-mlp"]
 logs = "logs"
 profile = "laptop"
 output = "build/analysis/study-samples"
@@ -25,8 +25,13 @@ from runner.data.tokenizers.registry import TOKENIZERS
 from runner.data.tokenizers.tokenizer import Source
 from runner.plan.spec import from_dict
 
-MODELS = {"MLP": "mlp-reading", "WaveNet": "convergence", "Transformer": "norm-place", "MEGABYTE-like": "byte-patches"}
-ARMS = {"mlp-reading": "flatten", "convergence": "wavenet", "norm-place": "before", "byte-patches": "adjacent"}
+MODELS = {
+    "MLP": ("mlp-reading", "flatten"),
+    "WaveNet": ("convergence", "wavenet"),
+    "Transformer": ("norm-place", "before"),
+    "MEGABYTE-like": ("byte-patches", "adjacent"),
+    "MLP, the source's size": ("source-mlp", ""),
+}
 results = Results(output)
 
 # %% [markdown]
@@ -37,10 +42,10 @@ results = Results(output)
 
 # %%
 rows, texts, many = [], {}, {"words": 0, "unknown": 0}
-for model, name in MODELS.items():
+for model, (name, begin) in MODELS.items():
     read = arms.read(logs, name, profile, all_planned=True, diverged=True)
     results.provenance(read.runs)
-    own = [arm for arm in read if str(arm).startswith(ARMS[name])]
+    own = [arm for arm in read if str(arm).startswith(begin)]
     arm = min(own, key=lambda each: read.curves()[each].min().mean())
     run = next((run for run in read.kept[arm].values() if run.samples().num_rows), None)
     if run is None:
@@ -52,8 +57,13 @@ for model, name in MODELS.items():
     codec = TOKENIZERS[spec.data.tokenizer].of(Source(text, train))
     lexicon = Lexicon.of([train])
     texts[model] = codec.decode(np.array(drawn["tokens"]))
-    many = {key: count + drawn[key] for key, count in many.items()}
     last = read.bits("val").query("arm == @arm and seed == @spec.seed").bits.iloc[-1]
+    if spec.data.tokenizer in ("characters", "bytes"):
+        many = {key: count + drawn[key] for key, count in many.items()}
+    else:
+        results.number("source-size-words", drawn["words"], "words")
+        results.number("source-size-unknown", drawn["unknown"])
+        results.number("source-size-bits", last, "bits", digits=2)
     rows.append(
         {
             "model": model,
