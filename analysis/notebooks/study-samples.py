@@ -30,7 +30,7 @@ MODELS = {
     "WaveNet": ("convergence", "wavenet"),
     "Transformer": ("norm-place", "before"),
     "MEGABYTE-like": ("byte-patches", "adjacent"),
-    "MLP, the source's size": ("source-mlp", ""),
+    "MLP, full size": ("source-mlp", ""),  # the source's own
 }
 results = Results(output)
 
@@ -74,6 +74,8 @@ for model, (name, begin) in MODELS.items():
             "text": printed(texts[model]),
         }
     )
+
+# %%
 results.number("sampled-models", len(rows), "models")
 if rows:
     length = len(drawn["tokens"])
