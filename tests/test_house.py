@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 READABLE = {
     "data.corpora",
     "data.counts",
+    "data.measures",
     "data.tokenizers",
     "errors",
     "files",

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 
 from analysis.study import verdicts
 from analysis.study.figures import Groups, Rows
+from analysis.study.literature import STUDY_SAMPLES as SAMPLES
 from analysis.study.results import Results
 from analysis.study.stats import estimate
 from analysis.study.verdicts import BELOW, Measure
@@ -151,40 +152,6 @@ results.claim(
 # well, and with what S4-1 and S4-2 found.
 
 # %%
-SAMPLES = {
-    "Transformer": """\
- him, hisMA, unbelievably do
-MENblueilia make, toMinoruh still quart him.
-
-vis fearful: be'd!
-My speak ',
-You you us brother know the crimesICH UntilB
-R Canter1950AR worldatur HELt may of,
- lighter will I:
-Or prostitute thou what Evolution to toS the Norse
-
-R heliumest the recalls; fast Surgery a 330 ofWilliams.
-
-CU art:
-Th is IISTORY?
-""",
-    "MLP": """\
- him, hisMA, unbelievably do
-MENblueilia make, toMinoruh still quart him.
-
-vis fearful: be'd!
-My speak ',
-You you us brother know the crimesICH UntilB
-R Canter1950AR worldatur HELt may of,
- lighter will I:
-Or prostitute thou what Evolution to toS the Norse
-
-R heliumest the recalls; fast Surgery a 330 ofWilliams.
-
-CU art:
-Th is IISTORY?
-""",
-}
 same_text, same_count = SAMPLES["Transformer"] == SAMPLES["MLP"], STATED["Transformer"] == STATED["MLP"]
 tokens = {name: len(TOKENIZERS["p50k_base"]().encode(sample)) for name, sample in SAMPLES.items()}
 results.claim(

@@ -261,3 +261,39 @@ MINI_GPT = {
 MINI_GPT_VOCABULARY, MINI_GPT_TOKENS = 3000, 104e6
 MINI_GPT_PACE, MINI_GPT_MINUTES = 39_500, 35  # tokens a second at its peak, of the medium model
 MINI_GPT_FIRST_LOSS = 7.37
+
+# The samples of 100 tokens that the study's source shows, under the headings of its models.
+STUDY_SAMPLES = {
+    "Transformer": """\
+ him, hisMA, unbelievably do
+MENblueilia make, toMinoruh still quart him.
+
+vis fearful: be'd!
+My speak ',
+You you us brother know the crimesICH UntilB
+R Canter1950AR worldatur HELt may of,
+ lighter will I:
+Or prostitute thou what Evolution to toS the Norse
+
+R heliumest the recalls; fast Surgery a 330 ofWilliams.
+
+CU art:
+Th is IISTORY?
+""",
+    "MLP": """\
+ him, hisMA, unbelievably do
+MENblueilia make, toMinoruh still quart him.
+
+vis fearful: be'd!
+My speak ',
+You you us brother know the crimesICH UntilB
+R Canter1950AR worldatur HELt may of,
+ lighter will I:
+Or prostitute thou what Evolution to toS the Norse
+
+R heliumest the recalls; fast Surgery a 330 ofWilliams.
+
+CU art:
+Th is IISTORY?
+""",
+}

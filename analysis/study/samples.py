@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.study import stats
 from analysis.study.stats import Estimate
+from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.evidence.log import Run
 
 HELD_OUT = "held-out"
@@ -98,6 +99,21 @@ def shortened(text: str, words: int, mark: str = "<|endoftext|>") -> str:
     story = "".join(sign if sign.isprintable() else "\ufffd" for sign in story)
     parts = story.split(" ")
     return story if len(parts) <= words else " ".join(parts[:words]) + " …"
+
+
+def printed(text: str) -> str:
+    """A text on one line: ↵ for a line break, and the sign of what cannot be shown for that."""
+    return " ↵ ".join("".join(sign if sign.isprintable() else "\ufffd" for sign in line) for line in text.split("\n"))
+
+
+def token_0(codec: Tokenizer) -> str:
+    """What token 0 of a vocabulary stands for, in words: a text, a byte that is none, or nothing."""
+    text = codec.decode(np.array([0]))
+    if text == "\n":
+        return "a line break"
+    if codec.sizes()[0] == 0:
+        return "no text"
+    return f"“{text}”" if text.isprintable() else f"byte {ord(text)}, no sign" if len(text) == 1 else "part of a sign"
 
 
 def _frame(rows: pd.DataFrame, seed: int) -> pd.DataFrame:

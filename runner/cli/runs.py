@@ -196,25 +196,43 @@ def sample_text(
 
 def draw_samples(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="An ended run's folder, with its weights.")],
+    from_token_0: Annotated[
+        int | None, typer.Option(help="One text of so many tokens after token 0, at a temperature of 1, instead.")
+    ] = None,
 ) -> None:
     """Draw a run's samples at several temperatures, and keep them as evidence of the run. Where it has them already,
     they are drawn again and compared; exits with status 1 where they differ."""
     from runner.training import samples
 
+    if from_token_0 is not None and from_token_0 < 1:
+        raise UserError(f"--from-token-0 {from_token_0} must be at least 1: it is the number of tokens to draw")
     found = log.read_run(run)
     if found is None or found.manifest["status"] != Status.FINISHED:
         raise UserError(f"{run} holds no run that has finished: name one, such as runs/mini-gpt/laptop/small-s0")
     log.check(found)
-    kept, rows = found.samples(), samples.table(run)
-    temperatures = ", ".join(f"{each:g}" for each in samples.TEMPERATURES)
+    kept = found.samples()
+    if kept.num_rows:  # what there is says how it was drawn
+        told = len(kept["tokens"][0]) if kept.num_rows == 1 else None
+        if from_token_0 not in (None, told):
+            raise UserError(
+                f"{run} has other samples than one text of {from_token_0} tokens after token 0, and a run leaves one "
+                "kind: leave --from-token-0 out to draw them again and compare"
+            )
+        from_token_0 = told
+    rows = samples.table(run, from_token_0)
+    temperatures = ", ".join(f"{each:g}" for each in ((1.0,) if from_token_0 else samples.TEMPERATURES))
     if kept.num_rows:
         same = kept.equals(rows)
-        say(f"{run}: {rows.num_rows} texts drawn again at {temperatures}: {'identical' if same else 'different'}")
+        texts = f"{kept.num_rows} text{'s' if kept.num_rows > 1 else ''}"
+        say(f"{run}: {texts} drawn again at {temperatures}: {'identical' if same else 'different'}")
         if not same:
             raise typer.Exit(1)
         return
     found.attach("samples.parquet", rows)
-    say(f"{run}: samples.parquet has {rows.num_rows} texts, drawn at {temperatures}, and held-out ones")
+    if from_token_0:
+        say(f"{run}: samples.parquet has one text, of {from_token_0} tokens after token 0")
+    else:
+        say(f"{run}: samples.parquet has {rows.num_rows} texts, drawn at {temperatures}, and held-out ones")
 
 
 def verify_run(

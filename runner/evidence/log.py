@@ -7,8 +7,8 @@ The folder of a run, under `runs/` when it is trained and under `logs/` once it 
     timing.parquet    wall clock, seconds; never part of a comparison
     probes.parquet    what its probes measured; only where the run has probes
     embedding.parquet the model's token embedding at the end; only where the run's placement asks for it
-    samples.parquet   texts that the trained model drew at several temperatures, and what is measured of them; only
-                      where the run's placement asks for it, or where `runner draw` drew them
+    samples.parquet   texts that the trained model drew, and what is measured of them; only where the run's placement
+                      asks for it, or where `runner draw` drew them
     samples.txt       text that the trained model wrote
 
 metrics.parquet, one row per measurement, ordered by step:
@@ -44,7 +44,8 @@ embedding.parquet, one row a token, in the order of their ids:
     vector    [float16]    its row of the embedding
 
 samples.parquet, one row a text, all of one length: the samples of `runner.training.samples` by temperature, then
-held-out text that begins in the same way, of which only measures are kept. Shares have a value for each n from 1 to 4.
+held-out text that begins in the same way, of which only measures are kept; or the one text that was drawn after token 0
+of the vocabulary. Shares have a value for each n from 1 to 4.
 
     temperature    float64      that the tokens were drawn at; null for held-out text
     number         int32        of the sample at its temperature, which decides its random numbers; counted from 0

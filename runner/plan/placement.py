@@ -19,6 +19,8 @@ class Placement:
     sample_tokens       tokens of the text that the trained model writes at its end
     embedding           whether the token embedding at the end is evidence of the run, two bytes a number
     samples             whether texts that the trained model draws at several temperatures are
+    from_token_0        tokens of one text that the trained model draws after token 0 of its vocabulary, which is
+                        evidence of the run in place of those; 0 is none
     """
 
     device: str = "cpu"
@@ -32,6 +34,7 @@ class Placement:
     sample_tokens: int = 500
     embedding: bool = False
     samples: bool = False
+    from_token_0: int = 0
 
 
 def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:

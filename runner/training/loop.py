@@ -134,6 +134,11 @@ class _Run:
                 f"{plan.name}: a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
                 "placement.embedding out"
             )
+        if placement.samples and placement.from_token_0:
+            raise UserError(
+                f"{plan.name}: placement.samples and placement.from_token_0 ask for two kinds of samples, and a run "
+                "leaves one: take one of them out"
+            )
         if placement.samples and TASKS[self.spec.data.task].continues:
             samples.begin(self.spec, self.tokens.codec)  # what cannot be drawn is refused before it is trained
         probes = named(self.spec.eval)
@@ -411,8 +416,9 @@ class _Run:
             write_atomic(self.folder / "samples.txt", text + "\n")
             if self.placement.embedding:
                 log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
-            if self.placement.samples:
-                log.write(self.folder / "samples.parquet", samples.table(self.folder))
+            if self.placement.samples or self.placement.from_token_0:
+                rows = samples.table(self.folder, self.placement.from_token_0 or None)
+                log.write(self.folder / "samples.parquet", rows)
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])

@@ -36,6 +36,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         weights=wishes.get("weights", True),
         embedding=wishes.get("embedding", False),
         samples=wishes.get("samples", False),
+        from_token_0=wishes.get("from_token_0", 0),
     )
 
 

@@ -2,7 +2,8 @@
 
 A row's text is what `runner sample` draws with the run's seed, the corpus' opening as its prompt and the number of the
 row. All texts fill the block once, and are drawn side by side. The same number has the same random numbers at every
-temperature, so temperatures are compared number by number.
+temperature, so temperatures are compared number by number. Or there is one text, at a temperature of 1, of as many
+tokens as are asked for after token 0 of the vocabulary, whatever that stands for.
 """
 
 from collections.abc import Sequence
@@ -28,21 +29,26 @@ TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
 COUNT = 32  # texts of each temperature, and of held-out text at most
 
 
-def table(folder: Path) -> pa.Table:
-    """A row a text, with the columns that `runner.evidence.log` names, from the weights of a run. They are drawn on the
-    processor in float32 and on one thread, wherever the run was trained."""
+def table(folder: Path, from_token_0: int | None = None) -> pa.Table:
+    """A row a text, with the columns that `runner.evidence.log` names, from the weights of a run: texts at several
+    temperatures and held-out ones, or one of so many tokens after token 0. They are drawn on the processor in float32
+    and on one thread, wherever the run was trained."""
     model, codec = sample.load(folder)
     spec = from_dict(_manifest(folder)["spec"], f"{folder / 'manifest.json'}")
     tokens = dataset.load(spec.data)
-    prompt, length = begin(spec, codec)
-    held_out_HT = _held_out(tokens, prompt, length)
-    draws = [None] * len(held_out_HT) + [Draw(temperature) for temperature in TEMPERATURES for _ in range(COUNT)]
-    numbers = [*range(len(held_out_HT)), *[*range(COUNT)] * len(TEMPERATURES)]
+    prompt, length = begin(spec, codec) if from_token_0 is None else ([0], from_token_0)
+    held_out_HT = np.zeros((0, length), np.int64) if from_token_0 else _held_out(tokens, prompt, length)
+    temperatures, count = ((1.0,), 1) if from_token_0 else (TEMPERATURES, COUNT)
+    draws = [None] * len(held_out_HT) + [Draw(temperature) for temperature in temperatures for _ in range(count)]
+    numbers = [*range(len(held_out_HT)), *[*range(count)] * len(temperatures)]
     uniform_BT = np.stack([sample.uniform(spec.seed, number, length) for number in numbers])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one machine's bytes, with any number of them
     try:
-        ids_BT, logprob_BT = drawn(model, prompt, uniform_BT, draws, held_out_HT)
+        if from_token_0:
+            ids_BT, logprob_BT = moving(model, prompt, uniform_BT)
+        else:
+            ids_BT, logprob_BT = drawn(model, prompt, uniform_BT, draws, held_out_HT)
     finally:
         torch.set_num_threads(threads)
     lexicon = Lexicon.of(dataset.texts(spec.data)["train"])
@@ -112,6 +118,22 @@ def drawn(
         total_B = highest_B + np.log(np.exp(logits_BV - highest_B[:, None]).sum(axis=1))
         logprob_BT[:, place - len(prompt)] = logits_BV[np.arange(B), ids_BS[:, place]] - total_B
     return ids_BS[:, len(prompt) :], logprob_BT
+
+
+def moving(model: Model, prompt: Sequence[int], uniform_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What follows a prompt in each text at a temperature of 1, and its logarithm of the probability, as `drawn` gives
+    them; but texts have any length, and where the block is full, its window moves on by a token."""
+    B, T = uniform_BT.shape
+    ids_BT, logprob_BT = np.zeros((B, T), np.int64), np.zeros((B, T))
+    for k in range(B):
+        seen = [*prompt]
+        for place in range(T):
+            logits_V = sample.last_logits(model, seen[-model.spec.block_size :])
+            token = Draw().choose(logits_V, seen, float(uniform_BT[k, place]))
+            assert token is not None, "logits without slack decide"
+            ids_BT[k, place], logprob_BT[k, place] = token, logits_V[token] - np.logaddexp.reduce(logits_V)
+            seen.append(token)
+    return ids_BT, logprob_BT
 
 
 def _held_out(tokens: Tokens, prompt: Sequence[int], length: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from runner.models.gpt.spec import GPTSpec
-from runner.settings import Need
+from runner.settings import Need, later
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,13 @@ class MegabyteSpec:
     global_layers, global_heads, local_layers, local_heads
                    sizes of the two; each MLP is mlp_ratio times as wide as its stream
     dropout        of both, where GPT has it
+    latents        as in Perceiver AR (Hawthorne et al. 2022, arXiv 2202.07765): the last so many patches attend once to
+                   all of the block, the global model runs on these alone, and only their tokens are predicted in
+                   training; at evaluation, tokens before them are predicted from the block's beginning up to them.
+                   0 is all patches, without that first attention
     context_drop   in training, the share of patches that the global model does not get to see, drawn anew each step,
-                   as Perceiver AR drops inputs instead of using dropout (Hawthorne et al. 2022, arXiv 2202.07765)
+                   as Perceiver AR drops inputs instead of using dropout. With latents, of the patches before them,
+                   rounded to a whole patch, and these are not read at all
     strided        at evaluation, predict twice, with patches moved on by half of one the second time, and take each
                    token from the prediction in which it stands in the first half of its patch
     kind           "megabyte", of `runner.models.registry`
@@ -34,6 +39,7 @@ class MegabyteSpec:
     dropout: float = 0.0
     context_drop: float = 0.0
     strided: bool = False
+    latents: int = later(0)
     kind: str = "megabyte"
 
     @property
@@ -77,8 +83,9 @@ class MegabyteSpec:
 
     def details(self) -> list[str]:
         """Its sizes at length, in lines."""
+        first = f", the last {self.latents} of which read all {self.patches} once" if self.latents else ""
         return [
-            f"global: {self.coarse.shape} patches, {self.global_heads} heads",
+            f"global: {self.coarse.shape} patches, {self.global_heads} heads{first}",
             f"local: {self.fine.shape} tokens, {self.local_heads} heads",
         ]
 
@@ -100,8 +107,18 @@ class MegabyteSpec:
             math.isfinite(self.mlp_ratio) and self.mlp_ratio > 0,
             f"mlp_ratio = {self.mlp_ratio:g} must be a positive number, such as 4",
         )
+        need(
+            0 <= self.latents <= self.patches,
+            f"latents = {self.latents} must lie between 0 and the {self.patches} patches of a block; 0 is all of them",
+        )
         for name in ("dropout", "context_drop"):
             need(0 <= getattr(self, name) < 1, f"{name} = {getattr(self, name):g} must be at least 0 and below 1")
+        before = self.patches - self.latents  # patches that only the first attention reads
+        need(
+            not (self.latents and self.context_drop) or round(self.context_drop * before) >= 1,
+            f"context_drop = {self.context_drop:g} of the {before} patches before the latents is less than one patch: "
+            "take fewer latents, or drop more",
+        )
         need(
             not self.strided or self.patch % 2 == 0,
             f"strided moves patches on by half of one: patch = {self.patch} must be even",

@@ -3,7 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.study.samples import HELD_OUT, Samples, crossing, shortened
+from analysis.study.samples import HELD_OUT, Samples, crossing, printed, shortened, token_0
+from runner.data.tokenizers.registry import TOKENIZERS
+from runner.data.tokenizers.tokenizer import Source
 from runner.evidence import log
 from runner.evidence.log import Run
 
@@ -70,3 +72,20 @@ def test_a_story_is_shortened_to_its_first_words():
     assert shortened("One two\nthree.<|endoftext|>Four", 9) == "One two three."
     assert shortened("One\x18 two", 2) == "One\ufffd two"
     assert shortened("One two three four", 2) == "One two …"
+
+
+def test_a_whole_text_is_printed_on_one_line():
+    assert printed("\nROMEO:\n\nAy\x00") == " ↵ ROMEO: ↵  ↵ Ay\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("characters", "a line break"),
+        ("bytes", "byte 0, no sign"),
+        ("p50k_base", "“!”"),
+        ("bert-base-uncased", "no text"),
+    ],
+)
+def test_token_0_is_told_by_what_it_stands_for(name, meant):
+    assert token_0(TOKENIZERS[name].of(Source("\nab", "\nab"))) == meant

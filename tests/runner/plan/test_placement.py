@@ -10,6 +10,7 @@ from runner.plan import placement
         ({"speed": 1}, "unknown placement setting 'speed'; known: device"),
         ({"jobs": 0}, "jobs = 0 must be a whole number of at least 1"),
         ({"jobs": 1.5}, "jobs = 1.5 must be a whole number"),
+        ({"from_token_0": 0}, "from_token_0 = 0 must be a whole number of at least 1"),
         ({"compile": "yes"}, "compile = 'yes' must be true or false"),
         ({"precision": "int4"}, "precision 'int4' must be"),
     ],

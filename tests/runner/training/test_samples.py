@@ -128,6 +128,46 @@ def test_samples_are_drawn_again_and_compared(folder: Path, tmp_path: Path, caps
         draw_samples(copy)
 
 
+def test_one_text_after_token_0_is_drawn_instead(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """It is longer than the block, and token 0 need not stand for any text: here it is sentencepiece's <unk>."""
+    asked = replace(plan, placement={"from_token_0": 40})
+    assert train_here(asked, tmp_path) == "finished"
+    run = log.read_run(asked.folder(tmp_path))
+    log.check(run)
+    (row,) = run.samples().to_pylist()
+    assert (row["temperature"], row["number"], len(row["tokens"]), len(row["logprob"])) == (1.0, 0, 40, 40)
+    model, codec = sample.load(run.path)
+    assert codec.sizes()[0] == 0
+    assert row["text"] == codec.decode(np.array([0, *row["tokens"]]))
+    uniform = sample.uniform(plan.spec.seed, 0, 40)
+    assert row["tokens"] == list(sample._tokens(model, [0], uniform, Draw(), 1, True))
+    for place in (0, 39):
+        logits_V = sample.last_logits(model, [0, *row["tokens"][:place]][-32:])
+        given = torch.log_softmax(torch.from_numpy(logits_V), 0)[row["tokens"][place]]
+        assert row["logprob"][place] == pytest.approx(float(given), rel=2e-3)
+    draw_samples(run.path)
+    assert "1 text drawn again at 1: identical" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has other samples than one text of 50 tokens after token 0"):
+        draw_samples(run.path, 50)
+
+
+def test_a_text_after_token_0_is_attached_to_an_ended_run(plan: Plan, tmp_path: Path):
+    plain = replace(plan, placement={})
+    assert train_here(plain, tmp_path) == "finished"
+    folder = plain.folder(tmp_path)
+    with pytest.raises(UserError, match="--from-token-0 0 must be at least 1: it is the number of tokens to draw"):
+        draw_samples(folder, 0)
+    draw_samples(folder, 40)
+    assert [len(tokens) for tokens in log.read_run(folder).samples().to_pandas().tokens] == [40]
+
+
+def test_two_kinds_of_samples_are_refused_before_training(plan: Plan, tmp_path: Path):
+    both = replace(plan, placement={"samples": True, "from_token_0": 40})
+    with pytest.raises(UserError, match=r"placement\.samples and placement\.from_token_0 ask for two kinds of samples"):
+        train_here(both, tmp_path)
+    assert not (plan.folder(tmp_path) / "manifest.json").exists()
+
+
 def test_a_prompt_that_fills_the_block_is_refused_before_training(plan: Plan, tmp_path: Path):
     spec = replace(plan.spec, model=replace(plan.spec.model, block_size=1))
     with pytest.raises(UserError, match=r"fills the block of 1: take placement\.samples out"):
