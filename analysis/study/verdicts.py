@@ -92,6 +92,9 @@ class Measure:
         """In words, with what as many seeds would have found where these do not decide."""
         if not isinstance(self.found, Estimate):
             return f"{self.name}: {wording.minus(f'{self.found:g}')}"
+        if self.bare:
+            mean = self.found.mean
+            return wording.minus(f"{self.name}: " + (f"× {2**mean:.2f}" if self.doublings else f"{mean:.3g}"))
         shown = f"× {wording.factor(self.found)}" if self.doublings else str(self.found)
         open_ended = "" if self.side else f" ({wording.findable(self.found, self.doublings, self.levels[0])})"
         return wording.minus(f"{self.name}: {shown}") + open_ended

@@ -155,3 +155,9 @@ def test_comparisons_are_corrected_for_their_number():
     names = [measure.side for measure in found.verdict(3, "rule", *[Measure("x", UP)] * 3).measures]
     assert found.levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
     assert names == [1, 1, 1], "each at the level of its own test"
+
+
+def test_an_interval_that_means_nothing_is_not_told():
+    of_one_sitting = Measure("tokens a second", estimate([0.8, 0.9, 1.0]), doublings=True, bare=True)
+    assert of_one_sitting.told() == "tokens a second: × 1.87"
+    assert Measure("more", estimate([0.1, 0.3]), bare=True).told() == "more: 0.2"
