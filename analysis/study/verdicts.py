@@ -35,9 +35,9 @@ class Measure:
     """One thing that a rule looks at: an estimate over seeds, or a plain number where nothing is estimated.
 
     `wanted` is the side of the bar on which the claim wants it, 0 where it has none. `doublings` says that the values
-    are logarithms to base 2, shown as factors. `bare` says that its interval means nothing and is not to be given, as
-    with seconds of one sitting. `levels` are how often the interval may err that decides for the claim and the one that
-    decides against it; a rule sets them.
+    are logarithms to base 2, shown as factors. `bare` says that its interval means nothing, as with seconds of one
+    sitting: it decides nothing, and is not given. `levels` are how often the interval may err that decides for the
+    claim and the one that decides against it; a rule sets them.
     """
 
     name: str
@@ -52,6 +52,8 @@ class Measure:
     def side(self) -> int:
         """+1 where it lies on the wanted side of its bar, -1 on the other, 0 where it does not decide; as the rule
         takes it that set its levels."""
+        if self.bare:
+            return 0
         if not isinstance(self.found, Estimate):
             return (int(self.found > self.bar) - int(self.found < self.bar)) * self.wanted
         favour, against = (self.found.side(self.bar, level) * self.wanted for level in self.levels)
