@@ -25,19 +25,14 @@ def resolve(wishes: dict[str, Any]) -> Placement:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = wishes.get("jobs", 1)
     shared = jobs * local_processes()[1]
-    return Placement(
-        device=device,
-        precision=precision,
-        compile=wishes.get("compile", True) and _can_compile(device),
-        threads=wishes.get("threads", max(1, cores // shared) if device == "cpu" else 1),
-        jobs=jobs,
-        log_every=wishes.get("log_every", 10),
-        checkpoint_seconds=wishes.get("checkpoint_seconds", 15.0),
-        weights=wishes.get("weights", True),
-        embedding=wishes.get("embedding", False),
-        samples=wishes.get("samples", False),
-        from_token_0=wishes.get("from_token_0", 0),
-    )
+    resolved = {
+        "device": device,
+        "precision": precision,
+        "compile": wishes.get("compile", True) and _can_compile(device),
+        "threads": wishes.get("threads", max(1, cores // shared) if device == "cpu" else 1),
+        "jobs": jobs,
+    }
+    return Placement(**{**wishes, **resolved})
 
 
 def _device(wish: str | None) -> str:

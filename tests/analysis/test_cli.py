@@ -36,7 +36,10 @@ def test_weave_says_what_it_wrote(run):
     ("words", "said"),
     [
         (["execute", "nope"], "unknown notebook 'nope'; known: mlp-ratio\n"),
-        (["execute", "--profile", "huge"], "no logs of profile 'huge' of mlp-ratio under logs; there are: laptop\n"),
+        (
+            ["execute", "--profile", "huge"],
+            "no logs of profile 'huge' of mlp-ratio under logs; there are: laptop; `runner sweep` makes them\n",
+        ),
         (["build", "--logs", "nowhere"], "no logs of mlp-ratio under "),
     ],
 )
