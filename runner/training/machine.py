@@ -32,7 +32,7 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         "threads": wishes.get("threads", max(1, cores // shared) if device == "cpu" else 1),
         "jobs": jobs,
     }
-    return Placement(**{**wishes, **resolved})
+    return Placement(**wishes | resolved)
 
 
 def _device(wish: str | None) -> str:

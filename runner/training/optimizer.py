@@ -39,6 +39,9 @@ class Optimizer:
     def __init__(self, model: nn.Module, spec: TrainSpec):
         self.spec = spec
         self.parameters = dict(model.named_parameters())
+        matrices = [name for name, p in self.parameters.items() if p.ndim >= 2]
+        vectors = [name for name, p in self.parameters.items() if p.ndim < 2]
+        self.groups = ((matrices, spec.weight_decay), (vectors, 0.0))  # names, and their weight decay
         self.kept: dict[str, dict[str, Tensor]] = {}  # what AdamW keeps of each parameter, by name
         # Embeddings and output layers have no layer, and their rows belong to tokens.
         layers = [names for layer, names in by_layer(list(self.parameters)).items() if layer is not None]
@@ -51,11 +54,8 @@ class Optimizer:
         before clipping, still on the device."""
         bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
-        with_gradient = {name: p for name, p in self.parameters.items() if p.grad is not None}
-        matrices = [name for name, p in with_gradient.items() if p.ndim >= 2]
-        vectors = [name for name, p in with_gradient.items() if p.ndim < 2]
         rate = learning_rate(self.spec, step)
-        for names, decay in ((matrices, self.spec.weight_decay), (vectors, 0.0)):
+        for names, decay in self.groups:
             self._update(names, rate, decay)
         if self.spec.max_norm is not None:
             for weight in self.bounded:
@@ -65,6 +65,7 @@ class Optimizer:
         return norm
 
     def _update(self, names: list[str], rate: float, decay: float) -> None:
+        names = [name for name in names if self.parameters[name].grad is not None]
         parameters: list[Tensor] = [self.parameters[name] for name in names]
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.spec.optimizer == "sgd":

@@ -158,7 +158,7 @@ class MiniGPT(Model):
     def cost(cls, spec: MiniGPTSpec, vocabulary: int, context: int, dtype: torch.dtype) -> Description:
         """Closed forms for FLOPs; parameters are counted, and what backward keeps is traced."""
         with torch.device("meta"):
-            model, one, two = (cls(replace(spec, n_layer=n), vocabulary, dtype) for n in (spec.n_layer, 1, 2))
+            model = cls(spec, vocabulary, dtype)
         parameters: dict[str, int] = {}
         for name, parameter in model.named_parameters():
             part = PARTS[name.split(".")[2] if name.startswith("blocks.") else name.split(".")[0]]
@@ -166,6 +166,8 @@ class MiniGPT(Model):
         D, itemsize = spec.d_model, torch.empty(0, dtype=dtype).element_size()
 
         def traced() -> int:  # layers keep alike
+            with torch.device("meta"):
+                one, two = (cls(replace(spec, n_layer=n), vocabulary, dtype) for n in (1, 2))
             first, second = added(one, context), added(two, context)
             return first + (spec.n_layer - 1) * (second - first)
 
