@@ -186,7 +186,7 @@ def sample_text(
     model, codec = sample.load(run)
     begin = codec.prompt if prompt is None else prompt
     for number in range(samples):
-        pieces = sample.stream(model, codec, begin, length, seed, number, draw, stride, cache, "\n\n")
+        pieces = sample.stream(model, codec, begin, length, seed, number, draw, stride, cache, between="\n\n")
         if samples > 1:
             print(f"--- sample {number + 1} of {samples}")
         for piece in pieces:
@@ -212,15 +212,15 @@ def draw_samples(
     log.check(found)
     kept = found.samples()
     if kept.num_rows:  # what there is says how it was drawn
-        told = len(kept["tokens"][0]) if kept.num_rows == 1 else None
+        told = len(kept["tokens"][0]) if kept.num_rows == 1 else 0
         if from_token_0 not in (None, told):
             raise UserError(
                 f"{run} has other samples than one text of {from_token_0} tokens after token 0, and a run leaves one "
                 "kind: leave --from-token-0 out to draw them again and compare"
             )
         from_token_0 = told
-    rows = samples.table(run, from_token_0)
-    temperatures = ", ".join(f"{each:g}" for each in ((1.0,) if from_token_0 else samples.TEMPERATURES))
+    rows = samples.table(run, from_token_0 or 0)
+    temperatures = ", ".join(f"{each:g}" for each in rows["temperature"].unique().drop_null().to_pylist())
     if kept.num_rows:
         same = kept.equals(rows)
         texts = f"{kept.num_rows} text{'s' if kept.num_rows > 1 else ''}"

@@ -417,8 +417,7 @@ class _Run:
             if self.placement.embedding:
                 log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
             if self.placement.samples or self.placement.from_token_0:
-                rows = samples.table(self.folder, self.placement.from_token_0 or None)
-                log.write(self.folder / "samples.parquet", rows)
+                log.write(self.folder / "samples.parquet", samples.table(self.folder, self.placement.from_token_0))
         sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])

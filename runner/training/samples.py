@@ -29,14 +29,14 @@ TEMPERATURES = (0.5, 0.8, 1.0, 1.2)
 COUNT = 32  # texts of each temperature, and of held-out text at most
 
 
-def table(folder: Path, from_token_0: int | None = None) -> pa.Table:
+def table(folder: Path, from_token_0: int = 0) -> pa.Table:
     """A row a text, with the columns that `runner.evidence.log` names, from the weights of a run: texts at several
     temperatures and held-out ones, or one of so many tokens after token 0. They are drawn on the processor in float32
     and on one thread, wherever the run was trained."""
     model, codec = sample.load(folder)
     spec = from_dict(_manifest(folder)["spec"], f"{folder / 'manifest.json'}")
     tokens = dataset.load(spec.data)
-    prompt, length = begin(spec, codec) if from_token_0 is None else ([0], from_token_0)
+    prompt, length = ([0], from_token_0) if from_token_0 else begin(spec, codec)
     held_out_HT = np.zeros((0, length), np.int64) if from_token_0 else _held_out(tokens, prompt, length)
     temperatures, count = ((1.0,), 1) if from_token_0 else (TEMPERATURES, COUNT)
     draws = [None] * len(held_out_HT) + [Draw(temperature) for temperature in temperatures for _ in range(count)]
