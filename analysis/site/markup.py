@@ -113,8 +113,8 @@ def _halves(reason: str, numbers: bool) -> tuple[str, str]:
 
 
 def _obstacle(entry: dict[str, Any]) -> str:
-    """What keeps a verdict open whatever its measures say, as `Verdict.unless` has put it; empty where nothing does."""
-    _, _, why = entry.get("rule", "").partition(" Inconclusive, as ")
+    """What keeps a verdict open whatever its measures say; empty where nothing does."""
+    why = entry.get("obstacle")
     return text.sentence(f"open, as {why}") if why and entry["verdict"] == "inconclusive" else ""
 
 

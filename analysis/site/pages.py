@@ -119,10 +119,11 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
             facts.append(" ".join([*where, *([f"**Discussed in** {discussed}."] if discussed else [])]))
             facts += [_history(change) for change in claim.history]
             badge = markup.verdict(claim.id, verdict, f"#{claim.anchor}")
+            told = "\n\n".join(filter(None, facts))
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
                 f'<p class="claim-says" markdown="span">{mathml.convert(claim.says)}</p>\n\n'
-                f"{_paragraphs(facts)}{_by_machine(verdicts[claim.id])}\n\n</div>"
+                f"{told}{_by_machine(verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
 
@@ -139,10 +140,6 @@ def _bars(measures: list[dict[str, Any]]) -> str:
     if len(set(bars.values())) == 1:
         return f" The wanted side is {next(iter(bars.values()))}."
     return f" Wanted: {'; '.join(f'{text.escape(name)}: {side}' for name, side in bars.items())}."
-
-
-def _paragraphs(facts: list[str]) -> str:
-    return "\n\n".join(filter(None, facts))
 
 
 def _history(change: Change) -> str:

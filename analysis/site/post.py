@@ -272,7 +272,7 @@ class _Names:
     def parts(self, id: str, verdict: str) -> str:
         """The parts of a claim that have this verdict, for a sentence: "one, two and three"; empty where none has."""
         names = [name for name, word in self._verdict(id, "").get("parts", {}).items() if word == verdict]
-        return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        return text.listed(names)
 
     def runs(self) -> str:
         """How many runs the results of the post's notebooks stand on, in the profiles that it shows by default."""

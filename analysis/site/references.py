@@ -52,7 +52,7 @@ class Reference:
         shown = [" ".join(reversed(name.split(", "))) for name in self.authors if name != OTHERS]
         if OTHERS in self.authors:
             return f"{', '.join(shown)} et al."
-        return ", ".join(shown[:-1]) + (" and " if shown[1:] else "") + shown[-1]
+        return text.listed(shown)
 
 
 def load(path: Path, where: str) -> dict[str, Reference]:

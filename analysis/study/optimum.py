@@ -153,8 +153,6 @@ def unneeded(
 
 def on_every(axes: Mapping[str, Verdict]) -> Verdict:
     """One verdict of `unneeded` on several axes; a measure is named after its axis."""
-    words = {verdict.word for verdict in axes.values()}
-    order = (verdicts.REFUTED, verdicts.DISAGREES, verdicts.INCONCLUSIVE, verdicts.AGREES)
-    word = next((word for word in order if word in words), verdicts.SUPPORTED)
+    word = verdicts.joined({verdict.word for verdict in axes.values()})
     measures = [replace(m, name=f"{axis}, {m.name}") for axis, v in axes.items() for m in v.measures]
     return Verdict(word, next(iter(axes.values())).rule, tuple(measures))

@@ -152,9 +152,9 @@ class Results:
         it is "not tested", or "remark" for an observation of ours, which no source claims. `seeds` are those that the
         effects of the measures belong to, in order.
         """
-        where, parts = f"claim {id!r}", {}
+        where, parts, obstacle = f"claim {id!r}", {}, ""
         if not isinstance(verdict, str):
-            parts = dict(verdict.parts)
+            parts, obstacle = dict(verdict.parts), verdict.obstacle
             verdict, rule, measures = verdict.word, rule or verdict.rule, measures or verdict.measures
         if not CLAIM.fullmatch(id):
             raise UserError(f"{where}: an id looks like S0-4")
@@ -181,6 +181,7 @@ class Results:
                 "reason": reason,
                 "rule": rule,
                 "parts": parts,
+                "obstacle": obstacle,
                 "measures": [_measure(measure, seeds, where) for measure in measures],
             },
         )

@@ -4,7 +4,7 @@ import datetime
 import difflib
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 NBSP = "\u00a0"
@@ -73,6 +73,11 @@ def date(day: datetime.date) -> str:
 def count(many: int, noun: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{many:,}{NBSP}{noun}{'' if many == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as one enumeration: "one, two and three"; empty without any."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def sentence(text: str) -> str:

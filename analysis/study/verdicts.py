@@ -18,7 +18,7 @@ and how large it is; it cannot say that another seed would lie there too. Such v
 "one run agrees" and "one run disagrees", and turn into the others by themselves as further seeds arrive.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,6 +110,7 @@ class Verdict:
     rule: str
     measures: tuple[Measure, ...] = field(default=())
     parts: Mapping[str, str] = field(default_factory=dict)  # what a claim consists of → the verdict on that alone
+    obstacle: str = ""  # what keeps it open whatever its measures say
 
     def leading(self) -> dict[str, Any]:
         """Effect, interval and n of the first measure, for `Results.claim`; a factor where it counts doublings."""
@@ -130,7 +131,7 @@ class Verdict:
         """Inconclusive where something stands in the way; `obstacle` says what, and is empty where nothing does."""
         if not obstacle:
             return self
-        return replace(self, word=INCONCLUSIVE, rule=f"{self.rule} Inconclusive, as {obstacle}.")
+        return replace(self, word=INCONCLUSIVE, rule=f"{self.rule} Inconclusive, as {obstacle}.", obstacle=obstacle)
 
 
 def every(*measures: Measure, rule: str = "") -> Verdict:
@@ -154,11 +155,11 @@ def parts(claimed: Mapping[str, Sequence[Measure]], *, hedged: Sequence[str] = (
     words = {name: (_any if name in hedged else _all)(measures) for name, measures in tested.items()}
     flat = tuple(measure for measures in tested.values() for measure in measures)
     told = "".join(f" For “{name}” one measure is enough, and it takes all to refute it." for name in hedged)
-    return Verdict(_joined(list(words.values())), every(*flat).rule + told, flat, words)
+    return Verdict(joined(words.values()), every(*flat).rule + told, flat, words)
 
 
-def _joined(words: Sequence[str]) -> str:
-    """The word of a claim whose parts have these."""
+def joined(words: Collection[str]) -> str:
+    """The word of a claim whose parts, all of which have to hold, have these."""
     for word in (REFUTED, DISAGREES, INCONCLUSIVE, AGREES):
         if word in words:
             return word
