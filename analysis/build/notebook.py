@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,21 +115,28 @@ def imports(path: Path, root: Path) -> list[Path]:
     return sorted(seen)
 
 
-def _modules(path: Path) -> set[str]:
+def _modules(path: Path) -> frozenset[str]:
     text = path.read_text(encoding="utf-8")
     if path.parent.name == "notebooks":
         text = re.sub(r"^\s*[%!].*$", "", text, flags=re.M)  # IPython commands
+    return _imported(text)
+
+
+@lru_cache(maxsize=1024)
+def _imported(text: str) -> frozenset[str]:
+    """The project's modules that this source imports itself. Kept by content, as every notebook imports the same few
+    modules, and parsing them again for each took most of the time of a build with nothing to execute."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
-        return set()  # its execution reports the error, with the cell
+        return frozenset()  # its execution reports the error, with the cell
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in ("analysis", "runner")}
+    return frozenset(name for name in names if name.split(".")[0] in ("analysis", "runner"))
 
 
 def _prose(text: str) -> str:
