@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,31 +147,19 @@ class _Reproduction:
         self.complete: set[str] = set()  # experiments all of whose runs have ended
         self.outcome = Outcome()
         self.waiting: list[Part] = []  # with results, but without their pages
+        self.behind = Behind()
 
     def go(self) -> Outcome:
-        from runner.launch import sweep
-
         def stop(*_: object) -> None:
             raise KeyboardInterrupt
 
         before = signal.signal(signal.SIGTERM, stop)
         try:
-            with sweep.workers() as workers:
-                self._say_unchanged()
-                if any(self.todo.values()):
-                    self._estimate(workers)
-                    if self.show.left() > SOON:
-                        self._pages()
-                for part in self.parts:
-                    for name in part.experiments:
-                        if self.todo[name] and self.outcome.code != 1:
-                            self._train(self.experiments[name], workers)
-                    if self.outcome.code == 1:
-                        break
-                    self._results(part)
+            self._parts()
         except KeyboardInterrupt:
             self.outcome.code = 1
         finally:
+            self.behind.end()
             signal.signal(signal.SIGTERM, before)
         if self.outcome.code == 1:
             self.show.line("stopped, and the runs are saved; completing the site with the results so far")
@@ -183,6 +172,28 @@ class _Reproduction:
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
             self.outcome.compared = [found for name in names for found in compare.compare(self.project, name)]
         return self.outcome
+
+    def _parts(self) -> None:
+        """Train what is to be trained, a post at a time. Notebooks are executed and pages built behind it, in the time
+        that training leaves; but experiments whose runs have the machine for themselves, as they measure time, wait
+        until nothing else is done."""
+        from runner.launch import sweep
+
+        with sweep.workers() as workers:
+            self._say_unchanged()
+            if any(self.todo.values()):
+                self._estimate(workers)
+                self.behind.add(self._pages if self.show.left() > SOON else self._replications)
+            for part in self.parts:
+                for name in part.experiments:
+                    if self.todo[name] and self.outcome.code != 1:
+                        if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
+                            self.behind.wait()
+                        self._train(self.experiments[name], workers)
+                if self.outcome.code == 1:
+                    return
+                self.behind.add(self._results, part)
+        self.behind.wait()
 
     def _missing(self, loaded: "Experiment") -> "list[Plan]":
         """The runs of an experiment that have not ended, including those that its rule adds."""
@@ -252,10 +263,10 @@ class _Reproduction:
             self.todo[loaded.name] = []
 
     def _results(self, part: Part) -> None:
-        """Execute a post's notebooks. Build its page, unless the other pages lack results that will come soon."""
+        """Execute a post's notebooks. Build its page, unless all pages will be built soon."""
         changed = self._execute(part.notebooks)
         self.waiting.append(part)
-        if not changed:
+        if not changed or part is self.parts[-1]:
             return
         complete = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
         if complete or self.show.left() > SOON:
@@ -265,7 +276,8 @@ class _Reproduction:
         """Bring all results and the site up to date; print the paths of the waiting pages."""
         from analysis.site import generator, weave
 
-        self._execute(self.project.notebook_names(), replications=True)
+        self._execute(self.project.notebook_names())
+        self._replications()
         woven = weave.weave(self.project)
         self.show.line(f"site: {'built' if generator.build(self.project, woven.newest) else 'unchanged'}")
         for part in self.waiting:
@@ -276,25 +288,31 @@ class _Reproduction:
     def _page(self, part: Part) -> Path:
         return self.project.site / "posts" / part.slug / "index.html"
 
-    def _execute(self, names: Iterable[str], replications: bool = False) -> bool:
+    def _replications(self) -> None:
+        """Bring the results from machines of other kinds up to date."""
+        names = self.project.notebook_names()
+        self._run([plans for name in names for plans in execute.replications(self.project, name).values()])
+
+    def _execute(self, names: Iterable[str]) -> bool:
         """Bring the results of notebooks up to date, returns whether any was executed."""
-        groups, todo = [], []
-        for name in names:
-            plans = self._plans(name)
-            for plan in plans:
-                kept = execute.record(plan.output)
-                if not execute.due(plan) and (not kept or kept["logs"] == self.project.shown(plan.logs)):
-                    continue
-                if kept and plan.logs != self.project.logs and kept["logs"] == self.project.shown(self.project.logs):
-                    # Keep the results of the published logs, for the comparison with one's own.
-                    kept_at = self.project.published / name / plan.profile
-                    shutil.rmtree(kept_at, ignore_errors=True)
-                    shutil.copytree(plan.output, kept_at)
-                todo.append(plan)
-            groups.append(plans)
-            for others in execute.replications(self.project, name).values() if replications else ():
-                groups.append(others)
-                todo += [plan for plan in others if execute.due(plan)]
+        groups, published = [self._plans(name) for name in names], self.project.shown(self.project.logs)
+        for plan in (plan for plans in groups for plan in plans):
+            kept = execute.record(plan.output)
+            if kept and kept["logs"] == published != self.project.shown(plan.logs):
+                # Keep the results of the published logs, for the comparison with one's own.
+                kept_at = self.project.published / plan.name / plan.profile
+                shutil.rmtree(kept_at, ignore_errors=True)
+                shutil.copytree(plan.output, kept_at)
+        return self._run(groups)
+
+    def _run(self, groups: list[list[execute.Plan]]) -> bool:
+        """Execute those plans that are due, each group being all of one notebook; returns whether any was."""
+
+        def read(plan: execute.Plan) -> bool:
+            kept = execute.record(plan.output)
+            return kept is None or kept["logs"] == self.project.shown(plan.logs)
+
+        todo = [plan for plans in groups for plan in plans if execute.due(plan) or not read(plan)]
         execute.execute_all(todo, self.project, ended=lambda outcome: self.show.line(f"notebook {outcome.line()}"))
         for plans in groups:
             execute.settle(self.project, plans)
@@ -328,6 +346,29 @@ class _Reproduction:
             return False
         self.complete.add(name)
         return True
+
+
+class Behind:
+    """Calls functions one after another in a thread, behind what the caller does meanwhile."""
+
+    def __init__(self) -> None:
+        self._pool, self._calls = ThreadPoolExecutor(1), list[Future[object]]()
+
+    def add(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function after those before it. Raises what one of these has raised."""
+        for call in self._calls:
+            if call.done():
+                call.result()
+        self._calls.append(self._pool.submit(function, *args))
+
+    def wait(self) -> None:
+        """Wait until all have ended; raises what the first one that failed has raised."""
+        for call in self._calls:
+            call.result()
+
+    def end(self) -> None:
+        """Wait until the present one has ended, and drop the others."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 class Show:

@@ -367,6 +367,8 @@ def _run(plan: Plan, project: Project, scratch: Path) -> None:
             resources={"metadata": {"path": str(project.root)}},  # where the kernel works
             progress_bar=False,
             log_output=False,
+            request_save_on_cell_execute=False,  # it would write the whole notebook twice for each cell
+            autosave_cell_every=0,
             extra_arguments=["--IPKernelApp.log_level=50"],  # no messages of the kernel about itself
         )
     except PapermillExecutionError as error:

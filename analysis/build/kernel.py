@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +25,16 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets import default
 
 HOME = str(Path(__file__).resolve().parents[2])
-LIBRARIES = ("ipykernel.kernelapp", "matplotlib.pyplot", "pandas", "pyarrow.parquet", "scipy.stats", "torch._dynamo")
+LIBRARIES = (
+    "ipykernel.debugger",
+    "ipykernel.kernelapp",
+    "matplotlib.pyplot",
+    "pandas",
+    "psutil",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "torch._dynamo",
+)
 # What a process reads once, when it starts: the server's counts for all kernels. As many of these run as there are
 # cores, and one thread adds in one order.
 FIXED = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -42,7 +52,7 @@ class Forked:
 
     def __init__(self, process: BaseProcess):
         self.process = process
-        with _starting:
+        with _starting, _without_main():
             before = dict(os.environ)
             os.environ.update(FIXED)
             try:
@@ -112,6 +122,19 @@ def kill() -> None:
     """Kill all kernels of this process; who waits for one gets an error."""
     for kernel in list(_running):
         kernel.kill()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Within the block, a process that starts does not run this program's main module first, as multiprocessing has it
+    do: a kernel needs nothing of it, and would import the project's modules for as long as a notebook computes."""
+    main = sys.modules["__main__"].__dict__
+    kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 def _serve(arguments: list[str], environment: dict[str, str], folder: str) -> None:
