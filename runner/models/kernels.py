@@ -221,8 +221,12 @@ class Compiled:
 
     def compile(self, args: tuple[Any, ...], tensors: list[Tensor]) -> Callable[..., Any]:
         import torch._inductor
+        from torch._guards import TracingContext, tracing
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
         from torch._inductor.exc import InductorError
+        from torch._subclasses.fake_tensor import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
         def flat(*tensors: Tensor) -> Any:
             left = iter(tensors)
@@ -232,17 +236,24 @@ class Compiled:
             )
             return self.function(*whole)
 
-        with torch.no_grad():
-            graph = make_fx(flat)(*tensors)
-            try:
-                return torch._inductor.compile(graph, list(tensors))
-            except InductorError as error:
-                # A process that was killed while it linked has left half a library in the cache.
-                library = getattr(error.inner_exception, "path", None)
-                if not library or not Path(library).is_file():
-                    raise
-                Path(library).unlink()
-                return torch._inductor.compile(graph, list(tensors))
+        # Inductor keeps what it compiles, for other processes too, only where shapes are traced in an environment. It
+        # does not look which vectors this CPU has, so their width is made part of what it looks at.
+        traced = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))
+        options = {"cpp.simdlen": pick_vec_isa().bit_width() or None}
+
+        def compiled() -> Callable[..., Any]:
+            with torch.no_grad(), tracing(traced):  # anew each time: compiling changes the graph
+                return torch._inductor.compile(make_fx(flat)(*tensors), list(tensors), options=options)
+
+        try:
+            return compiled()
+        except (ImportError, InductorError) as error:
+            # A process that was killed while it linked has left half a library in the cache.
+            library = getattr(getattr(error, "inner_exception", error), "path", None)
+            if not library or not Path(library).is_file():
+                raise
+            Path(library).unlink()
+            return compiled()
 
 
 @cache

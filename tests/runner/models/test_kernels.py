@@ -1,21 +1,41 @@
 """The cache of compiled kernels."""
 
+import time
+
 import pytest
 import torch
 import torch._inductor
+from torch._dynamo.utils import counters
 from torch._inductor.exc import InductorError
 
 from runner.models.kernels import Compiled
 
 
-def test_half_a_library_is_removed_and_compiled_again(tmp_path, monkeypatch):
+def scaled(x: torch.Tensor, by: float) -> torch.Tensor:
+    return (x * by).exp().sum(1)
+
+
+def test_what_was_compiled_is_kept_for_other_processes():
+    x, now = torch.linspace(0, 1, 64).view(8, 8), time.time()  # a kernel that nobody has compiled
+    counters.clear()
+    first = Compiled(scaled)(x, now % 1)
+    assert counters["inductor"]["fxgraph_cache_miss"] == 1
+    counters.clear()
+    assert torch.equal(Compiled(scaled)(x, now % 1), first)
+    assert counters["inductor"] == {"fxgraph_cache_hit": 1}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_half_a_library_is_removed_and_compiled_again(tmp_path, monkeypatch, kept):
+    """Whether it belongs to a kernel that was taken from the cache or to one that was compiled."""
     library, calls = tmp_path / "kernel.main.so", []
     library.write_bytes(b"")
 
-    def compile_(graph, inputs):
+    def compile_(graph, inputs, options):
         calls.append(library.exists())
         if library.exists():
-            raise InductorError(ImportError("file too short", path=str(library)), None)
+            error = ImportError("file too short", path=str(library))
+            raise error if kept else InductorError(error, None)
         return graph
 
     monkeypatch.setattr(torch._inductor, "compile", compile_)
@@ -24,7 +44,7 @@ def test_half_a_library_is_removed_and_compiled_again(tmp_path, monkeypatch):
 
 
 def test_another_error_of_the_compiler_is_raised_as_it_is(monkeypatch):
-    def compile_(graph, inputs):
+    def compile_(graph, inputs, options):
         raise InductorError(RuntimeError("no compiler"), None)
 
     monkeypatch.setattr(torch._inductor, "compile", compile_)
