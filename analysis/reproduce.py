@@ -114,10 +114,14 @@ def parts(project: Project, only: str | None = None) -> list[Part]:
 
 def reads(project: Project, name: str) -> list[str]:
     """The experiments that a notebook reads; a `UserError` for an unknown notebook."""
+    return notebook.reads(_parameters(project, name), name)
+
+
+def _parameters(project: Project, name: str) -> dict[str, Any]:
     source = project.notebooks / f"{name}.py"
     if not source.is_file():
         raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
-    return notebook.reads(notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source)), name)
+    return notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source))
 
 
 class _Reproduction:
@@ -222,7 +226,7 @@ class _Reproduction:
         texts = {plan.spec.data.corpus for name in names for plan in self.todo[name]}
         for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
             corpora.load(text, self.show.line)  # once, before several workers need it at the same time
-        self.show.line(f"measuring a few steps of {', '.join(names)}")
+        self.show.line(f"estimating how long {', '.join(names)} will take")
         estimates: dict[str, estimate.Estimate] = {}
         wishes = {name: self.experiments[name].placement(self.profile) for name in names}
         for jobs in sorted(
@@ -233,7 +237,8 @@ class _Reproduction:
             estimates |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
         for name in names:
             seconds, runs = estimates[name].seconds, len(self.todo[name])
-            line = f"{name}: {runs} run{'s' * (runs > 1)} to train, about {durations.words(seconds)} here"
+            how_long = f"about {durations.words(seconds)} here" if estimates[name].measured else "some seconds"
+            line = f"{name}: {runs} run{'s' * (runs > 1)} to train, {how_long}"
             if seconds > TOO_LONG and name not in self.asked:
                 self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
                 self.todo[name] = []
@@ -263,8 +268,9 @@ class _Reproduction:
             self.todo[loaded.name] = []
 
     def _results(self, part: Part) -> None:
-        """Execute a post's notebooks. Build its page, unless all pages will be built soon."""
-        changed = self._execute(part.notebooks)
+        """Execute a post's notebooks, but not those that read everything, which every further run would make stale.
+        Build its page, unless all pages will be built soon."""
+        changed = self._execute(n for n in part.notebooks if not _parameters(self.project, n).get("everything"))
         self.waiting.append(part)
         if not changed or part is self.parts[-1]:
             return

@@ -72,7 +72,8 @@ def compare(project: Project, name: str) -> list[Comparison]:
 
 def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
-    profile, experiments = kept["profile"], kept["experiments"]
+    profile, read = kept["profile"], kept["parts"]["logs"]  # <experiment>/<profile>/<run>
+    experiments = kept["experiments"] or sorted({run.partition("/")[0] for run in read})  # none are named: it reads all
     if not all(evidence.runs(project.logs, e, profile) for e in experiments):
         available = sorted({p for e in experiments for p in evidence.profiles(project.logs, e)})
         about = f"nothing is published for the profile {profile}"
