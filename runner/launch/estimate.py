@@ -2,7 +2,8 @@
 
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
 so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
-measured evaluation one batch. Importable without torch; `measure` needs it and is called in a worker.
+measured evaluation one batch. Runs so small that measuring them would take as long as training them are not measured.
+Importable without torch; `measure` needs it and is called in a worker.
 """
 
 import math
@@ -27,14 +28,18 @@ from runner.training import machine
 STEPS = 3
 STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
 CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
+BRIEF = 20.0  # seconds below which an experiment is not measured, by what any machine of today can do:
+RATE, CALL, SETUP = 1e10, 0.005, 0.05  # FLOP/s, seconds of a step or an evaluated batch, seconds of a run
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The seconds that all runs of an experiment take together, with `jobs` of them side by side."""
+    """The seconds that all runs of an experiment take together, with `jobs` of them side by side; whether a few steps
+    were measured."""
 
     seconds: float
     jobs: int
+    measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,17 @@ class Pace:
 def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     """An estimate for the plans, measured in this process, which imports torch."""
     placement = machine.resolve(wishes)
-    weights = [_work(plan.spec) for plan in plans]
+    weights, side_by_side = [_work(plan.spec) for plan in plans], min(placement.jobs, len(plans))
+    calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
+    brief = sum(weights) / RATE + calls * CALL + len(plans) * SETUP
+    if brief < BRIEF and not placement.compile:
+        return Estimate(brief / side_by_side, placement.jobs, measured=False)
     heaviest = max(range(len(plans)), key=lambda i: weights[i])
     found = pace(plans[heaviest], placement)
     shares = [weight / weights[heaviest] for weight in weights]
     total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
     kinds = len({plan.spec.model for plan in plans})  # models of one spec share their compiled kernels
-    return Estimate((total + kinds * found.compile) / min(placement.jobs, len(plans)), placement.jobs)
+    return Estimate((total + kinds * found.compile) / side_by_side, placement.jobs)
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:
@@ -117,7 +126,16 @@ def shortened(spec: RunSpec, steps: int) -> RunSpec:
 def seconds(spec: RunSpec, pace: Pace) -> float:
     """Seconds that a run takes at this pace, set-up and compiling left out."""
     train = spec.train.steps * spec.train.grad_accumulation * pace.micro_batch
-    return train + (math.ceil(spec.train.steps / spec.eval.every) + 1) * _evaluated(spec) * pace.token
+    return train + _evaluations(spec) * _evaluated(spec) * pace.token
+
+
+def _evaluations(spec: RunSpec) -> int:
+    return math.ceil(spec.train.steps / spec.eval.every) + 1
+
+
+def _batches(spec: RunSpec) -> int:
+    """How many batches one evaluation reads."""
+    return math.ceil(_evaluated(spec) / (spec.train.batch_size * spec.model.block_size))
 
 
 def _evaluated(spec: RunSpec) -> int:
@@ -133,10 +151,10 @@ def _evaluated(spec: RunSpec) -> int:
 
 
 def _work(spec: RunSpec) -> float:
-    """A run's compute, roughly, to compare runs of one experiment: parameters times trained tokens."""
-    import torch
-
+    """A run's FLOPs, roughly, to compare runs of one experiment: per parameter, 6 for each trained and 2 for each
+    evaluated token."""
     vocabulary = VOCABULARY if spec.data.tokenizer == "gpt2" else CHARACTERS
-    with torch.device("meta"):
-        count = sum(p.numel() for p in registry.network(spec.model.kind)(spec.model, vocabulary).parameters())
-    return count * spec.train.steps * spec.train.batch_size * spec.model.block_size
+    # Not on PyTorch's meta device, which imports its compiler first. Weights that are never filled take no memory.
+    count = sum(p.numel() for p in registry.network(spec.model.kind)(spec.model, vocabulary).parameters())
+    trained = spec.train.steps * spec.train.batch_size * spec.model.block_size
+    return count * (6 * trained + 2 * _evaluations(spec) * _evaluated(spec))
