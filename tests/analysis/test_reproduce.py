@@ -1,4 +1,5 @@
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,41 @@ def test_the_time_left_is_stretched_as_what_is_done_was(said):
     assert said[0] == "25% trained, about 5 min left"
     assert "✓ one/r1 finished" in said
     assert "· one/r2 diverged" in said
+
+
+def test_behind_others_calls_end_in_their_order_and_errors_come_out():
+    behind, done = reproduce.Behind(), []
+    go, fail = threading.Event(), threading.Event()
+
+    def first():
+        assert go.wait(10)
+        done.append("first")
+
+    def second():
+        done.append("second")
+        fail.set()
+        raise UserError("no page")
+
+    behind.add(first)
+    behind.add(second)
+    assert done == []
+    go.set()
+    assert fail.wait(10)
+    with pytest.raises(UserError, match="no page"):
+        behind.wait()
+    behind.end()
+    assert done == ["first", "second"]
+
+
+def test_what_waits_behind_is_dropped_at_the_end():
+    behind, done, go = reproduce.Behind(), [], threading.Event()
+    started = threading.Event()
+    behind.add(lambda: (started.set(), go.wait(10), done.append("present")))
+    behind.add(lambda: done.append("next"))
+    assert started.wait(10)
+    threading.Timer(0.1, go.set).start()
+    behind.end()
+    assert done == ["present"]
 
 
 def test_events_become_lines(said, tmp_path: Path):

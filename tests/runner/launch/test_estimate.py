@@ -9,11 +9,24 @@ from runner.plan import experiment
 from runner.plan.placement import Placement
 
 
-def test_a_few_steps_stand_for_a_run():
+def test_a_few_steps_stand_for_a_run(monkeypatch):
+    monkeypatch.setattr(estimate, "BRIEF", 0.0)
     plans = experiment.load("mlp-ratio").plans("smoke")
     found = estimate.measure(plans, {"jobs": 2, "threads": 1, "compile": False, "device": "cpu"})
     assert found.jobs == 2
+    assert found.measured
     assert 0.1 < found.seconds < 600
+
+
+def test_what_ends_in_seconds_is_not_measured(monkeypatch):
+    monkeypatch.setattr(estimate, "pace", None)
+    plans, here = experiment.load("mlp-ratio").plans("smoke"), {"compile": False, "device": "cpu"}
+    found = estimate.measure(plans, here)
+    assert not found.measured
+    assert 0.1 < found.seconds < estimate.BRIEF
+    long = [replace(one, spec=replace(one.spec, train=replace(one.spec.train, steps=4000))) for one in plans]
+    with pytest.raises(TypeError):
+        estimate.measure(long, here)
 
 
 def test_what_diverges_at_once_is_measured_too():
