@@ -16,7 +16,7 @@ def test_from_data_to_site_in_one_command(reproduced, built_site: Path):
     said = reproduced.stdout
     assert "r1-s0 trains: it has not been trained" in said
     assert "10 runs in" in said
-    assert "mlp-ratio: 10 runs to train, about" in said
+    assert "mlp-ratio: 10 runs to train, some seconds" in said
     assert "notebook mlp-ratio: executed" in said
     assert f"page: {built_site / 'posts' / 'is-4-the-magic-number' / 'index.html'}" in said
     # A post at a time, the title post first.
