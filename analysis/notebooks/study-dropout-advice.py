@@ -13,7 +13,7 @@ output = "build/analysis/study-dropout-advice"
 # %%
 import pandas as pd
 
-from analysis.study import arms, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts
 from analysis.study.figures import Curves, Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -47,7 +47,7 @@ STEPS = {"wide": "dropout", "fast": "wide", "bound": "fast"}  # each step and wh
 AFTERWARDS = {"tight": "fast"}  # added when the results of the others were known
 advice = arms.read(logs, "dropout-advice", profile, order=list(ORDER), all_planned=True, diverged=True)
 results.provenance(advice.runs)
-curves = advice.curves()
+curves, counts = advice.curves(), baselines.read(logs, advice)
 best = {arm: losses.min() for arm, losses in curves.items()}  # [seed]
 verdict = verdicts.every(
     *(
@@ -73,25 +73,28 @@ results.claim(
 final, trained, added = advice.ends(), advice.ends("train"), STEPS | AFTERWARDS
 results.table(
     "dropout-advice",
-    pd.DataFrame(
-        [
-            {
-                "arm": name,
-                "parameters": f"{advice.parameters[arm]:,}",
-                "lowest loss": f"{best[arm].mean():.3f}",
-                "at the end": f"{final[arm].mean():.3f}",
-                "training loss at the end": f"{trained[arm].mean():.3f}",
-                "lowest minus no dropout": "–" if arm == "none" else arms.difference(best, arm, "none").signed(3),
-                "lowest minus the arm before": arms.difference(best, arm, added[arm]).signed(3)
-                if arm in added
-                else "–",
-            }
-            for arm, name in ORDER.items()
-        ]
+    counts.below(
+        pd.DataFrame(
+            [
+                {
+                    "arm": name,
+                    "parameters": f"{advice.parameters[arm]:,}",
+                    "lowest loss": f"{best[arm].mean():.3f}",
+                    "at the end": f"{final[arm].mean():.3f}",
+                    "training loss at the end": f"{trained[arm].mean():.3f}",
+                    "lowest minus no dropout": "–" if arm == "none" else arms.difference(best, arm, "none").signed(3),
+                    "lowest minus the arm before": arms.difference(best, arm, added[arm]).signed(3)
+                    if arm in added
+                    else "–",
+                }
+                for arm, name in ORDER.items()
+            ]
+        ),
+        "lowest loss",
     ),
     caption=f"Validation unless it says training, nats per character. Each arm with + adds to the one above it, the "
     "last one to that with the higher learning rate. "
-    f"Differences by seed, with 95% intervals. {advice.count}, profile {profile}.{advice.omitted}",
+    f"Differences by seed, with 95% intervals. {advice.count}, profile {profile}.{advice.omitted}{counts.note}",
 )
 # %%
 settings = {arm: runs[advice.seeds[0]].manifest["spec"] for arm, runs in advice.kept.items()}
@@ -106,6 +109,7 @@ results.figure(
             "step",
             "loss (nats per character)",
             lines={name: curves[arm][curves[arm].index > 0] for arm, name in SHORT.items()},
+            levels=counts.levels(),
         ),
         Dots(
             "Lowest validation loss",
@@ -122,7 +126,7 @@ results.figure(
     ],
     caption="None: no dropout. Units: 1/(1 − d) times as many. Rate: ten times the learning rate. Norm, ≤: the "
     f"weights into a unit are bounded. Mean over {advice.count}, with 95% intervals; faint lines join a seed."
-    f" Profile {profile}.{advice.omitted}",
+    f" Profile {profile}.{advice.omitted}{counts.note}",
     experiment="dropout-advice",
 )
 for name, value, unit in (

@@ -14,7 +14,7 @@ output = "build/analysis/study-dropout"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts
 from analysis.study.figures import Curves, Groups
 from analysis.study.probed import layered
 from analysis.study.results import Results
@@ -40,7 +40,7 @@ results.provenance(places.runs)
 curves = {split: places.curves(split) for split in ("train", "val")}
 gaps = {arm: curves["val"][arm] - curves["train"][arm] for arm in places}  # [step, seed]
 gap = {arm: found.iloc[-1] for arm, found in gaps.items()}
-best = {arm: losses.min() for arm, losses in curves["val"].items()}
+best, counts = {arm: losses.min() for arm, losses in curves["val"].items()}, baselines.read(logs, places)
 
 
 def alike(arm: str, probe: str) -> np.ndarray:
@@ -100,7 +100,7 @@ results.table(
     ),
     caption="Losses and gap in nats per character. Cosines of two heads on the validation text at the end: of their "
     "attention weights, and the size of that of what they add to the residual stream; means over layers. Differences "
-    f"by seed, with 95% intervals. {places.count}, profile {profile}.",
+    f"by seed, with 95% intervals. {places.count}, profile {profile}.{counts.beside}",
 )
 results.figure(
     "dropout-places",

@@ -13,7 +13,7 @@ output = "build/analysis/study-latents"
 # %%
 import pandas as pd
 
-from analysis.study import arms, interest, stats, verdicts, wording
+from analysis.study import arms, baselines, interest, stats, verdicts, wording
 from analysis.study.figures import Curves
 from analysis.study.results import Results
 from analysis.study.text import number
@@ -40,7 +40,7 @@ results = Results(output)
 # %%
 read = arms.read(logs, "latents", profile, all_planned=True, order=ORDER)
 results.provenance(read.runs)
-WORTH = interest.smallest(read, bits=True)
+WORTH, counts = interest.smallest(read, bits=True), baselines.read(logs, read)
 curves = {split: read.curves(split, bits=True) for split in ("train", "val")}
 gaps = {arm: curves["val"][arm] - curves["train"][arm] for arm in read}
 ends = {name: {arm: frame[arm].iloc[-1].to_numpy() for arm in read} for name, frame in (*curves.items(), ("gap", gaps))}
@@ -98,22 +98,31 @@ for arm in read:
     )
 results.table(
     "latents",
-    pd.DataFrame(rows),
+    counts.below(pd.DataFrame(rows), "validation", bits=True),
     caption=f"Bits per byte at the last step, without dropout: mean over {read.count} with half of its 95% interval. "
-    f"Drop: of context, in training. Profile {profile}.{read.omitted}",
+    f"Drop: of context, in training. Profile {profile}.{read.omitted}{counts.note}",
 )
 results.figure(
     "latents",
     [
-        Curves(title, "step", "bits per byte", lines={NAMES[arm]: frame[arm][frame[arm].index > 0] for arm in read})
-        for title, frame in (("Validation", curves["val"]), ("Validation minus training text", gaps))
+        Curves(
+            title,
+            "step",
+            "bits per byte",
+            lines={NAMES[arm]: frame[arm][frame[arm].index > 0] for arm in read},
+            levels=levels,
+        )
+        for title, frame, levels in (
+            ("Validation", curves["val"], counts.levels(bits=True)),
+            ("Validation minus training text", gaps, {}),
+        )
     ],
     alt=[
         "Validation loss against step, a line for each of the four arms.",
         "The gap between validation and training loss against step, a line for each of the four arms.",
     ],
     caption=f"Mean over {read.count}, with the 95% interval of that mean. Drop: of context, in training. Profile "
-    f"{profile}.{read.omitted}",
+    f"{profile}.{read.omitted}{counts.note}",
 )
 spec = from_dict(read.spec, "latents")
 start, stop = spec.data.train

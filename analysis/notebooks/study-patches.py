@@ -13,7 +13,7 @@ output = "build/analysis/study-patches"
 # %%
 import numpy as np
 
-from analysis.study import arms, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts
 from analysis.study.figures import Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -35,7 +35,7 @@ results = Results(output)
 # %%
 patches = arms.read(logs, "byte-patches", profile, all_planned=True, order=["adjacent", "strided"])
 results.provenance(patches.runs)
-size = patches.spec["model"]["patch"]
+size, counts = patches.spec["model"]["patch"], baselines.read(logs, patches)
 
 
 def by_place(arm: str) -> np.ndarray:
@@ -83,7 +83,7 @@ results.figure(
     ],
     alt=["Validation loss at each place in a patch, with patches side by side and with strided inference."],
     caption=f"Patches of {size} bytes; for strided inference, places are those of the first of its two passes. Mean "
-    f"over {patches.count}, with 95% intervals. Profile {profile}.",
+    f"over {patches.count}, with 95% intervals. Profile {profile}.{counts.beside}",
     experiment="byte-patches",
 )
 results.number("patch-runs", len(patches.runs), "runs")
