@@ -4,6 +4,7 @@
 an observed step costs over that number. Probes that listen to evaluations are left out: they cost no step.
 """
 
+import argparse
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -76,6 +77,7 @@ COLUMNS: Columns = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rows = [*measure("paper", *PAPER, 1, each=False), *measure("laptop", *LAPTOP, 20, each=True)]
     report("probes", f"what probes cost, medians of {ROUNDS} in turn", rows, COLUMNS, Console())
 
