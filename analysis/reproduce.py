@@ -178,25 +178,32 @@ class _Reproduction:
         return self.outcome
 
     def _parts(self) -> None:
-        """Train what is to be trained, a post at a time. Notebooks are executed and pages built behind it, in the time
-        that training leaves; but experiments whose runs have the machine for themselves, as they measure time, wait
-        until nothing else is done."""
+        """Train what is to be trained, a post at a time. Notebooks are executed behind it, in the time that training
+        leaves; but experiments whose runs have the machine for themselves, as they measure time, wait until nothing
+        else is done. Pages are built while nothing is trained, as a further run makes results stale that read all."""
         from runner.launch import sweep
 
         with sweep.workers() as workers:
             self._say_unchanged()
             if any(self.todo.values()):
                 self._estimate(workers)
-                self.behind.add(self._pages if self.show.left() > SOON else self._replications)
+                if self.show.left() > SOON:
+                    self._pages()
+                else:
+                    self.behind.add(self._replications)
             for part in self.parts:
-                for name in part.experiments:
-                    if self.todo[name] and self.outcome.code != 1:
+                trained = [name for name in part.experiments if self.todo[name]]
+                for name in trained:
+                    if self.outcome.code != 1:
                         if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
                             self.behind.wait()
                         self._train(self.experiments[name], workers)
                 if self.outcome.code == 1:
                     return
                 self.behind.add(self._results, part)
+                if trained and self.show.left() > SOON:
+                    self.behind.wait()
+                    self._pages()
         self.behind.wait()
 
     def _missing(self, loaded: "Experiment") -> "list[Plan]":
@@ -268,15 +275,9 @@ class _Reproduction:
             self.todo[loaded.name] = []
 
     def _results(self, part: Part) -> None:
-        """Execute a post's notebooks, but not those that read everything, which every further run would make stale.
-        Build its page, unless all pages will be built soon."""
-        changed = self._execute(n for n in part.notebooks if not _parameters(self.project, n).get("everything"))
+        """Execute a post's notebooks, but not those that read everything, which every further run would make stale."""
+        self._execute(n for n in part.notebooks if not _parameters(self.project, n).get("everything"))
         self.waiting.append(part)
-        if not changed or part is self.parts[-1]:
-            return
-        complete = all(execute.profiles(self.project.results / name) for name in self.project.notebook_names())
-        if complete or self.show.left() > SOON:
-            self._pages()
 
     def _pages(self) -> "Woven":
         """Bring all results and the site up to date; print the paths of the waiting pages."""
@@ -299,8 +300,8 @@ class _Reproduction:
         names = self.project.notebook_names()
         self._run([plans for name in names for plans in execute.replications(self.project, name).values()])
 
-    def _execute(self, names: Iterable[str]) -> bool:
-        """Bring the results of notebooks up to date, returns whether any was executed."""
+    def _execute(self, names: Iterable[str]) -> None:
+        """Bring the results of notebooks up to date."""
         groups, published = [self._plans(name) for name in names], self.project.shown(self.project.logs)
         for plan in (plan for plans in groups for plan in plans):
             kept = execute.record(plan.output)
@@ -309,10 +310,10 @@ class _Reproduction:
                 kept_at = self.project.published / plan.name / plan.profile
                 shutil.rmtree(kept_at, ignore_errors=True)
                 shutil.copytree(plan.output, kept_at)
-        return self._run(groups)
+        self._run(groups)
 
-    def _run(self, groups: list[list[execute.Plan]]) -> bool:
-        """Execute those plans that are due, each group being all of one notebook; returns whether any was."""
+    def _run(self, groups: list[list[execute.Plan]]) -> None:
+        """Execute those plans that are due, each group being all of one notebook."""
 
         def read(plan: execute.Plan) -> bool:
             kept = execute.record(plan.output)
@@ -322,7 +323,6 @@ class _Reproduction:
         execute.execute_all(todo, self.project, ended=lambda outcome: self.show.line(f"notebook {outcome.line()}"))
         for plans in groups:
             execute.settle(self.project, plans)
-        return bool(todo)
 
     def _plans(self, name: str) -> list[execute.Plan]:
         """The plans of a notebook: with one's own runs where they are complete, else with the published logs, in all
