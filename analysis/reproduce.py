@@ -114,14 +114,7 @@ def parts(project: Project, only: str | None = None) -> list[Part]:
 
 def reads(project: Project, name: str) -> list[str]:
     """The experiments that a notebook reads; a `UserError` for an unknown notebook."""
-    return notebook.reads(_parameters(project, name), name)
-
-
-def _parameters(project: Project, name: str) -> dict[str, Any]:
-    source = project.notebooks / f"{name}.py"
-    if not source.is_file():
-        raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
-    return notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source))
+    return notebook.reads(execute.parameters(project, name), name)
 
 
 class _Reproduction:
@@ -194,12 +187,11 @@ class _Reproduction:
             for part in self.parts:
                 trained = [name for name in part.experiments if self.todo[name]]
                 for name in trained:
-                    if self.outcome.code != 1:
-                        if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
-                            self.behind.wait()
-                        self._train(self.experiments[name], workers)
-                if self.outcome.code == 1:
-                    return
+                    if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
+                        self.behind.wait()
+                    self._train(self.experiments[name], workers)
+                    if self.outcome.code == 1:
+                        return
                 self.behind.add(self._results, part)
                 if trained and self.show.left() > SOON:
                     self.behind.wait()
@@ -276,7 +268,7 @@ class _Reproduction:
 
     def _results(self, part: Part) -> None:
         """Execute a post's notebooks, but not those that read everything, which every further run would make stale."""
-        self._execute(n for n in part.notebooks if not _parameters(self.project, n).get("everything"))
+        self._execute(n for n in part.notebooks if not execute.parameters(self.project, n).get("everything"))
         self.waiting.append(part)
 
     def _pages(self) -> "Woven":

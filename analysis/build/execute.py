@@ -80,6 +80,14 @@ class Outcome:
         return f"{self.name}: {f'executed in {self.seconds:.1f} s' if self.reason else 'unchanged'}"
 
 
+def parameters(project: Project, name: str) -> dict[str, Any]:
+    """The parameters of the notebook `name` with their defaults; a `UserError` for an unknown notebook."""
+    source = project.notebooks / f"{name}.py"
+    if not source.is_file():
+        raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
+    return notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source))
+
+
 def plan(
     project: Project,
     name: str,
@@ -105,11 +113,8 @@ def plans(
     `output` is the folder of all results (the project's if None), `given` has parameters that override the notebook's.
     Raises a `UserError` for an unknown notebook, profile or parameter. It neither imports papermill nor reads the logs.
     """
-    source = project.notebooks / f"{name}.py"
-    if not source.is_file():
-        raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
+    source, known = project.notebooks / f"{name}.py", parameters(project, name)
     where = project.shown(source)
-    known = notebook.parameters(source.read_text(encoding="utf-8"), where)
     for needed in ("logs", "profile", "output"):
         if needed not in known:
             raise UserError(f"{where}: the parameters cell must set {needed}")
@@ -144,9 +149,7 @@ def plans(
 def replications(project: Project, name: str) -> dict[str, list[Plan]]:
     """Kind of machine → the plans of a notebook from the logs of that kind, in each profile of which it has runs of all
     that the notebook reads."""
-    source = project.notebooks / f"{name}.py"
-    names = notebook.reads(notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source)), name)
-    found = {}
+    names, found = notebook.reads(parameters(project, name), name), {}
     for kind in evidence.kinds(project.replications):
         root, output = project.replications / kind, project.replicated / kind
         plans = [plan(project, name, root, profile, output) for profile in evidence.common_profiles(root, names)]

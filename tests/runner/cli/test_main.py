@@ -108,12 +108,12 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert "is held by process" in held.stdout
     first, again = call(*words).stdout, call(*words).stdout
     assert "r2-s0 finished" in first
-    assert "r2-s0 unchanged: it finished at step 40" in again
-    ends = {row["split"]: row["loss"] for row in log.read_run(folder).metrics().to_pylist() if row["step"] == 40}
+    assert "r2-s0 unchanged: it finished at step 60" in again
+    ends = {row["split"]: row["loss"] for row in log.read_run(folder).metrics().to_pylist() if row["step"] == 60}
     last = f"{folder}: final loss train {ends['train']:.4f}, val {ends['val']:.4f}, test {ends['test']:.4f}"
     assert first.splitlines()[-1] == again.splitlines()[-1] == last
     lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
-    assert "mlp-ratio/r2-s0  finished  it finished at step 40" in lines
+    assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
     words = ("sample", str(folder), "--prompt", "ROMEO:", "--length", "90")  # beyond the block
     text = call(*words).stdout
@@ -162,18 +162,18 @@ def test_runs_that_are_not_planned_are_named(tmp_path: Path):
 
 
 def test_status_shows_where_another_process_is(tiny, tmp_path: Path):
-    train_here(tiny, tmp_path, stopping=at_call(60))
+    train_here(tiny, tmp_path, stopping=at_call(150))
     folder = tiny.folder(tmp_path)
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 30, 2.5, 1000.0))
         done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r1-s0  outdated" in done.stdout  # it has other steps than the planned one
     (loaded,) = [plan for plan in experiment.load("mlp-ratio").plans("smoke") if plan.name == tiny.name]
-    train_here(loaded, tmp_path, stopping=at_call(60))
+    train_here(loaded, tmp_path, stopping=at_call(150))
     with hold(folder):
-        progress.File(folder).note(Progress(tiny.name, 20, 40, 2.5, 1000.0))
+        progress.File(folder).note(Progress(tiny.name, 20, 60, 2.5, 1000.0))
         done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
-    assert "mlp-ratio/r1-s0  running   at step 20 of 40, loss 2.500\n" in done.stdout
+    assert "mlp-ratio/r1-s0  running   at step 20 of 60, loss 2.500\n" in done.stdout
 
 
 def test_looking_needs_no_torch():

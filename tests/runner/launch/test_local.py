@@ -94,7 +94,7 @@ def test_the_time_left_is_shown_elsewhere(plans, tmp_path: Path, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, number: int):
-    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 40", "steps = 100_000")
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
     (tmp_path / "long.toml").write_text(text)
     command = [
         sys.executable,
@@ -139,7 +139,7 @@ def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, mo
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Path):
-    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 40", "steps = 100_000")
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
     (tmp_path / "long.toml").write_text(text)
     words = [sys.executable, "-m", "runner.cli", "sweep", str(tmp_path / "long.toml"), "--profile", "smoke"]
     with subprocess.Popen([*words, "--runs", str(tmp_path)], stdout=subprocess.DEVNULL) as process:

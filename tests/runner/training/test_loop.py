@@ -45,12 +45,12 @@ def test_the_evidence_of_a_run(trained: Path):
     rows = run.metrics().to_pandas()
     assert run.manifest["status"] == "finished"
     assert run.manifest["parameters"]["total"] == sum(map(math.prod, run.manifest["parameters"]["tensors"].values()))
-    assert list(rows[rows.split == "val"].step) == [0, 10, 20, 30, 40]
-    assert list(rows[rows.split == "batch"].step) == [0, 10, 20, 30]
+    assert list(rows[rows.split == "val"].step) == [0, 20, 40, 60]
+    assert list(rows[rows.split == "batch"].step) == [0, 10, 20, 30, 40, 50]
     assert rows.step.is_monotonic_increasing
     first = rows[(rows.step == 0) & (rows.split == "val")].loss.item()
     assert first == pytest.approx(math.log(65), abs=0.05), "an untrained model knows nothing"
-    assert rows[rows.split == "val"].loss.iloc[-1] < first - 0.3
+    assert rows[rows.split == "val"].loss.iloc[-1] < first - 0.5
     assert len((trained / "samples.txt").read_text()) == 502  # a line break, 500 characters, a line break
 
 
@@ -198,7 +198,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, throu
     """Moments over training, evaluation, log and checkpoint: each child is killed, the next goes on."""
     context, moments = multiprocessing.get_context("fork"), random.Random(0)
     killed = 0
-    for attempt in range(8):
+    for attempt in range(4):
         root = tmp_path / str(attempt)
         while True:
             child = context.Process(target=_child, args=(tiny, root, moments.uniform(0.02, 0.4)))
@@ -209,7 +209,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, throu
             killed += 1
         assert child.exitcode == 0
         assert metrics(tiny, root) == through
-    assert killed >= 6, "the moments must fall into the runs"
+    assert killed >= 10, "the moments must fall into the runs"
 
 
 @pytest.mark.parametrize("call", [1, 4, 9, 20, 31])
@@ -300,7 +300,7 @@ def test_progress_is_told(tiny, tmp_path):
 
 
 def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
-    train_here(tiny, tmp_path, stopping=at_call(60))
+    train_here(tiny, tmp_path, stopping=at_call(150))
     path = max((tiny.folder(tmp_path) / "checkpoint").glob("*/commit.json"))
     commit = json.loads(path.read_text())
     step = commit["step"]
