@@ -123,7 +123,7 @@ def alone(long, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_a_sweep_over_machines_is_the_sweep_of_one(machines, address: str, tmp_path: Path):
     text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("[1, 2, 3, 4, 5]", "[4]")
-    text = text.replace("sample_tokens = 20\n", "")  # as `train_here` has it
+    text = text.replace("sample_tokens = 50\n", "")  # as `train_here` has it
     (tmp_path / "one.toml").write_text(text)
     words = ["sweep", str(tmp_path / "one.toml"), "--profile", "smoke", "--runs", str(tmp_path / "runs")]
     words += ["--precision", "float32", "--device", "cpu", "--engine", "ray", "--address", address]
@@ -143,7 +143,7 @@ def test_a_sweep_over_machines_is_the_sweep_of_one(machines, address: str, tmp_p
     assert [machine for machine in machines if (machine.cache / "tiny-shakespeare.txt").is_file()]
     again = call(*words)
     assert again.returncode == 0
-    assert again.stdout.count("unchanged: it finished at step 40") == 2
+    assert again.stdout.count("unchanged: it finished at step 60") == 2
 
 
 def test_a_run_that_loses_every_worker_is_given_up(joined, long, tmp_path: Path):
@@ -181,7 +181,7 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: P
 
 
 def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: Path):
-    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 40", "steps = 100_000")
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
     (tmp_path / "long.toml").write_text(text)
     words = ["sweep", str(tmp_path / "long.toml"), "--profile", "smoke", "--runs", str(tmp_path)]
     command = [sys.executable, "-m", "runner.cli", *words, "--engine", "ray", "--address", address]
