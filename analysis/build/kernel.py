@@ -59,14 +59,8 @@ class Forked:
     def __init__(self, process: BaseProcess):
         self.process = process
         with _starting, _without_main():
-            before = dict(os.environ)
-            os.environ.update(FIXED)
-            try:
+            with _environment(FIXED):
                 forkserver.ensure_running()
-            finally:
-                for name in FIXED.keys() - before.keys():
-                    del os.environ[name]
-                os.environ.update(before)
             process.start()
         _running.add(self)
 
@@ -128,6 +122,22 @@ def kill() -> None:
     """Kill all kernels of this process; who waits for one gets an error."""
     for kernel in list(_running):
         kernel.kill()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Within the block, a process that starts has these variables. `os.environ` stays as it is: another thread may be
+    copying it, or giving it to a process that is no kernel."""
+    for name, value in variables.items():
+        os.putenv(name, value)
+    try:
+        yield
+    finally:
+        for name in variables:
+            if name in os.environ:
+                os.putenv(name, os.environ[name])
+            else:
+                os.unsetenv(name)
 
 
 @contextlib.contextmanager

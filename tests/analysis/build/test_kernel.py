@@ -1,5 +1,8 @@
 """Kernels that are forked from a warm process."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -41,6 +44,23 @@ def test_kernels_share_no_state(tmp_path):
     executed("import sys, runner; sys.modules['house'] = sys; print(1)", tmp_path)
     (found,) = executed("import sys; print({'house', 'runner'} & set(sys.modules) or 'neither')", tmp_path)
     assert found == "neither"
+
+
+def test_the_environment_of_this_process_stays_as_it_is(monkeypatch):
+    """Other threads copy it at the same time, and start processes with it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    before, names = dict(os.environ), ["PYTHONHASHSEED", "OMP_NUM_THREADS"]
+
+    def inherited() -> list[str]:
+        code = f"import os; print(*(os.environ.get(name) for name in {names}))"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    with kernel._environment(kernel.FIXED):
+        assert dict(os.environ) == before
+        assert inherited() == ["0", "1"]
+    assert dict(os.environ) == before
+    assert inherited() == ["None", "7"]
 
 
 def test_killing_them_ends_who_waits(tmp_path):
