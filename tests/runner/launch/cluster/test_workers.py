@@ -251,7 +251,7 @@ def test_a_run_whose_worker_is_lost_goes_on_elsewhere(joined, long, alone, tmp_p
             for machine in lost:
                 machine.lose() if what == "machine" else os.kill(machine.workers()[0], signal.SIGKILL)
 
-    assert workers.train([long], tmp_path, PLACEMENT, emit) == {long.name: "finished"}
+    assert workers.train([long], tmp_path, PLACEMENT, emit) == {long.name: "finished"}, lines
     (line,) = [line for line in lines if "was lost" in line]
     assert f"its worker on {lost[0].ip} was lost" in line
     step = int(re.findall(r"another worker continues from step (\d+)", line)[0])
