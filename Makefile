@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RAY := $(VENV)/.ray
 
-.PHONY: help reproduce site serve test bench lint clean
+.PHONY: help reproduce site pages serve test bench lint clean
 help:
 	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (default: laptop)"
 	@echo "               [POST=slug]                    only this post and what it needs"
 	@echo "               [WITH=experiment]              train this experiment even if it takes days"
 	@echo "make site                                     build the site from the published logs, without training"
+	@echo "make pages                                    build it, and look at every page in a browser"
 	@echo "make serve                                    serve it on this machine, with live reload"
 	@echo "make test                                     run the tests"
 	@echo "make bench                                    time the training step, a grid, logs, the tokenizer, sampling, probes"
@@ -37,6 +38,9 @@ reproduce: $(READY)
 
 site: $(READY)
 	@$(BIN)/analysis build
+
+pages: site
+	@$(BIN)/pytest tests/site/test_browser.py tests/site/test_published.py --site site
 
 serve: $(READY)
 	@$(BIN)/analysis serve

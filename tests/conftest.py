@@ -25,6 +25,10 @@ LONG = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--site", metavar="FOLDER", help="the site that is looked at, instead of that of a small house")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes a process for minutes goes first, so that the others have something to do until it ends."""
 

@@ -1,4 +1,5 @@
-"""The built site as a reader's browser sees it. Skipped where there is no Chromium."""
+"""A built site as a reader's browser sees it: `make pages` has it look at the real one. Skipped where there is no
+Chromium."""
 
 import functools
 import http.server
@@ -10,10 +11,6 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-
-from analysis.build.project import Project
-from analysis.site import generator as building
-from analysis.site import weave
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -30,15 +27,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 
 
 @pytest.fixture(scope="module")
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site that the whole pipeline made, where there is one; else one from made-up logs."""
-    try:
-        return request.getfixturevalue("built_site")
-    except pytest.FixtureLookupError:
-        made = request.getfixturevalue("executed")
-        project = Project(shutil.copytree(made.root, tmp_path_factory.mktemp("site") / "house"))
-        building.build(project, weave.weave(project).newest)
-        return project.site
+def folder(request: pytest.FixtureRequest) -> Path:
+    """The site that --site names, else that of a small house."""
+    named = request.config.getoption("--site")
+    return Path(named).resolve() if named else request.getfixturevalue("site")
 
 
 @pytest.fixture(scope="module")
