@@ -1,11 +1,14 @@
+import contextlib
+import io
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from runner.cli import experiments, options
+from runner.cli import experiments, main, options
 from runner.errors import UserError
 from runner.evidence import log
 from runner.launch import progress
@@ -21,15 +24,29 @@ def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
     )
 
 
+def here(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """The same in this process, which has imported everything."""
+    said, complained = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["runner", *words]),
+        contextlib.chdir(cwd or Path.cwd()),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(complained),
+        pytest.raises(SystemExit) as end,
+    ):
+        main.main()
+    return subprocess.CompletedProcess(words, end.value.code or 0, said.getvalue(), complained.getvalue())
+
+
 def test_help_for_every_command():
     for command in ("list", "data", "train", "sweep", "status", "sample", "draw"):
-        done = call(command, "--help")
+        done = here(command, "--help")
         assert done.returncode == 0
-        assert f"Usage: python -m runner.cli {command}" in done.stdout
+        assert f"Usage: runner {command}" in done.stdout
 
 
 def test_the_experiments_are_listed():
-    assert "mlp-ratio" in call("list").stdout
+    assert "mlp-ratio" in here("list").stdout
 
 
 def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
@@ -80,7 +97,7 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
-    done = call(*words, cwd=tmp_path)
+    done = here(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("runner: ")
@@ -92,7 +109,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
 def test_a_wrong_checksum_is_one_line_and_status_2(tmp_path: Path, monkeypatch):
     (tmp_path / "tiny-shakespeare.txt").write_text("not the bard")
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
-    done = call("data")
+    done = here("data")
     assert done.returncode == 2
     assert "has sha256" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -106,13 +123,13 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
         held = call(*words)
     assert held.returncode == 2
     assert "is held by process" in held.stdout
-    first, again = call(*words).stdout, call(*words).stdout
+    first, again = call(*words).stdout, here(*words).stdout
     assert "r2-s0 finished" in first
     assert "r2-s0 unchanged: it finished at step 60" in again
     ends = {row["split"]: row["loss"] for row in log.read_run(folder).metrics().to_pylist() if row["step"] == 60}
     last = f"{folder}: final loss train {ends['train']:.4f}, val {ends['val']:.4f}, test {ends['test']:.4f}"
     assert first.splitlines()[-1] == again.splitlines()[-1] == last
-    lines = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
+    lines = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
     assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
     words = ("sample", str(folder), "--prompt", "ROMEO:", "--length", "90")  # beyond the block
@@ -128,14 +145,14 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
 
 
 def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Path):
-    done = call("status", str(trained))
+    done = here("status", str(trained))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     remedy = "run `runner status mlp-ratio --profile smoke`"
     assert f"{trained} is the folder of a run, and status takes an experiment: {remedy}" in done.stderr
     folder = shutil.copytree(trained, tmp_path / "run")
     manifest = log.read_manifest(folder)
     log.write_manifest(folder, {**manifest, "experiment": experiment.SCRATCH})
-    done = call("status", str(folder))
+    done = here("status", str(folder))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "this run is of 'scratch', which is none; known: activations, " in done.stderr
 
@@ -143,19 +160,19 @@ def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Pat
 def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):
     shutil.copytree(trained, tmp_path / "runs" / "mlp-ratio" / "smoke" / trained.name)
     words = ("baselines", "mlp-ratio", "--profile", "smoke")
-    first, again = call(*words, cwd=tmp_path), call(*words, cwd=tmp_path)
+    first, again = here(*words, cwd=tmp_path), here(*words, cwd=tmp_path)
     assert first.stdout.startswith("mlp-ratio: 6-gram counts, ")
     assert again.stdout == f"{first.stdout.rstrip()} (unchanged)\n"
-    done = call("publish", "mlp-ratio", "--profile", "smoke", cwd=tmp_path)
+    done = here("publish", "mlp-ratio", "--profile", "smoke", cwd=tmp_path)
     assert done.stdout.splitlines()[1:] == ["logs/mlp-ratio/smoke/baselines.json is new or changed"]
-    assert "1 file of baselines" in call("verify", "--logs", cwd=tmp_path).stdout
+    assert "1 file of baselines" in here("verify", "--logs", cwd=tmp_path).stdout
 
 
 def test_runs_that_are_not_planned_are_named(tmp_path: Path):
     folder = tmp_path / "mlp-ratio" / "smoke" / "r9-s0"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     none, unplanned = done.stdout.splitlines()
     assert none == "mlp-ratio  missing   none of the 10 runs of the smoke profile has been trained"
     assert unplanned.startswith("mlp-ratio/r9-s0  unplanned")
@@ -166,13 +183,13 @@ def test_status_shows_where_another_process_is(tiny, tmp_path: Path):
     folder = tiny.folder(tmp_path)
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 30, 2.5, 1000.0))
-        done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+        done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r1-s0  outdated" in done.stdout  # it has other steps than the planned one
     (loaded,) = [plan for plan in experiment.load("mlp-ratio").plans("smoke") if plan.name == tiny.name]
     train_here(loaded, tmp_path, stopping=at_call(150))
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 60, 2.5, 1000.0))
-        done = call("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+        done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r1-s0  running   at step 20 of 60, loss 2.500\n" in done.stdout
 
 

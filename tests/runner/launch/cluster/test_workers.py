@@ -28,7 +28,7 @@ from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
 from tests.conftest import ROOT, train_here
-from tests.runner.cli.test_main import call
+from tests.runner.cli.test_main import call, here
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.xdist_group("cluster")  # one cluster, for one process
@@ -271,7 +271,7 @@ def test_a_run_whose_worker_is_lost_goes_on_elsewhere(joined, long, alone, tmp_p
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words, message):
-    done = call("sweep", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path), *words)
+    done = here("sweep", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path), *words)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
