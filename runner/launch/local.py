@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Self
 
@@ -326,6 +327,7 @@ def _stops() -> bool:
 def _kill(grace: float = 0.0) -> None:
     """Kill the workers that have not ended by themselves within `grace` seconds."""
     deadline = time.monotonic() + grace
-    for child in multiprocessing.active_children():
+    workers = [child for child in multiprocessing.active_children() if isinstance(child, SpawnProcess)]
+    for child in workers:  # other children are not ours, such as the kernels of notebooks
         child.join(max(0.0, deadline - time.monotonic()))
         child.kill()

@@ -28,11 +28,39 @@ def plans():
     return experiment.load("mlp-ratio").plans("smoke")[3:6]
 
 
-def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path, monkeypatch):
+def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, monkeypatch):
+    """First of all: it ends all workers of this process, but no other children."""
+    monkeypatch.setattr(local, "GRACE", 1.0)
+    long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
+    lines = []
+    other = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
+    other.start()
+
+    def emit(event):
+        lines.append(event.text) if isinstance(event, Line) else None
+        begun = set(multiprocessing.active_children()) - {other}
+        if isinstance(event, Progress) and begun:
+            os.kill(begun.pop().pid, signal.SIGKILL)
+
+    with local.Workers() as workers:
+        statuses = workers.train(long, tmp_path, PLACEMENT, emit)
+    assert set(statuses.values()) == {"stopped"}
+    assert any("a worker process died" in line for line in lines)
+    assert multiprocessing.active_children() == [other]
+    other.kill()
+    other.join()
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with local.Workers() as workers:
+        yield workers
+
+
+def test_runs_beside_others_are_those_that_ran_alone(plans, workers, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(local, "GRACE", 120.0)
     told, began = [], time.monotonic()
-    with local.Workers() as workers:
-        statuses = workers.train(plans, tmp_path / "together", PLACEMENT, told.append)
+    statuses = workers.train(plans, tmp_path / "together", PLACEMENT, told.append)
     assert time.monotonic() - began < local.GRACE, "nobody waits for what was said already"
     assert statuses == {plan.name: Status.FINISHED for plan in plans}
     assert {event.run for event in told if isinstance(event, RunEnded)} == set(statuses)
@@ -43,16 +71,23 @@ def test_runs_beside_others_are_those_that_ran_alone(plans, tmp_path: Path, monk
         assert both[0] == both[1]
 
 
-def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, tmp_path: Path):
+def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, workers, tmp_path: Path):
     wild = replace(plans[0].spec, train=replace(plans[0].spec.train, learning_rate=1e30, grad_clip=1e30))
     plans = [replace(plans[0], spec=wild), *plans[1:]]
     told = []
-    with local.Workers() as workers, hold(plans[1].folder(tmp_path)):
+    with hold(plans[1].folder(tmp_path)):
         statuses = workers.train(plans, tmp_path, PLACEMENT, told.append)
     lines = [event.text for event in told if isinstance(event, Line)]
     assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert {run.manifest["status"] for run in log.read_runs(tmp_path, "mlp-ratio", "smoke")} == {"diverged", "finished"}
+
+
+def test_an_error_of_a_worker_says_where_it_was_raised(plans, workers, tmp_path: Path):
+    said = []
+    workers.train(plans[:1], tmp_path, Placement(weights=False, device="meta"), said.append)
+    lines = [event.text for event in said if isinstance(event, Line)]
+    assert any(re.search(r"\(at runner/\S+\.py:\d+\)$", line) for line in lines), lines
 
 
 def test_a_worker_that_has_trained_otherwise_trains_to_the_same_bytes(plans, tmp_path: Path):
@@ -67,12 +102,15 @@ def test_a_worker_that_has_trained_otherwise_trains_to_the_same_bytes(plans, tmp
         assert workers.train(short, tmp_path / way, place, lambda event: None) == {short[0].name: "finished"}
         return (short[0].folder(tmp_path / way) / "metrics.parquet").read_bytes()
 
-    with local.Workers() as workers:
-        one = [metrics(workers, f"one-{i}", place) for i, place in enumerate(places)]
-        assert len(multiprocessing.active_children()) == 1
-    for i, place in enumerate(places):
+    before = multiprocessing.active_children()
+
+    def both(way: str, order: list[int]) -> list[bytes]:
         with local.Workers() as workers:
-            assert metrics(workers, f"new-{i}", place) == one[i]
+            found = {i: metrics(workers, f"{way}-{i}", places[i]) for i in order}
+            assert len(set(multiprocessing.active_children()) - set(before)) == 1
+        return [found[i] for i in sorted(found)]
+
+    assert both("one", [0, 1]) == both("other", [1, 0])
 
 
 def test_the_time_left_is_shown_elsewhere(plans, tmp_path: Path, monkeypatch):
@@ -121,23 +159,6 @@ def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, num
     assert list(folder.glob("*/checkpoint/*/state.safetensors"))
 
 
-def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(local, "GRACE", 1.0)
-    long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
-    lines = []
-
-    def emit(event):
-        lines.append(event.text) if isinstance(event, Line) else None
-        if isinstance(event, Progress) and multiprocessing.active_children():
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-
-    with local.Workers() as workers:
-        statuses = workers.train(long, tmp_path, PLACEMENT, emit)
-    assert set(statuses.values()) == {"stopped"}
-    assert any("a worker process died" in line for line in lines)
-    assert not multiprocessing.active_children()
-
-
 def test_workers_do_not_outlive_their_parent(tmp_path: Path):
     text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
     (tmp_path / "long.toml").write_text(text)
@@ -155,12 +176,3 @@ def wait_for(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
-
-
-def test_an_error_of_a_worker_says_where_it_was_raised(plans, tmp_path: Path, monkeypatch):
-    said = []
-    with local.Workers() as workers:
-        placement = Placement(weights=False, device="meta")
-        workers.train(plans[:1], tmp_path, placement, lambda event: said.append(event))
-    lines = [event.text for event in said if isinstance(event, Line)]
-    assert any(re.search(r"\(at runner/\S+\.py:\d+\)$", line) for line in lines), lines
