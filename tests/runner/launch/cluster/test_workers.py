@@ -90,8 +90,6 @@ def machines(address: str):
     )
     wait_for(lambda: listens(address))
     two = [Machine(ip, f"--address={address}", "--num-cpus=1") for ip in ("127.0.0.3", "127.0.0.4")]
-    with client.connect(address):
-        wait_for(lambda: len(cluster.offered()) == 2)
     yield two
     for machine in (*two, caller):
         machine.process.terminate()
@@ -99,9 +97,11 @@ def machines(address: str):
         machine.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def joined(machines: list[Machine], address: str):
+    """Connected to for all tests: workers that another connection started would import everything again."""
     with client.connect(address):
+        wait_for(lambda: len(cluster.offered()) == 2)
         yield machines
 
 
@@ -121,7 +121,7 @@ def alone(long, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (long.folder(root) / "metrics.parquet").read_bytes()
 
 
-def test_a_sweep_over_machines_is_the_sweep_of_one(machines, address: str, tmp_path: Path):
+def test_a_sweep_over_machines_is_the_sweep_of_one(joined, address: str, tmp_path: Path):
     text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("[1, 2, 3, 4, 5]", "[4]")
     text = text.replace("sample_tokens = 50\n", "")  # as `train_here` has it
     (tmp_path / "one.toml").write_text(text)
@@ -139,8 +139,8 @@ def test_a_sweep_over_machines_is_the_sweep_of_one(machines, address: str, tmp_p
         log.check(log.read_run(ways[0]))
         assert checkpoint.weights(ways[0] / "checkpoint", state.plan_identity(plan))
         assert holder(ways[0]) is None
-    assert not [path for machine in machines for path in machine.cache.glob("ray/*")]
-    assert [machine for machine in machines if (machine.cache / "tiny-shakespeare.txt").is_file()]
+    assert not [path for machine in joined for path in machine.cache.glob("ray/*")]
+    assert [machine for machine in joined if (machine.cache / "tiny-shakespeare.txt").is_file()]
     again = call(*words)
     assert again.returncode == 0
     assert again.stdout.count("unchanged: it finished at step 60") == 2
@@ -180,7 +180,7 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(joined, tmp_path: P
     assert any("diverged, its loss was not finite" in line for line in lines)
 
 
-def test_ctrl_c_saves_what_the_machines_have(machines, address: str, tmp_path: Path):
+def test_ctrl_c_saves_what_the_machines_have(joined, address: str, tmp_path: Path):
     text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("steps = 60", "steps = 100_000")
     (tmp_path / "long.toml").write_text(text)
     words = ["sweep", str(tmp_path / "long.toml"), "--profile", "smoke", "--runs", str(tmp_path)]
