@@ -128,8 +128,7 @@ class Results:
         ]
         self._keep("figures", name, {"caption": caption, "experiment": experiment, "panels": panels})
         for k, draw in enumerate(draws, 1):
-            for scheme in style.SCHEMES:
-                style.save(draw, self.output / "figures" / f"{name}-{k}-{scheme}.svg", scheme)
+            style.save(draw, self.output / "figures", f"{name}-{k}")
 
     def claim(
         self,

@@ -142,6 +142,7 @@ def crossing(steps: Sequence[float], losses: Sequence[float], bar: float) -> flo
     return None
 
 
+@cache
 def _t(n: int, level: float = 1 - CONFIDENCE) -> float:
     return float(stats.t.ppf(1 - level / 2, n - 1))
 

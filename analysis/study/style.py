@@ -18,8 +18,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.ticker import LogFormatter
+from matplotlib.transforms import Bbox
 
 from analysis.study.text import SUPERSCRIPTS
 
@@ -148,10 +150,24 @@ def _top(group: list[float], gap: float) -> float:
     return group[0] + gap * (group[1] - 1) / 2
 
 
-def save(draw: Callable[[Axes], Any], path: Path, name: str, size: tuple[float, float] = PANEL) -> None:
-    """Draw one panel in one scheme into an SVG whose bytes depend on the drawing alone."""
+def save(draw: Callable[[Axes], Any], folder: Path, name: str, size: tuple[float, float] = PANEL) -> None:
+    """Draw one panel in every scheme, into `name`-light.svg and `name`-dark.svg, whose bytes depend on the drawing
+    alone."""
+    places = None
+    for one in SCHEMES:
+        text, places = _drawn(draw, one, size, places)
+        path = folder / f"{name}-{one}.svg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _drawn(
+    draw: Callable[[Axes], Any], name: str, size: tuple[float, float], places: list[Bbox] | None
+) -> tuple[str, list[Bbox]]:
+    """The SVG in one scheme, and the places of its axes. They are the same in another one, and take as long to find as
+    all takes to draw."""
     with scheme(name):
-        figure, ax = plt.subplots(figsize=size, layout="constrained")
+        figure, ax = plt.subplots(figsize=size, layout="none" if places else "constrained")
         try:
             draw(ax)
             for axis in (ax.xaxis, ax.yaxis):
@@ -159,17 +175,18 @@ def save(draw: Callable[[Axes], Any], path: Path, name: str, size: tuple[float, 
                     axis.set_major_formatter(_Plain())
                 if isinstance(axis.get_minor_formatter(), LogFormatter):
                     axis.set_minor_formatter(_Plain())
+            if places:
+                for axes, place in zip(figure.axes, places, strict=True):
+                    axes.set_position(place)
             sink = io.StringIO()
-            figure.savefig(
-                sink, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            )
+            # `savefig` draws the whole figure once more beforehand, to lay it out.
+            FigureCanvasSVG(figure).print_svg(sink, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+            places = [axes.get_position() for axes in figure.axes]
         finally:
             plt.close(figure)
     # Text stays text, so that it can be searched and read aloud. It is set out with the measures of DejaVu, which
     # comes with matplotlib and is wide: the reader's own sans takes less room, never more.
-    text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", lambda _: FONTS, sink.getvalue())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
+    return re.sub(r"'DejaVu Sans'(, [^;\"]*)?", lambda _: FONTS, sink.getvalue()), places
 
 
 class _Plain(LogFormatter):

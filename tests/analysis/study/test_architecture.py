@@ -17,9 +17,9 @@ def test_a_tower_shows_its_parts_and_says_their_numbers(tmp_path: Path):
         {"name": "parameters", "x": ["embedding", "attention", "MLP", "out"], "y": [3000, 500, 700, 0]}
     ]
     texts = {}
+    style.save(tower, tmp_path, "tower")
     for scheme in style.SCHEMES:
-        style.save(tower, tmp_path / f"{scheme}.svg", scheme)
-        texts[scheme] = (tmp_path / f"{scheme}.svg").read_text()
+        texts[scheme] = (tmp_path / f"tower-{scheme}.svg").read_text()
         for shown in ("embedding", "3,000", "700", "4 × 1,200", "–", "A model"):
             assert f">{shown}<" in texts[scheme]
     assert texts["light"] != texts["dark"]

@@ -62,15 +62,30 @@ def draw(ax):
 
 def test_the_same_drawing_gives_the_same_bytes(tmp_path):
     for name in ("one", "two"):
-        style.save(draw, tmp_path / name, "light")
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    style.save(draw, tmp_path / "dark", "dark")
-    assert (tmp_path / "dark").read_bytes() != (tmp_path / "one").read_bytes()
+        style.save(draw, tmp_path, name)
+    for scheme in style.SCHEMES:
+        assert (tmp_path / f"one-{scheme}.svg").read_bytes() == (tmp_path / f"two-{scheme}.svg").read_bytes()
+
+
+def test_schemes_differ_in_colours_alone(tmp_path):
+    """Axes stand in the same places, also those of a bar of colours."""
+
+    def heat(ax):
+        ax.figure.colorbar(ax.imshow([[1, 2], [3, 4]]), ax=ax, label="colours")
+        ax.set(title="Heat", xlabel="step")
+
+    for drawn in (draw, heat):
+        style.save(drawn, tmp_path, "x")
+        texts = [(tmp_path / f"x-{scheme}.svg").read_text() for scheme in style.SCHEMES]
+        assert texts[0] != texts[1]
+        ids = r"#?[a-z][0-9a-f]{10}(?=[\")])"  # they are hashes, of colours too
+        bare = [re.sub(rf"#[0-9a-f]{{6}}|{ids}|base64[^\"]*", "", text) for text in texts]
+        assert bare[0] == bare[1]
 
 
 def test_text_stays_text_in_a_system_font(tmp_path):
-    style.save(draw, tmp_path / "x.svg", "light")
-    svg = (tmp_path / "x.svg").read_text()
+    style.save(draw, tmp_path, "x")
+    svg = (tmp_path / "x-light.svg").read_text()
     assert ">Loss</text>" in svg
     assert "DejaVu" not in svg
     assert "system-ui" in svg
@@ -82,8 +97,8 @@ def test_logarithmic_axes_have_plain_numbers(tmp_path):
         ax.plot([1, 10, 100], [1, 2, 4])
         ax.set(xscale="log", yscale="log")
 
-    style.save(logs, tmp_path / "x.svg", "light")
-    svg = (tmp_path / "x.svg").read_text()
+    style.save(logs, tmp_path, "x")
+    svg = (tmp_path / "x-light.svg").read_text()
     assert ">100</text>" in svg
     assert "mathdefault" not in svg
 

@@ -25,6 +25,6 @@ def test_a_map_names_words_and_groups_and_says_where_they_lie(tmp_path: Path):
     assert panel.values()["series"][0] == {
         "name": "animals: cat, dog, frog", "x": [0.1, 0.11, 0.1], "y": [0.1, 0.1, 0.11],
     }  # fmt: skip
-    style.save(panel, tmp_path / "map.svg", "dark")
-    text = (tmp_path / "map.svg").read_text()
+    style.save(panel, tmp_path, "map")
+    text = (tmp_path / "map-dark.svg").read_text()
     assert all(f">{shown}<" in text for shown in ("cat", "frog", "Tim", "animals", "names", "A map", "second"))
