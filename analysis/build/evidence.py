@@ -6,6 +6,7 @@ whether anything has changed, and importing pyarrow alone would take longer.
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,13 @@ def kinds(root: Path) -> list[str]:
 
 def profiles(root: Path, experiment: str) -> list[str]:
     """The profiles of an experiment with at least one ended run, the largest first."""
-    return preferred(name for name in _folders(root / experiment) if runs(root, experiment, name))
+    folder = root / experiment
+    return preferred(name for name in _folders(folder) if any(_has_ended(run) for run in _paths(folder / name)))
 
 
 def runs(root: Path, experiment: str, profile: str) -> list[Path]:
     """The folders of the ended runs, in natural order: r2 before r10."""
-    folder = root / experiment / profile
-    ended = (
-        folder / name
-        for name in _folders(folder)
-        if (folder / name / "manifest.json").is_file() and manifest(folder / name).get("status") in ENDED
-    )
+    ended = [run for run in _paths(root / experiment / profile) if _has_ended(run)]
     return sorted(ended, key=lambda path: _natural(path.name))
 
 
@@ -65,7 +62,7 @@ def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
     """The hashes of a profile's evidence: of each run by its name, and of the file of baselines by that file's name."""
     counted = root / experiment / profile / BASELINES
     return {
-        run.name: "-".join(sha256(run / name)[:16] for name in DECISIVE if (run / name).is_file())
+        run.name: "-".join(_sha256(run / name, seen)[:16] for name in DECISIVE if (seen := _seen(run / name)))
         for run in runs(root, experiment, profile)
     } | ({BASELINES: sha256(counted)[:16]} if counted.is_file() else {})
 
@@ -100,6 +97,35 @@ def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str
 def preferred(names: Iterable[str]) -> list[str]:
     """The profiles in the order paper, laptop, smoke, then any others by name."""
     return sorted(names, key=lambda p: (PREFERRED.index(p) if p in PREFERRED else len(PREFERRED), p))
+
+
+def _has_ended(run: Path) -> bool:
+    seen = _seen(run / "manifest.json")
+    return seen is not None and _status(run, seen) in ENDED
+
+
+def _seen(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none. Files that stay are then read once, not once for each
+    notebook and page."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@cache
+def _status(run: Path, seen: tuple[int, int, int]) -> str | None:
+    return manifest(run).get("status")
+
+
+@cache
+def _sha256(path: Path, seen: tuple[int, int, int]) -> str:
+    return sha256(path)
+
+
+def _paths(folder: Path) -> list[Path]:
+    return [folder / name for name in _folders(folder)]
 
 
 def _folders(path: Path) -> list[str]:
