@@ -123,7 +123,7 @@ def test_panels_stand_side_by_side_where_there_is_room(folder, address, open_pag
     def tops(width):
         page = open_page(width)
         page.goto(address + next(path for path in paths(folder) if path.startswith("posts/")))
-        found = page.evaluate("""() => [...document.querySelector('.figure--pair').querySelectorAll('img')]
+        found = page.evaluate("""() => [...document.querySelector('article > .figure--pair').querySelectorAll('img')]
             .filter(i => i.offsetParent !== null).map(i => i.getBoundingClientRect().top)""")
         assert len(found) == 2
         return found
