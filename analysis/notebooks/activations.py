@@ -139,7 +139,7 @@ results.figure(
         f"Validation loss in bits per byte against step, a line for each of {len(sweep)} activations.",
         "Difference of each activation's final validation loss from that of squared ReLU, with intervals.",
     ],
-    caption="Left, the loss from the first tenth of the steps on. Right, the difference after the last step (equal "
+    caption="First, the loss from the first tenth of the steps on. Second, the difference after the last step (equal "
     f"steps){'' if one_sitting else ' and when the faster of the two is done (equal time)'}; below the line is better. "
     f"{NOTE}{counts.note}",
 )

@@ -132,10 +132,10 @@ results.figure(
         "For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
         "The same for the title experiment, in which a larger ratio is a larger model.",
     ],
-    caption=f"{HOW}. Left, every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks, and what else is "
-    "held equal is named. Right, the title experiment in the same profile, in which a larger ratio is a larger model. "
-    "Dotted: r = 4. "
-    f"{wording.seeds(seeds)} left, {title.count} right, profile {profile}.{RATES}",
+    caption=f"{HOW}. First, every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks, and what else "
+    "is held equal is named. Second, the title experiment in the same profile, in which a larger ratio is a larger "
+    "model. Dotted: r = 4. "
+    f"{wording.seeds(seeds)} in the first, {title.count} in the second, profile {profile}.{RATES}",
     experiment="equal-parameters",
 )
 
@@ -161,9 +161,9 @@ results.figure(
         "Difference of each ratio's test loss from that of r = 4 at equal parameters, FLOPs and time, with intervals.",
         "FLOPs and seconds of a step of each ratio as multiples of those of r = 4.",
     ],
-    caption=f"Left, at equal parameters and steps, at equal FLOPs (output layer included), and at equal time; below "
+    caption=f"First, at equal parameters and steps, at equal FLOPs (output layer included), and at equal time; below "
     f"zero is better than r = 4, intervals{wording.corrected(OTHERS)} on each axis. "
-    "Right, what a step costs: FLOPs by arithmetic, time as the mean over "
+    "Second, what a step costs: FLOPs by arithmetic, time as the mean over "
     f"{len(paces.calm)} of {paces.rounds} rounds, with its interval. {wording.seeds(seeds)}, profile {profile}.",
     experiment="step-counts",
 )

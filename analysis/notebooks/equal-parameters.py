@@ -44,7 +44,7 @@ EQUAL = f"Equal parameters: {budget:,} in the matrices of every model's blocks, 
 
 # %% [markdown]
 # ## Losses by ratio, and by learning rate
-# On the left each shape at its best rate; on the right every shape at every rate.
+# First each shape at its best rate, then every shape at every rate.
 
 
 # %%
@@ -78,8 +78,8 @@ results.figure(
         "Test loss at the end against the MLP ratio, with intervals.",
         "Validation loss at the end against the learning rate, a colour for each ratio and a line a seed.",
     ],
-    caption=f"{EQUAL}. Left, each ratio at the learning rate that is best for it on validation: mean over "
-    f"{sweep.count}, with the 95% interval of that mean. Right, a line a seed. Profile {profile}.{sweep.omitted}",
+    caption=f"{EQUAL}. First, each ratio at the learning rate that is best for it on validation: mean over "
+    f"{sweep.count}, with the 95% interval of that mean. Second, a line a seed. Profile {profile}.{sweep.omitted}",
 )  # fmt: skip
 OTHERS = len(by_ratio) - 1  # one question, asked of every other ratio
 from_four = {r: stats.estimate(tuned.losses[r] - tuned.losses[REFERENCE]).among(OTHERS) for r in by_ratio}

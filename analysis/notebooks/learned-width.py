@@ -112,7 +112,7 @@ results.figure(
         "and a line a seed.",
     ],
     caption=f"{EQUAL}; a larger ratio is a larger model. *Alone*: a model for each ratio. *Nested*: one model at "
-    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. Right, "
+    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. Second, "
     f"intervals{wording.corrected(len(shared))}. {NOTE}{counts.beside}",
 )  # fmt: skip
 
@@ -156,7 +156,7 @@ results.figure(
         "Mean of these ratios, and the ratio with the lowest sum of loss and price among models trained alone and "
         "among the widths of the nested model.",
     ],
-    caption=f"{EQUAL}. Right, *alone* and *nested*: the ratio whose loss plus price is lowest, seed by seed, of those "
+    caption=f"{EQUAL}. Second, *alone* and *nested*: the ratio whose loss plus price is lowest, seed by seed, of those "
     f"that were tried, one for all layers. Geometric means. {NOTE}",
 )  # fmt: skip
 

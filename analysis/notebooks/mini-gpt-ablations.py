@@ -90,10 +90,10 @@ results.figure(
         "Difference of each variant's test loss, and of its gap between test and training loss, from those of the "
         "source's model, with intervals.",
     ],
-    caption="Left, after the first evaluation. Right, the test loss at the best validation loss, and the gap between "
-    "test and training loss at the end, each minus that of the source's model; below the line is less. Untied: an "
-    f"output layer of its own; learned, none: positions; float32: products, which else are in {precision}. Intervals "
-    f"are of 95%{wording.corrected(len(others))}. {NOTE}{counts.note}",
+    caption="First, what follows the first evaluation. Second, the test loss at the best validation loss, and the gap "
+    "between test and training loss at the end, each minus that of the source's model; below the line is less. Untied: "
+    "an output layer of its own; learned, none: positions; float32: products, which else are in "
+    f"{precision}. Intervals are of 95%{wording.corrected(len(others))}. {NOTE}{counts.note}",
 )
 results.table(
     "parts",

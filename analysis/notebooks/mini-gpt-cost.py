@@ -197,8 +197,8 @@ results.figure(
         f"with {in_block['attention']:,} in attention and {in_block['mlp']:,} in its MLP, to the output layer.",
         "The share of the token embedding in all parameters: it falls from the small to the large model.",
     ],
-    caption=f"Left, {totals['medium']:,} parameters in all; each branch is added to the stream that passes by it. "
-    "Right, how much of each model is its embedding. Generated from the model.",
+    caption=f"First, {totals['medium']:,} parameters in all; each branch is added to the stream that passes by it. "
+    "Second, how much of each model is its embedding. Generated from the model.",
 )
 results.table(
     "shapes",

@@ -217,8 +217,8 @@ if places:
             f"{len(named)} words in the plane of two principal components: {'; '.join(known)}.",
             "For each group of words the difference of mean cosines within it and with other words, with intervals.",
         ],
-        caption=f"Left, two principal components of {len(named)} unit vectors, seed {next(iter(found))}, a colour a "
-        "group; words that would hide each other are moved up or down. Right, the difference of mean cosines within a "
+        caption=f"First, two principal components of {len(named)} unit vectors, seed {next(iter(found))}, a colour a "
+        "group; words that would hide each other are moved up or down. Second, the difference of mean cosines within a "
         f"group and with others that are as frequent. {NOTE}",
     )
 results.number("embedding-seeds", len(found), "seeds")

@@ -41,7 +41,7 @@ BAND = f"Lines: mean over {sweep.count}; bands: 95% interval of that mean. Profi
 # %% [markdown]
 # ## Curves
 # The first pair is drawn the way TensorBoard shows a run: one seed, the raw values faint, and over them an exponential
-# moving average with weight 0.6. Its left panel is the loss of the training batches, dropout on, as logged.
+# moving average with weight 0.6. Its first panel is the loss of the training batches, dropout on, as logged.
 
 # %%
 LOSS = "loss (nats per character)"
@@ -146,7 +146,7 @@ results.figure(
         "Best validation loss against the MLP ratio, with intervals.",
         "Onset of overfitting against the MLP ratio, with intervals.",
     ],
-    caption=f"Left, the lowest validation loss of a run; right, the step at which a cubic through the evaluations "
+    caption=f"First, the lowest validation loss of a run; second, the step at which a cubic through the evaluations "
     f"around it, {every} steps apart, is lowest. Dots: mean over {sweep.count}, with its 95% interval; faint lines "
     f"join the runs of one seed. Profile {profile}.{sweep.omitted}",
 )

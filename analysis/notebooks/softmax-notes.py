@@ -153,8 +153,8 @@ results.figure(
         "The largest probability when x is added to all scores, a flat line, and when they are multiplied by x, which "
         "rises to 1.",
     ],
-    caption=f"Left: {SAMPLES} samples of {DRAWS:,} draws, with 95% intervals. Right: scores 2, 1, 0, −1, plus or times "
-    "x. No run is needed.",
+    caption=f"First, {SAMPLES} samples of {DRAWS:,} draws, with 95% intervals. Second, scores 2, 1, 0, −1, plus or "
+    "times x. No run is needed.",
 )
 # %%
 results.figure(

@@ -120,8 +120,8 @@ results.figure(
         "Validation minus training loss against step, without dropout and with dropout in either place.",
         "Cosine of the attention weights of two heads, and of their outputs, without dropout and in either place.",
     ],
-    caption="Right: patterns, the cosine of the attention weights of two heads; outputs, the size of the cosine of "
-    f"what they add to the residual stream. Mean over {places.count}, with 95% intervals. Profile {profile}."
+    caption="In the second, patterns: the cosine of the attention weights of two heads; outputs: the size of the "
+    f"cosine of what they add to the residual stream. Mean over {places.count}, with 95% intervals. Profile {profile}."
     f"{places.omitted}",
     experiment="dropout-places",
 )

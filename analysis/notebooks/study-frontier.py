@@ -165,8 +165,8 @@ results.figure(
     "frontier-size",
     [panel(main, cost, LABELS[cost].capitalize()) for cost in ("parameters", "seconds")],
     alt=[f"Bits per character of every model against {LABELS[cost]}." for cost in ("parameters", "seconds")],
-    caption=f"Measured on {main}. A dot a model, the mean of its seeds; the line is the frontier, on the left with "
-    "n-gram counts.",
+    caption=f"Measured on {main}. A dot a model, the mean of its seeds; the line is the frontier, in the first panel "
+    "with n-gram counts.",
 )
 
 # %% [markdown]

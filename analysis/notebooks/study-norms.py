@@ -85,8 +85,8 @@ results.figure(
         "Gradient norm of each layer over the first quarter of training, norms before or after each branch.",
         "Validation loss against step, norms before or after each branch.",
     ],
-    caption=f"Left: over the first {first:.0f} steps. Mean over {place.count}, with 95% intervals. Profile {profile}."
-    f"{place.omitted}{counts.note}",
+    caption=f"In the first, the first {first:.0f} steps. Mean over {place.count}, with 95% intervals. Profile "
+    f"{profile}.{place.omitted}{counts.note}",
     experiment="norm-place",
 )
 ends = place.ends()

@@ -55,8 +55,8 @@ results.figure(
     "accuracy",
     [Heat(f"{kind.capitalize()}: right answers, %", "tasks", cells=heat(kind), form=".0f") for kind in SPLITS],
     alt=[f"Share of right answers by number of tasks and MLP ratio, {kind}." for kind in SPLITS],
-    caption=f"{WHAT}. Left, on the examples that the models are trained on; right, on pairs of numbers that they have "
-    f"never seen. {NOTE}",
+    caption=f"{WHAT}. First, on the examples that the models are trained on; second, on pairs of numbers that they "
+    f"have never seen. {NOTE}",
 )
 
 # %% [markdown]

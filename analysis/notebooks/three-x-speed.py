@@ -229,7 +229,7 @@ results.figure(
         f"Speed of {len(speeds)} models against d12: what the note promises, what FLOPs give, what was measured.",
         "Seconds of each step of d12 and of the 3x model, with and without compilation, a line a repetition.",
     ],
-    caption=f"Left: speed against d12; computed for the slice that was timed. {TAKEN} Right: every step; the first "
+    caption=f"First, speed against d12; computed for the slice that was timed. {TAKEN} Second, every step; the first "
     f"ones compile where nothing is in the cache. {WHERE}.",
     experiment="step-time",
 )

@@ -119,8 +119,8 @@ results.figure(
         "Final validation loss of three shapes, with the norms on and off.",
         "Change of the final loss by both changes at once, by the shape, by the narrower MLP and by the norms.",
     ],
-    caption="Left: final validation loss. Right: effects, with the note's bars of 1 and 2%. Mean and 95% interval "
-    f"over {crossed.count}, right{wording.corrected(len(effects))}. Profile {profile}.{counts.note}",
+    caption="First, final validation loss. Second, effects, with the note's bars of 1 and 2%. Mean and 95% interval "
+    f"over {crossed.count}, in the second panel{wording.corrected(len(effects))}. Profile {profile}.{counts.note}",
     experiment="three-x",
 )
 

@@ -113,7 +113,7 @@ results.figure(
         "Validation loss of the whole model and of the model without the less active half of its units, against r.",
     ],
     caption=f"{EQUAL}. Units are ranked on training text, layer by layer, and set to zero without further training. "
-    f"An interval that reaches zero ends at the edge of the left panel. {NOTE}{counts.note}",
+    f"An interval that reaches zero ends at the edge of the first panel. {NOTE}{counts.note}",
 )  # fmt: skip
 results.figure(
     "layers",

@@ -96,7 +96,7 @@ results.figure(
         f"Validation loss in bits per byte against tokens seen, a line for each of {len(ratios)} ratios.",
         f"Difference of each ratio's final loss from that of r = {REFERENCE:g}, with intervals.",
     ],
-    caption=f"Left, the loss after the first evaluation. Right, the final loss minus that of r = {REFERENCE:g}, with "
+    caption=f"First, the loss after the first evaluation. Second, the final loss minus that of r = {REFERENCE:g}, with "
     f"intervals{wording.corrected(len(others))}; below the line is better. {NOTE}{counts.note}",
 )
 

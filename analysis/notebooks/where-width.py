@@ -52,8 +52,8 @@ results.figure(
         "Difference of each placement's final test loss from that of equal widths, with intervals and seeds.",
         "Validation loss in the second half of training, a line for each placement.",
     ],
-    caption=f"Equal parameters, {budget:,} in the blocks, and equal steps. Left, below zero is better than the same "
-    f"width in every layer; intervals{wording.corrected(len(others))}. {NOTE}{counts.note}",
+    caption=f"Equal parameters, {budget:,} in the blocks, and equal steps. In the first, below zero is better than the "
+    f"same width in every layer; intervals{wording.corrected(len(others))}. {NOTE}{counts.note}",
 )  # fmt: skip
 
 # %% [markdown]
