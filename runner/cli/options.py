@@ -37,8 +37,8 @@ def given(**options: Any) -> dict[str, Any]:
 def settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
     """Settings by dotted path, from texts `name=value` whose values are TOML.
 
-    A name without a dot is one of `axes`, or a field of exactly one table of the spec. Raises a `UserError` for any
-    other name, and for a text without a value.
+    A name, or its part before the first dot, may be a field of exactly one table of the spec, whose name is put before
+    it. A name without a dot may also be one of `axes`. Raises a `UserError` for any other, and without a value.
     """
     spec_tables, values = tables(), {}
     for text in given:
@@ -46,14 +46,15 @@ def settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
         if not equals:
             raise UserError(f"--set {text!r} must be NAME=VALUE, such as mlp_ratio=2.5")
         name = OTHER_NAMES.get(name, name)
-        homes = (
-            [name] if name in axes else [f"{table}.{name}" for table, fields in spec_tables.items() if name in fields]
-        )
-        if "." not in name and len(homes) != 1:
+        first, dot, _ = name.partition(".")
+        homes = [table for table, fields in spec_tables.items() if first in fields]
+        if name not in axes and first not in spec_tables and len(homes) == 1:
+            name = f"{homes[0]}.{name}"
+        elif name not in axes and not dot:
             known = ", ".join([*axes, *sorted(field for fields in spec_tables.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:
-            values[name if "." in name else homes[0]] = tomllib.loads(f"v = {value}")["v"]
+            values[name] = tomllib.loads(f"v = {value}")["v"]
         except tomllib.TOMLDecodeError:
-            values[name if "." in name else homes[0]] = value
+            values[name] = value
     return values

@@ -201,5 +201,7 @@ def test_looking_needs_no_torch():
 
 def test_settings_find_their_table():
     assert options.settings(["mlp_ratio=2.5", "train.steps=3"]) == {"model.mlp_ratio": 2.5, "train.steps": 3}
+    assert options.settings(["sentencepiece.vocabulary=400"]) == {"data.sentencepiece.vocabulary": 400}
+    assert options.settings(["data=1", "placement.jobs=2"], axes=["data"]) == {"data": 1, "placement.jobs": 2}
     with pytest.raises(UserError, match="unknown setting"):
         options.settings(["depth=3"])
