@@ -192,7 +192,7 @@ class _Reproduction:
                     self._train(self.experiments[name], workers)
                     if self.outcome.code == 1:
                         return
-                self.behind.add(self._results, part)
+                self.behind.add(self._results, part, part is self.parts[-1])
                 if trained and self.show.left() > SOON:
                     self.behind.wait()
                     self._pages()
@@ -228,9 +228,8 @@ class _Reproduction:
         self.show.line(f"estimating how long {', '.join(names)} will take")
         estimates: dict[str, estimate.Estimate] = {}
         wishes = {name: self.experiments[name].placement(self.profile) for name in names}
-        for jobs in sorted(
-            {wishes[name].get("jobs", 1) for name in names}
-        ):  # measured with as many side by side as in training
+        # Measured with as many side by side as in training; the most first, so that all workers start at once.
+        for jobs in sorted({wishes[name].get("jobs", 1) for name in names}, reverse=True):
             alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
             args = [(self.todo[name], wishes[name]) for name in alike]
             estimates |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
@@ -266,10 +265,15 @@ class _Reproduction:
         else:
             self.todo[loaded.name] = []
 
-    def _results(self, part: Part) -> None:
-        """Execute a post's notebooks, but not those that read everything, which every further run would make stale."""
-        self._execute(n for n in part.notebooks if not execute.parameters(self.project, n).get("everything"))
+    def _results(self, part: Part, last: bool) -> None:
+        """Execute a post's notebooks; those that read everything only with the `last` post, as every further run makes
+        them stale."""
+        late = [n for one in self.parts for n in one.notebooks if self._reads_everything(n)]
+        self._execute([*(late if last else ()), *(n for n in part.notebooks if n not in late)])
         self.waiting.append(part)
+
+    def _reads_everything(self, name: str) -> bool:
+        return bool(execute.parameters(self.project, name).get("everything"))
 
     def _pages(self) -> "Woven":
         """Bring all results and the site up to date; print the paths of the waiting pages."""
