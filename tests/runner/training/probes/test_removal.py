@@ -34,11 +34,14 @@ def test_units_are_removed_layer_by_layer_in_every_batch():
         assert second.tolist() == [[1, 0, 0]] * 2
 
 
-@pytest.mark.parametrize("model", [{}, {"kind": "megabyte"}], ids=["gpt", "megabyte"])
+SMALL = {"kind": "megabyte", "patch": 4, "width": 16, "global_layers": 1, "local_layers": 1, "block_size": 32}
+
+
+@pytest.mark.parametrize("model", [{}, SMALL], ids=["gpt", "megabyte"])
 def test_a_run_ends_with_its_losses_without_some_units(tiny, tmp_path, model):
     plain = as_dict(tiny.spec)
     if model:
-        plain |= {"model": model | {"block_size": 32}}
+        plain |= {"model": model}
     spec = from_dict(plain | {"eval": {"every": 30, "probes": ["removal"]}}, "here")
     assert train_here(replace(tiny, spec=spec), tmp_path) == "finished"
     run = log.read_run(tiny.folder(tmp_path))
