@@ -1,9 +1,8 @@
-import sys
 from pathlib import Path
 
 import pytest
 
-from runner.cli import main
+from tests.runner.cli.test_main import here
 
 TRY = """
 title = "A try"
@@ -20,17 +19,14 @@ sentencepiece = { vocabulary = 400 }
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+def call(tmp_path: Path):
     """`runner tokenizer` on an experiment with one that is trained; returns status and lines."""
     path = tmp_path / "try.toml"
     path.write_text(TRY)
 
     def called(*words: str) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["runner", "tokenizer", str(path), "--profile", "smoke", *words])
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        captured = capsys.readouterr()
-        return [str(end.value.code), *captured.out.splitlines(), *captured.err.splitlines()]
+        done = here("tokenizer", str(path), "--profile", "smoke", *words)
+        return [str(done.returncode), *done.stdout.splitlines(), *done.stderr.splitlines()]
 
     return called
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from runner.cli import main
 from runner.data import hub, openwebtext, shards
 from runner.data.tokenizers import gpt2
 from runner.errors import UserError
 from tests.conftest import ROOT
 from tests.loopback import Hub
+from tests.runner.cli.test_main import here
 
 ODD = ["naïve café — 東京, 🙂", "", "so it says <|endoftext|> here", None]
 TEXTS = [
@@ -243,15 +243,12 @@ def test_an_empty_shard_is_a_shard(cache: Path, tmp_path: Path, monkeypatch):
     assert stream.windows(np.array([0]), 3).tolist() == [[31373, 995, 50256]]
 
 
-def test_the_command(served: Hub, cache: Path, monkeypatch, capsys):
+def test_the_command(served: Hub, cache: Path):
     """`runner data openwebtext` says what it does, what is there, and that a second call has nothing to do."""
 
     def call(*words: str) -> list[str]:
-        monkeypatch.setattr(sys, "argv", ["runner", "data", *words])
-        with pytest.raises(SystemExit) as end:
-            main.main()
-        captured = capsys.readouterr()
-        return [str(end.value.code), *captured.out.splitlines(), *captured.err.splitlines()]
+        done = here("data", *words)
+        return [str(done.returncode), *done.stdout.splitlines(), *done.stderr.splitlines()]
 
     total = len(expected(range(3)))
     lines = call("openwebtext", "--tokens", f"{total:_}")

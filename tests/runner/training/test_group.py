@@ -117,28 +117,37 @@ def test_two_processes_leave_the_bytes_of_one_and_one_of_them_speaks(tmp_path):
     assert stamp == (folder(tmp_path / "two") / "manifest.json").stat().st_mtime_ns, "both skip what is finished"
 
 
-def test_stopped_and_orphaned_they_go_on_to_the_bytes_of_one(tmp_path):
-    """Ctrl-C, then SIGKILL for torchrun, when both save and leave, then the end."""
-    words = [*TRAIN, "--grad-accumulation", "2", "--steps", "120", "--val-every", "60"]
-    two, pattern = tmp_path / "two", r"stopped and saved at step (\d+) of 120; the same command resumes it"
+def test_stopped_killed_and_orphaned_they_go_on_to_the_bytes_of_one(tmp_path):
+    """Ctrl-C, then SIGKILL for torchrun and both of its processes, then for torchrun alone, when both save and leave,
+    then the end."""
+    words = [*TRAIN, "--grad-accumulation", "2", "--steps", "200", "--val-every", "100"]
+    two, pattern = tmp_path / "two", r"stopped and saved at step (\d+) of 200; the same command resumes it"
     with start(two, *words) as process:
         until(lambda: sessions(two) == [0] and reached(two) > 0)
         process.send_signal(signal.SIGINT)
         code, said, _ = ended(process)
     assert code != 0
     (stopped,) = map(int, re.findall(pattern, said))
-    assert 0 < stopped < 120
+    assert 0 < stopped < 200
     with start(two, *words) as process:
         until(lambda: sessions(two) == [0, stopped] and reached(two) > stopped)
+        for each in [process, *psutil.Process(process.pid).children(recursive=True)]:
+            each.kill()
+        process.communicate()
+    before = set(folder(two).glob("checkpoint/*/commit.json"))
+    with start(two, *words) as process:
+        until(lambda: reached(two) > stopped)  # told by this one: what a killed process told is not believed
         both = psutil.Process(process.pid).children()
         process.kill()
         assert len(both) == 2
         assert not psutil.wait_procs(both, timeout=30)[1]
         process.communicate()
+    assert len(set(folder(two).glob("checkpoint/*/commit.json")) - before) == 1
     assert not (folder(two) / "metrics.parquet").exists()
     assert call(two, *words)[0] == 0
-    alone({"train.grad_accumulation": 2, "train.steps": 120, "eval.every": 60}, tmp_path / "one")
-    assert stopped < sessions(two)[2] < 120
+    alone({"train.grad_accumulation": 2, "train.steps": 200, "eval.every": 100}, tmp_path / "one")
+    assert sessions(two)[:2] == [0, stopped]
+    assert stopped < sessions(two)[-1] < 200
     assert metrics(tmp_path / "one") == metrics(two)
 
 
