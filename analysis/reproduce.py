@@ -124,6 +124,8 @@ class _Reproduction:
 
         self.project, self.profile, self.parts, self.asked, self.show = project, profile, chosen, asked, show
         self.root = project.root / "runs"
+        names = dict.fromkeys(name for part in chosen for name in part.notebooks)
+        self.late = [name for name in names if execute.parameters(project, name).get("everything")]
         self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
         for name in sorted(asked - set(self.experiments)):
             raise UserError(
@@ -266,14 +268,10 @@ class _Reproduction:
             self.todo[loaded.name] = []
 
     def _results(self, part: Part, last: bool) -> None:
-        """Execute a post's notebooks; those that read everything only with the `last` post, as every further run makes
-        them stale."""
-        late = [n for one in self.parts for n in one.notebooks if self._reads_everything(n)]
-        self._execute([*(late if last else ()), *(n for n in part.notebooks if n not in late)])
+        """Execute a post's notebooks; those that read everything, of all posts, with the `last` one, as every further
+        run makes them stale."""
+        self._execute([*(self.late if last else ()), *(name for name in part.notebooks if name not in self.late)])
         self.waiting.append(part)
-
-    def _reads_everything(self, name: str) -> bool:
-        return bool(execute.parameters(self.project, name).get("everything"))
 
     def _pages(self) -> "Woven":
         """Bring all results and the site up to date; print the paths of the waiting pages."""

@@ -5,6 +5,7 @@ whether anything has changed, and importing pyarrow alone would take longer.
 """
 
 import json
+import stat
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -62,9 +63,9 @@ def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:
     """The hashes of a profile's evidence: of each run by its name, and of the file of baselines by that file's name."""
     counted = root / experiment / profile / BASELINES
     return {
-        run.name: "-".join(_sha256(run / name, seen)[:16] for name in DECISIVE if (seen := _seen(run / name)))
+        run.name: "-".join(filter(None, (_digest(run / name) for name in DECISIVE)))
         for run in runs(root, experiment, profile)
-    } | ({BASELINES: sha256(counted)[:16]} if counted.is_file() else {})
+    } | ({BASELINES: found} if (found := _digest(counted)) else {})
 
 
 def common_profiles(root: Path, names: list[str]) -> list[str]:
@@ -111,7 +112,13 @@ def _seen(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _digest(path: Path) -> str | None:
+    """The start of a file's hash; None where there is none."""
+    seen = _seen(path)
+    return _sha256(path, seen)[:16] if seen else None
 
 
 @cache

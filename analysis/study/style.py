@@ -153,12 +153,11 @@ def _top(group: list[float], gap: float) -> float:
 def save(draw: Callable[[Axes], Any], folder: Path, name: str, size: tuple[float, float] = PANEL) -> None:
     """Draw one panel in every scheme, into `name`-light.svg and `name`-dark.svg, whose bytes depend on the drawing
     alone."""
+    folder.mkdir(parents=True, exist_ok=True)
     places = None
     for one in SCHEMES:
         text, places = _drawn(draw, one, size, places)
-        path = folder / f"{name}-{one}.svg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        (folder / f"{name}-{one}.svg").write_text(text, encoding="utf-8", newline="\n")
 
 
 def _drawn(
