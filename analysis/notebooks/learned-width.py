@@ -112,8 +112,8 @@ results.figure(
         "and a line a seed.",
     ],
     caption=f"{EQUAL}; a larger ratio is a larger model. *Alone*: a model for each ratio. *Nested*: one model at "
-    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. Second, "
-    f"intervals{wording.corrected(len(shared))}. {NOTE}{counts.beside}",
+    f"several widths, whose training costs as much as all of them. *Gates*: at the mean of the layers' ratios. In "
+    f"the second panel, intervals{wording.corrected(len(shared))}. {NOTE}{counts.beside}",
 )  # fmt: skip
 
 # %% [markdown]
@@ -156,8 +156,8 @@ results.figure(
         "Mean of these ratios, and the ratio with the lowest sum of loss and price among models trained alone and "
         "among the widths of the nested model.",
     ],
-    caption=f"{EQUAL}. Second, *alone* and *nested*: the ratio whose loss plus price is lowest, seed by seed, of those "
-    f"that were tried, one for all layers. Geometric means. {NOTE}",
+    caption=f"{EQUAL}. In the second panel, *alone* and *nested*: the ratio whose loss plus price is lowest, seed by "
+    f"seed, of those that were tried, one for all layers. Geometric means. {NOTE}",
 )  # fmt: skip
 
 # %% [markdown]
