@@ -13,12 +13,11 @@ from runner.data.tokens import Tokens
 from runner.errors import UserError
 from runner.evidence import baselines
 from runner.evidence.baselines import Baseline, Counted
-from runner.evidence.code import ROOT
 from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.settings import plain
-from runner.training.machine import commit
+from runner.training.machine import loaded_commit
 
 NAMES = {0: "uniform", 1: "unigram", 2: "bigram", 3: "trigram", 6: "6-gram"}  # by order
 TUNED_ON = "val"
@@ -94,7 +93,7 @@ def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int
         vocabulary=tokens.vocabulary,
         tokens=len(train_N),
         tuned_on=TUNED_ON,
-        commit=commit(ROOT),
+        commit=loaded_commit(),
         baselines=scored(train_N, NAMES),
         read={str(n): scored(train_N[:n], [max(NAMES)])[0] for n in sorted(read) if n < len(train_N)},
     )

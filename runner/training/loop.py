@@ -31,7 +31,7 @@ from runner.training import embedding, sample, samples
 from runner.training.batches import Batch, Batches
 from runner.training.engine import Engine
 from runner.training.group import Group
-from runner.training.machine import commit, environment
+from runner.training.machine import environment, loaded_commit
 from runner.training.optimizer import learning_rate
 from runner.training.probes.probe import Evaluated, Removed, Rounded, Shown, Updated, Watching, rows_of
 from runner.training.probes.registry import named
@@ -260,7 +260,7 @@ class _Run:
             "from_step": 0,
             "started": _now(),
             "environment": environment(self.placement) | self._group_size(),
-            "commit": commit(code.ROOT),
+            "commit": loaded_commit(),
             "code": code.fingerprint(self.spec),
             "log_every": self.placement.log_every,
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import NoDevice
+from runner.evidence import code
 from runner.plan.placement import Placement, checked
 from runner.training.ranks import local_processes
 
@@ -125,3 +126,9 @@ def commit(where: Path) -> str:
     if head is None:
         return "unknown"
     return head + ("-dirty" if git("status", "--porcelain", "--", "runner") else "")
+
+
+@functools.cache
+def loaded_commit() -> str:
+    """The commit of this package, asked once: what is edited later does not run in this process."""
+    return commit(code.ROOT)

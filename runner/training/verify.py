@@ -14,7 +14,7 @@ from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
 from runner.training.loop import train
-from runner.training.machine import commit, environment, resolve
+from runner.training.machine import environment, loaded_commit, resolve
 
 TOLERANCE = 0.02  # nats; the rounding of other kernels adds up to less in tens of steps
 
@@ -62,7 +62,7 @@ def mark(folder: Path, steps: int) -> str:
     run = log.read_run(folder)
     assert run is not None
     spec = from_dict(run.manifest["spec"], str(folder))
-    note = state.Verified(code.fingerprint(spec), commit(code.ROOT), date.today().isoformat(), steps)
+    note = state.Verified(code.fingerprint(spec), loaded_commit(), date.today().isoformat(), steps)
     state.keep(folder, note)
     return f"identical over {note.steps} steps at commit {note.commit}, {note.date}"
 
