@@ -38,6 +38,10 @@ def sweep_all(
         str | None, typer.Argument(metavar="[EXPERIMENT]", help="One experiment; all of them if left out.")
     ] = None,
     profile: options.Profile = "laptop",
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Only the runs with such a name: '*-s0' is the first seed of each arm."),
+    ] = None,
     runs: options.Root = options.RUNS,
     device: options.Device = None,
     jobs: options.Jobs = None,
@@ -57,7 +61,7 @@ def sweep_all(
         if device:
             workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
         for loaded in chosen:
-            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle))
+            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle, only))
 
 
 def leave_unless_ended(statuses: dict[str, Status]) -> None:

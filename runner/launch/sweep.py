@@ -7,6 +7,7 @@ is a run to train.
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,12 +60,21 @@ def workers(engine: str = "local", address: str | None = None) -> Iterator[Worke
 
 
 def experiment(
-    loaded: Experiment, profile: str, root: Path, wishes: dict[str, Any], workers: Workers, emit: Emit
+    loaded: Experiment,
+    profile: str,
+    root: Path,
+    wishes: dict[str, Any],
+    workers: Workers,
+    emit: Emit,
+    only: str | None = None,
 ) -> dict[str, Status]:
     """Train all runs of an experiment that have not ended, then those that its rule adds, and compute its baselines.
 
-    Returns the statuses of the runs that were to be trained, by run name. Where one of them was stopped or failed, the
-    rule is not applied and no baselines are computed.
+    only    a shell pattern: of the planned runs, those with such a name
+
+    Returns the statuses of the runs that were to be trained, by run name. Where one of them was stopped or failed, or
+    some were left out, the rule is not applied and no baselines are computed. Raises a `UserError` where no run has
+    such a name, and for a wrong setting.
     """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     if processes()[0] == 0:
@@ -72,7 +82,16 @@ def experiment(
     plans = loaded.plans(profile)
     for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
         emit(Unplanned(folder))
-    statuses = runs(title, plans, root, wishes, workers, emit)
+    chosen = [plan for plan in plans if fnmatchcase(plan.name, only or "*")]
+    if not chosen:
+        raise UserError(
+            f"--only {only}: no run of {loaded.name}, {profile} profile, has such a name; "
+            f"known: {', '.join(plan.name for plan in plans[:3])}{', …' * (len(plans) > 3)}"
+        )
+    statuses = runs(title, chosen, root, wishes, workers, emit)
+    if len(chosen) < len(plans):
+        emit(Line(f"{loaded.name}: {len(plans) - len(chosen)} of {len(plans)} runs left out by --only {only}"))
+        return statuses
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses
     decision = workers.broadcast(planned.decide(loaded, profile, root))

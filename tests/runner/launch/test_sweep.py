@@ -74,6 +74,18 @@ def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: 
     assert told[6] == Decided("ruled", planned.decide(ruled, "smoke", tmp_path).reason)
 
 
+def test_of_some_runs_the_others_are_left_out_and_the_rule_waits(ruled, tmp_path: Path):
+    told = []
+    some = sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="swi*-s0")
+    assert some == {"swiglu-s0": "finished"}
+    assert told[-1] == Line("ruled: 1 of 2 runs left out by --only swi*-s0")
+    assert not any(isinstance(event, Decided) for event in told)
+    rest = sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="*-s0")  # leaves nothing out
+    assert rest == {"relu2-s0": "finished", "gelu-s0": "finished"}
+    with pytest.raises(UserError, match=r"--only r4\*: no run of ruled, smoke profile, .* known: relu2-s0, swiglu-s0$"):
+        sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="r4*")
+
+
 def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
     sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), lambda event: None)
     (tmp_path / "ruled" / "smoke" / "other").mkdir()
