@@ -6,8 +6,9 @@ partitioner. Letters in the names of tensors: N = B * T rows, D width, E = 3 * D
 width, Q queries and S keys of a block of the attention matrix, R = G * Q its rows.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -260,3 +261,16 @@ class Compiled:
 def kernels(compiled: bool) -> SimpleNamespace:
     """All kernels by name, compiled or as plain functions."""
     return SimpleNamespace(**{f.__name__: Compiled(f) if compiled else f for f in FUNCTIONS})
+
+
+@contextlib.contextmanager
+def forgotten() -> Iterator[None]:
+    """Within the block nothing is known of what was compiled before, in this process or another one."""
+    from torch._inductor.utils import fresh_cache
+
+    kernels.cache_clear()
+    try:
+        with fresh_cache():
+            yield
+    finally:
+        kernels.cache_clear()

@@ -11,6 +11,8 @@ from runner.errors import UserError
 class Placement:
     """A complete placement.
 
+    cold                whether what is compiled is compiled from nothing, as on a machine that never did: for runs that
+                        measure what that takes
     threads             CPU threads of each run
     jobs                runs that are trained side by side
     log_every           steps between two rows of the log
@@ -26,6 +28,7 @@ class Placement:
     device: str = "cpu"
     precision: str = "float32"
     compile: bool = False
+    cold: bool = False
     threads: int = 1
     jobs: int = 1
     log_every: int = 10

@@ -23,6 +23,7 @@ from runner.evidence.log import Seen
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.files import sha256, write_atomic
+from runner.models import kernels
 from runner.plan import budget
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
@@ -84,6 +85,8 @@ def train(
             group.from_leader((current.action, current.status))
             if current.action == Action.SKIP:
                 return current.status
+            if placement.cold:
+                held.enter_context(kernels.forgotten())
             run = _Run(plan, folder, placement, report, say, group)  # a wrong setting is reported before anything moves
             if current.status == Status.OUTDATED:
                 old = log.read_manifest(folder)

@@ -104,6 +104,7 @@ def environment(placement: Placement) -> dict[str, Any]:
         "device": placement.device,
         "precision": placement.precision,
         "compile": placement.compile,
+        **({"cold": True} if placement.cold else {}),
         "threads": placement.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),

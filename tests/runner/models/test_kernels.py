@@ -8,7 +8,7 @@ import torch._inductor
 from torch._dynamo.utils import counters
 from torch._inductor.exc import InductorError
 
-from runner.models.kernels import Compiled
+from runner.models.kernels import Compiled, forgotten, kernels
 
 
 def scaled(x: torch.Tensor, by: float) -> torch.Tensor:
@@ -23,6 +23,19 @@ def test_what_was_compiled_is_kept_for_other_processes():
     counters.clear()
     assert torch.equal(Compiled(scaled)(x, now % 1), first)
     assert counters["inductor"] == {"fxgraph_cache_hit": 1}
+
+
+def test_nothing_is_known_of_what_was_compiled_before_where_that_is_asked():
+    run, qkv_BTE = kernels(True), torch.linspace(0, 1, 96).view(1, 8, 12)
+    run.heads(qkv_BTE, None, None, 2, 2)
+    counters.clear()
+    with forgotten():
+        assert kernels(True) is not run
+        kernels(True).heads(qkv_BTE, None, None, 2, 2)
+        kernels(True).heads(qkv_BTE, None, None, 2, 2)  # within the block, once is enough
+        assert (counters["inductor"]["fxgraph_cache_miss"], counters["inductor"]["fxgraph_cache_hit"]) == (1, 0)
+    kernels(True).heads(qkv_BTE, None, None, 2, 2)  # and what was compiled before the block is still there
+    assert (counters["inductor"]["fxgraph_cache_miss"], counters["inductor"]["fxgraph_cache_hit"]) == (1, 1)
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -292,6 +292,19 @@ def test_a_changed_spec_moves_the_old_run_aside(tiny, tmp_path):
     ] == [35]
 
 
+def test_a_cold_run_compiles_in_a_cache_of_its_own_and_says_so(tiny, tmp_path, monkeypatch):
+    known = tmp_path / "known"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(known))
+    plan, used = replace(tiny, placement={"cold": True}), set()
+    status = train_here(plan, tmp_path, report=lambda now: used.add(os.environ["TORCHINDUCTOR_CACHE_DIR"]))
+    assert status == "finished"
+    (own,) = used
+    assert Path(own) != known
+    assert not Path(own).exists()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(known)
+    assert log.read_manifest(plan.folder(tmp_path))["environment"]["cold"] is True
+
+
 def test_progress_is_told(tiny, tmp_path):
     heard: list[Progress] = []
     train_here(tiny, tmp_path, report=heard.append)
