@@ -11,17 +11,15 @@ profile = "laptop"
 output = "build/analysis/three-x-speed"
 
 # %%
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
-from analysis.study import arms, pace, stats, verdicts
+from analysis.study import arms, pace, stats, style, verdicts
 from analysis.study.figures import Mark, Rows, Traces
 from analysis.study.results import Results
-from analysis.study.verdicts import ABOVE, BELOW, Measure
+from analysis.study.verdicts import ABOVE, Measure
 from analysis.study.wording import change, minus, percent, speed, spread
 from runner.models.cost import describe
 from runner.plan.presets import COMPARED, CONFIGS, VOCABULARY
@@ -61,11 +59,7 @@ costs = {(name, t): describe(CONFIGS[name], VOCABULARY, t) for name in COMPARED 
 LONG = LENGTHS[-1]
 totals = {name: costs[name, LONG].total() for name in COMPARED}
 slice_layers = timed.spec["model"]["n_layer"]
-CPU = all(run.manifest["environment"]["device"] == "cpu" for run in timed.runs)
-WHERE = (
-    f"{slice_layers} layers, {batch} × {length} tokens a step, on {'a processor' if CPU else 'an accelerator'}, "
-    f"profile {profile}"
-)
+WHERE, TAKEN = pace.where(timed, profile), pace.taken(timed)
 
 
 def gigaflops(arm: str) -> float:
@@ -125,10 +119,6 @@ for (id, beside), (arm, promised) in zip(BESIDE.items(), PROMISED.items(), stric
 # %% [markdown]
 # S1-15: whether narrower matrices use the machine better. FLOP/s of whole training steps, `d12_mlp3x` without its norms
 # against `d12`, so that the shapes of the matrices are all that differs.
-#
-# S1-22: if no speed-up is seen, the first steps or a missing `torch.compile` are the reason. It holds if there *is* a
-# speed-up after the first step with compilation, and none in the first step or without; it does not if compiled steps
-# after the first show the contrary of a speed-up.
 
 
 # %%
@@ -156,35 +146,8 @@ results.claim(
     f"{gigaflops('d12'):,.0f}",
     seeds=None if len(sat) >= pace.ENOUGH else repeats,
 )
-after, eager = speeds["d12_mlp3x"], pace.faster(paces, "d12_mlp3x_eager", "d12_eager", sat)
-firsts = {arm: {s: by_seed[s].iloc[0] for s in repeats} for arm, by_seed in traces.items()}
-first = pace.faster(firsts, "d12_mlp3x", "d12", sat)
-hidden = first.side() < 1 and eager.side() < 1
-verdict = verdicts.Verdict(
-    "refuted" if after.side() == -1 else "supported" if after.side() == 1 and hidden else "inconclusive",
-    "Supported if compiled steps after the first are faster and neither the first step nor steps without compilation "
-    "are; refuted if compiled steps after the first are slower.",
-    (
-        Measure("compiled, after the first step", after, bare=bool(one_sitting)),
-        Measure("the first step", first, BELOW, bare=bool(one_sitting)),
-        Measure("without compilation", eager, BELOW, bare=bool(one_sitting)),
-    ),
-).unless(one_sitting)
-results.claim(
-    "S1-22",
-    verdict,
-    **sitting(verdict),
-    reason=f"{told_of(after)}First step {shown_as(first)}, of which only one repetition's compiled what was in no "
-    f"cache; without compilation {shown_as(eager)}",
-    seeds=None if len(sat) >= pace.ENOUGH else repeats,
-)
 
 # %%
-TAKEN = (
-    f"Mean, lowest and highest of {len(repeats)} repetitions in turn, in one sitting: no interval."
-    if one_sitting
-    else f"Mean over {len(sat)} sittings with its 95% interval."
-)
 results.table(
     "speeds",
     pd.DataFrame(
@@ -207,11 +170,6 @@ results.table(
 )
 
 
-def whole_steps(ax: Axes) -> None:
-    """No ticks between two steps."""
-    ax.xaxis.get_major_locator().set_params(integer=True)
-
-
 short = {arm: arm.removeprefix("d12_").replace("mlp3x", "3x").replace("_", " ") for arm in speeds}
 marks = [
     Mark("computed", "|", {short[arm]: sliced(arm) for arm in speeds}),
@@ -223,7 +181,7 @@ results.figure(
     "speed",
     [
         Rows("Speed", "speed against d12 (%)", rows=rows, marks=marks, spread=bool(one_sitting)),
-        Traces("From the first step on", "step", "seconds (log scale)", lines=shown, log=True, shape=whole_steps),
+        Traces("From the first step on", "step", "seconds (log scale)", lines=shown, log=True, shape=style.whole),
     ],
     alt=[
         f"Speed of {len(speeds)} models against d12: what the note promises, what FLOPs give, what was measured.",
@@ -279,14 +237,6 @@ for arm, one in speeds.items():
     results.number(f"speed-{name}-low", low, "%", digits=0)
     results.number(f"speed-{name}-high", high, "%", digits=0)
     results.number(f"computed-{name}", 100 * computed(arm), "%", digits=1)
-slowest = max(firsts["d12"].values())
-usual = {arm: stats.estimate(list(paces[arm].values())).mean for arm in ("d12", "d12_eager")}
-saved = usual["d12_eager"] - usual["d12"]
-breaks_even = math.ceil((slowest - usual["d12"]) / saved) if saved > 0 else None
-results.number("first-step", float(slowest), "s", digits=1)
-results.number("usual-step", usual["d12"], "s", digits=2)
-results.number("eager-step", usual["d12_eager"], "s", digits=2)
-results.number("breaks-even", breaks_even, "steps", reason="compilation saved no time")
 for name, value, unit in (
     ("slice-layers", slice_layers, ""),
     ("batch", batch, ""),

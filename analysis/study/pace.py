@@ -67,6 +67,24 @@ def obstacle(arms: Arms) -> str:
     )
 
 
+def where(arms: Arms, profile: str) -> str:
+    """What was timed, for captions: layers, tokens a step, kind of device, profile."""
+    model, on_cpu = arms.spec["model"], all(run.manifest["environment"]["device"] == "cpu" for run in arms.runs)
+    return (
+        f"{model['n_layer']} layers, {arms.spec['train']['batch_size']} × {model['block_size']} tokens a step, on "
+        f"{'a processor' if on_cpu else 'an accelerator'}, profile {profile}"
+    )
+
+
+def taken(arms: Arms) -> str:
+    """How the seconds were taken, for captions: over repetitions or over sittings."""
+    there = len(sittings(arms))
+    if there >= ENOUGH:
+        return f"Mean over {there} sittings with its 95% interval."
+    many = "one sitting" if there == 1 else f"{there} sittings"
+    return f"Mean, lowest and highest of {len(arms.seeds)} repetitions in turn, in {many}: no interval."
+
+
 def faster(
     paces: Mapping[Arm, Mapping[int, float]], arm: Arm, than: Arm, sittings: Sequence[Sequence[int]] = ()
 ) -> stats.Estimate:

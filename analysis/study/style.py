@@ -86,6 +86,11 @@ def page() -> str:
     return _current.page
 
 
+def whole(ax: Axes) -> None:
+    """No ticks between two whole numbers of the horizontal axis."""
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+
 def end_labels(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
     """Write `(y, text, colour)` beside the right end of each line, pushed apart where they would collide.
 

@@ -44,6 +44,7 @@ def test_seconds_of_one_sitting_decide_nothing(tmp_path):
     sweep = begun(tmp_path, [1, 2, 3])
     assert pace.sittings(sweep) == [[0, 1, 2]]
     assert pace.obstacle(sweep).startswith("all 3 repetitions come from 1 sitting, and it takes 3")
+    assert pace.taken(sweep) == "Mean, lowest and highest of 3 repetitions in turn, in one sitting: no interval."
 
 
 def test_a_sitting_counts_once(tmp_path):
@@ -51,6 +52,7 @@ def test_a_sitting_counts_once(tmp_path):
     sat = pace.sittings(sweep)
     assert sat == [[1, 2], [3], [0]]
     assert pace.obstacle(sweep) == ""
+    assert pace.taken(sweep) == "Mean over 3 sittings with its 95% interval."
     paces = {"a": dict.fromkeys(range(4), 1.0), "b": {0: 2.0, 1: 1.0, 2: 2.0, 3: 3.0}}
     assert pace.faster(paces, "a", "b", sat).values == (0.5, 2.0, 1.0)
     assert pace.faster(paces, "a", "b", sat[:2]).n == 4
