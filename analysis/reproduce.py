@@ -124,9 +124,17 @@ class _Reproduction:
 
         self.project, self.profile, self.parts, self.asked, self.show = project, profile, chosen, asked, show
         self.root = project.root / "runs"
-        names = dict.fromkeys(name for part in chosen for name in part.notebooks)
-        self.late = [name for name in names if execute.parameters(project, name).get("everything")]
         self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
+        self.read: dict[str, list[str]] = {}  # notebook → the experiments whose runs make its results one's own
+        self.late: list[str] = []
+        for part in chosen:
+            for name in part.notebooks:
+                everything = execute.parameters(project, name).get("everything")
+                others = list(self.experiments) if everything else part.experiments  # for what reads none by name
+                there = [each for each in others if profile in self.experiments[each].profiles]
+                self.read[name] = reads(project, name) or there
+                if everything and name not in self.late:
+                    self.late.append(name)
         for name in sorted(asked - set(self.experiments)):
             raise UserError(
                 f"--with {name}: no post to be built reads that experiment; known: {', '.join(self.experiments)}"
@@ -331,8 +339,10 @@ class _Reproduction:
             return execute.plans(self.project, name, self.root, self.profile)  # nothing is published
 
     def _own(self, name: str) -> bool:
-        """Whether all runs that a notebook reads have been trained by the user."""
-        return all(self._complete(each) for each in reads(self.project, name))
+        """Whether all runs that a notebook reads have been trained by the user. One that reads none, of a post that is
+        not to be built, shows what is published."""
+        names = self.read.get(name) or reads(self.project, name)
+        return bool(names) and all(self._complete(each) for each in names)
 
     def _complete(self, name: str) -> bool:
         from runner.plan import experiment

@@ -13,6 +13,7 @@ from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import events, sweep
 from runner.plan import experiment
+from tests.analysis import fake
 from tests.conftest import ROOT
 
 
@@ -79,6 +80,69 @@ def test_stopped_it_leaves_a_whole_site_from_the_published_logs(house, swept, sh
     assert any(line.startswith("run the same command again to continue") for line in said)
     assert execute.record(house.results / "mlp-ratio" / "laptop")["logs"] == "logs"
     assert not (house.root / "build" / reproduce.STAMP).exists()
+
+
+BESIDE = """\
+# %% [markdown]
+# # {name}
+
+# %% tags=["parameters"]
+experiments = []
+everything = {everything}
+logs = "logs"
+profile = "laptop"
+output = "build/analysis/{name}"
+
+# %%
+from pathlib import Path
+
+from analysis.study.results import Results
+
+assert not {everything} or list(Path(logs).glob("*/*/*/manifest.json")), "no finished run"
+results = Results(output)
+results.number("{name}", 1)
+results.save()
+"""
+
+
+@pytest.fixture
+def counting(house):
+    """The house, with a notebook that reads no run and one that reads all of them in its post."""
+    for name, everything in (("counted", False), ("ranked", True)):
+        (house.notebooks / f"{name}.py").write_text(BESIDE.format(name=name, everything=everything))
+    post = house.posts / "is-4-the-magic-number" / "index.md"
+    post.write_text(post.read_text().replace("notebook: mlp-ratio", "notebook: [mlp-ratio, counted, ranked]"))
+    return house
+
+
+@pytest.mark.parametrize("only", [None, "is-4-the-magic-number"])
+def test_with_long_runs_ahead_a_fresh_clone_has_its_whole_site_at_once(counting, swept, show, said, monkeypatch, only):
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(1000.0))
+    outcome = reproduce.reproduce(counting, "smoke", only, [], show)
+    assert (outcome.code, swept) == (1, ["mlp-ratio"])  # stopped in the first experiment, and not before it
+    assert said.index("site: built") < len(said) - 1
+    for name in ("mlp-ratio", "counted", "ranked"):
+        assert execute.record(counting.results / name / "laptop")["logs"] == "logs"
+
+
+def test_what_reads_no_run_is_ones_own_once_the_runs_of_its_post_are(counting, swept, show, monkeypatch):
+    def train(loaded, profile, root, wishes, workers, emit):
+        for ratio in fake.RATIOS:
+            for seed in range(2):
+                fake.write_run(root, ratio, seed, profile)
+        return {"r1-s0": Status.FINISHED}
+
+    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: self.__dict__.setdefault("once", []))
+    made = reproduce._Reproduction(counting, "smoke", reproduce.parts(counting), set(), show)
+    assert made.late == ["ranked"]
+    assert made.read == dict.fromkeys(("mlp-ratio", "counted", "ranked"), ["mlp-ratio"])
+    assert not made._own("counted")
+    assert not made._own("ranked")
+    train(made.experiments["mlp-ratio"], "smoke", made.root, {}, None, None)
+    made.complete.clear()
+    assert made._own("counted")
+    assert made._own("ranked")
 
 
 def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, said, monkeypatch):
