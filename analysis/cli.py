@@ -77,7 +77,7 @@ def reproduce(
 ) -> None:
     """Train, analyse and build the site, a post at a time, as `make reproduce` does. It can be stopped at any moment;
     called again, it continues."""
-    show = reproducing.Show(lambda text: print(text, flush=True), sys.stdout.isatty())
+    show = reproducing.Show(lambda text: print(f"{text}\n", end="", flush=True), sys.stdout.isatty())  # in one piece
     try:
         outcome = reproducing.reproduce(projects.current(), profile, post, asked or [], show)
     finally:

@@ -38,6 +38,7 @@ WATCHED = (
     "posts",
     "replications",
     "runner",
+    "runs",
     "theme",
     "build/analysis",
     "build/docs",
@@ -73,23 +74,22 @@ def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[
         kept = json.loads(stamp.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         kept = {}
-    if kept.get("call") == call and kept.get("files") == fingerprint(project, profile):
+    if kept.get("call") == call and kept.get("files") == fingerprint(project):
         show.line("nothing has changed")
         return Outcome(0, kept["lines"])
     stamp.unlink(missing_ok=True)
     outcome = _Reproduction(project, profile, parts(project, only), set(asked), show).go()
     if outcome.code == 0:
         lines = [*outcome.lines, *(found.summary() for found in outcome.compared)]
-        kept = {"call": call, "files": fingerprint(project, profile), "lines": lines}
+        kept = {"call": call, "files": fingerprint(project), "lines": lines}
         stamp.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return outcome
 
 
-def fingerprint(project: Project, profile: str) -> str:
+def fingerprint(project: Project) -> str:
     """One hash of the names, sizes and times of all files that the outcome depends on, without reading them."""
     digest = hashlib.sha256(os.environ.get("SITE_URL", "").encode())
     folders = [project.root / name for name in WATCHED]
-    folders += sorted(path / profile for path in (project.root / "runs").glob("*"))
     files = [project.root / "mkdocs.yml", project.root / "requirements.lock"]
     for path in (*files, *(path for folder in folders for path in _files(folder))):
         found = path.stat() if path.exists() else None

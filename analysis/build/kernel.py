@@ -62,7 +62,7 @@ class Forked:
             with _environment(FIXED):
                 forkserver.ensure_running()
             process.start()
-        _running.add(self)
+            _running.add(self)
 
     @property
     def pid(self) -> int | None:
@@ -120,7 +120,9 @@ class Manager(AsyncKernelManager):
 
 def kill() -> None:
     """Kill all kernels of this process; who waits for one gets an error."""
-    for kernel in list(_running):
+    with _starting:
+        kernels = list(_running)
+    for kernel in kernels:
         kernel.kill()
 
 

@@ -49,15 +49,21 @@ def serve(project: Project, port: int, reweave: Callable[[], None], newest: date
 
         def __init__(self) -> None:
             self.timer: threading.Timer | None = None
+            self.busy = threading.Lock()
 
         def on_any_event(self, event: FileSystemEvent) -> None:
             if event.is_directory or event.event_type in ("opened", "closed_no_write") or "/." in str(event.src_path):
                 return
             if self.timer:
                 self.timer.cancel()
-            self.timer = threading.Timer(0.2, reweave)
+            self.timer = threading.Timer(0.2, self.call)
             self.timer.daemon = True
             self.timer.start()
+
+        def call(self) -> None:
+            """Call `reweave`, but never twice at a time, as it takes longer than the moment."""
+            with self.busy:
+                reweave()
 
     observer = Observer()
     rewoven = Rewoven()
