@@ -134,14 +134,22 @@ results.claim(
     f"{more / sweep.parameters[BASE]:.0%} of the small one",
     seeds=sweep.seeds,
 )
-gap, loss = against("apart", "learned"), against("held_out", "learned")
+# S2-11 says that learned position *parameters* overfit. (Until 2026-11-28 the rule asked besides that sinusoids cost no
+# loss, which the source does not say, and did not ask whether the parameters are the reason. Changed with the results
+# known.)
+apart = per_run.apart.unstack("seed").T
 verdict = verdicts.parts(
     {
-        "sinusoids overfit less": [
-            Measure("gap of learned positions minus that of sinusoids, in nats", gap, ABOVE),
+        "sinusoids overfit less than learned positions": [
+            Measure("gap of learned positions minus that of sinusoids, in nats", against("apart", "learned"), ABOVE),
         ],
-        "sinusoids cost no loss": [
-            Measure("test loss of learned positions minus that of sinusoids", loss, ABOVE, -LEAST),
+        "the parameters are the reason": [
+            Measure(
+                "gap of learned positions minus that without positions",
+                arms.difference(apart, "learned", "none"),
+                ABOVE,
+                LEAST,
+            ),
         ],
     }
 )
@@ -150,8 +158,8 @@ results.claim(
     verdict,
     **verdict.leading(),
     unit="nats of gap, learned minus sinusoidal",
-    reason=f"{verdict.told()}. Without any positions the test loss is {against('held_out', 'none').signed(3)} nats "
-    "from that of sinusoids",
+    reason=f"{verdict.told()}. The test loss of learned positions is {against('held_out', 'learned').signed(3)} nats "
+    f"from that of sinusoids, and that without positions {against('held_out', 'none').signed(3)}",
     seeds=sweep.seeds,
 )
 
@@ -183,9 +191,10 @@ if precision == "bf16":
         verdict,
         **verdict.leading() | ({"interval": None} if one_sitting else {}),
         unit="times the tokens a second",
-        reason=f"{verdict.told()}. {usual['bf16']:,.0f} tokens a second against {usual['float32']:,.0f}, medians of "
-        f"{len(timed.seeds)} rounds on {timed.manifest['environment']['machine']}, with one thread and nothing beside "
-        "them; the source's case is fp16 on an accelerator",
+        reason=f"{verdict.told()}. The speed is the geometric mean of rounds from {min(gain.values) + 1:.2f} to "
+        f"{max(gain.values) + 1:.2f}: {usual['bf16']:,.0f} tokens a second against {usual['float32']:,.0f}, "
+        f"medians of {len(timed.seeds)} rounds on {timed.manifest['environment']['machine']}, with one thread and "
+        "nothing beside them; the source's case is fp16 on an accelerator",
     )
 else:
     results.claim("S2-12", "not tested", reason=f"these runs were made in {precision}, as this machine has no bf16")

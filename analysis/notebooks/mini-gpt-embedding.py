@@ -17,7 +17,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, stats, verdicts, wording
+from analysis.study import arms, stats, text, verdicts, wording
 from analysis.study.embedding import FAMILY, GROUPS, PAIRS, Embedding
 from analysis.study.figures import Dots
 from analysis.study.results import Results
@@ -75,13 +75,17 @@ else:
     family = stats.estimate([sum(text.strip().lower() in FAMILY for text, _ in near[seed]) for seed in found])
     cosines = [cosine for seed in found for _, cosine in near[seed]]
     verdict = verdicts.every(Measure("family roles among the five nearest", family, ABOVE, 2.5))
+    leading = verdict.leading()
+    if leading["interval"]:
+        leading["interval"] = (max(0.0, leading["interval"][0]), min(5.0, leading["interval"][1]))  # of five
     results.claim(
         "S2-16",
         verdict,
-        **verdict.leading(),
+        **leading,
         unit="of the five nearest tokens are family roles",
-        reason=f"{verdict.told()}; their cosines lie between {min(cosines):.2f} and {max(cosines):.2f}, those of the "
-        f"source between 0.50 and 0.67. In an epoch these models read 'dad' {first.times[first.token('dad')]:,} times",
+        reason=f"{text.listed([f'{value:g}' for value in family.values])} of five in the seeds. Their cosines lie "
+        f"between {min(cosines):.2f} and {max(cosines):.2f}, those of the source between 0.50 and 0.67. In an epoch "
+        f"these models read 'dad' {first.times[first.token('dad')]:,} times",
         seeds=list(found),
     )
 
@@ -127,11 +131,13 @@ else:
         ),
         n=len(of),
         reason="prince has rank "
-        + "; ".join(f"{rank} at cosine {cosine:.2f}" for rank, cosine, *_ in of.values())
-        + f" of {int((first.times > 0).sum()):,} tokens; near princess alone "
-        + ", ".join(str(alone) for _, _, alone, *_ in of.values())
-        + "; with two random words instead, the median rank is "
-        + ", ".join(f"{np.median(random):,.0f}" for *_, random, _ in of.values())
+        + text.listed([str(rank) for rank, *_ in of.values()])
+        + " in the seeds, at cosines of "
+        + text.listed([f"{cosine:.2f}" for _, cosine, *_ in of.values()])
+        + f". It is one of {int((first.times > 0).sum()):,} tokens; near princess alone its rank is "
+        + text.listed([str(alone) for _, _, alone, *_ in of.values()])
+        + ", and with two random words instead, in the median, "
+        + text.listed([f"{np.median(random):,.0f}" for *_, random, _ in of.values()])
         + f". An epoch has 'princess' {first.times[first.token('princess')]} times and 'prince' "
         f"{first.times[first.token('prince')]} times",
         basis="runs",

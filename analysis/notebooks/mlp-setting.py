@@ -254,8 +254,9 @@ results.claim(
         "Supported if more than half of the listed models with a plain MLP have a ratio of exactly 4.",
         Measure("models with a plain MLP and a ratio of 4", fours, ABOVE, len(plain) / 2),
     ),
-    reason=f"{fours} of {len(plain)} published models with a plain MLP have exactly 4; of {len(gated)} with a gated "
-    f"one {sum(r == 4 for r in gated)}, whose ratios run from {min(gated):.2f} to {max(gated):g}",
+    reason=f"{fours} of {len(plain)} published models with a plain MLP have exactly 4. Of {len(gated)} with a gated "
+    f"one, {sum(r == 4 for r in gated)} {'does' if sum(r == 4 for r in gated) == 1 else 'do'}; their ratios run from "
+    f"{min(gated):.2f} to {max(gated):g}",
     basis="literature",
 )
 results.number("published-plain", len(plain))

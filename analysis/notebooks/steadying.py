@@ -76,14 +76,14 @@ cured = [
 limits = []
 if len(sizes) > 1:
     more = stats.estimate(gain(sizes[-1]) - gain(sizes[0]))
-    limits.append(Measure(f"gain over no norm, batches of {sizes[-1]} minus {sizes[0]}", more, ABOVE))
+    limits.append(Measure(f"loss without a norm minus with, batches of {sizes[-1]} minus {sizes[0]}", more, ABOVE))
 
 # %%
 verdict = verdicts.parts(
     {
         EARLY: unstable,
         "frozen statistics cost nothing": cured,
-        **({"small batches gain less": limits} if limits else {}),
+        **({"small batches are served worse": limits} if limits else {}),
     },
     hedged=[EARLY],
 )

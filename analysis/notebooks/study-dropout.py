@@ -51,23 +51,22 @@ def alike(arm: str, probe: str) -> np.ndarray:
 
 patterns = {arm: alike(arm, "head_pattern_similarity") for arm in places}
 outputs = {arm: alike(arm, "head_output_similarity") for arm in places}
-verdict = verdicts.every(
-    Measure(
-        "gap, dropout of weights minus none",
-        arms.difference(gap, "weights", "none"),
-        BELOW,
-        -interest.smallest(places),
-    ),
-    *(
-        Measure(
-            f"cosine of attention weights, dropout of weights minus {of}",
-            arms.difference(patterns, "weights", other),
-            BELOW,
-            -ALIKE,
-        )
-        for other, of in (("none", "none"), ("projection", "of the projection"))
-    ),
+regularises = Measure(
+    "gap, dropout of weights minus none",
+    arms.difference(gap, "weights", "none"),
+    BELOW,
+    -interest.smallest(places),
 )
+different = [
+    Measure(
+        f"cosine of attention weights, dropout of weights minus {of}",
+        arms.difference(patterns, "weights", other),
+        BELOW,
+        -ALIKE,
+    )
+    for other, of in (("none", "none"), ("projection", "of the projection"))
+]
+verdict = verdicts.parts({"it regularises": [regularises], "heads find different information": different})
 results.claim(
     "S4-17",
     verdict,

@@ -69,6 +69,7 @@ results.claim(
     seeds=patches.seeds,
 )
 results.estimate("strided-gain", arms.difference(ends, "adjacent", "strided"), "nats per byte", digits=3)
+results.estimate("strided-change", arms.difference(ends, "strided", "adjacent"), "nats per byte", digits=3)
 results.figure(
     "patches",
     [

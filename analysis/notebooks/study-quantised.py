@@ -55,6 +55,9 @@ verdict = verdicts.every(
         Measure(f"share of float32's bytes, {NAMES[name]}", sizes[name] / plain, BELOW, 0.5)
         for name in ("int8_loss", "codebook_256_loss")
     ),
+    rule=f"Supported if with int8 and with 256 values the loss rises by less than {worth:.3f} nats, the whole "
+    "interval, and the weights take less than half of the bytes of float32; refuted if one of the four is wholly "
+    "beyond that.",
 )
 results.claim(
     "S4-25",

@@ -11,6 +11,8 @@ profile = "laptop"
 output = "build/analysis/study-race"
 
 # %%
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -30,8 +32,9 @@ results = Results(output)
 # when it is, and each kind is taken at the rate with the lowest mean loss of its own. The target, by seed, is the
 # higher of the two lowest losses: both reach it.
 #
-# S4-11: the WaveNet converges *much slower* if it takes more than twice the steps of the MLP to the target, and the
-# claim is refuted if it takes fewer than that. FLOPs and time are in the table.
+# S4-11: the WaveNet converges *much slower* if it takes more than twice as much as the MLP to the target, and the claim
+# is refuted if it takes less than that. The source does not say by what it counts, so steps and FLOPs have to agree.
+# Seconds are in the table. (Until 2026-11-28 steps alone decided. That was changed with the results known.)
 
 # %%
 race = arms.read(logs, "convergence", profile, all_planned=True, diverged=True)
@@ -49,11 +52,30 @@ reached = {
     for kind, losses in chosen.items()
 }
 slower = stats.estimate(np.log2(reached["wavenet"] / reached["mlp"]))
-verdict = verdicts.every(
-    Measure("steps to the same loss, WaveNet over MLP", slower, ABOVE, 1.0, doublings=True),
-    rule="Supported if the interval of the steps to the same loss, WaveNet over MLP, lies wholly above 2; refuted if "
-    "wholly below.",
-)
+
+
+def work(kind: str) -> float:
+    """Training FLOPs of a step."""
+    run = race.kept[best_arm[kind]][race.seeds[0]]
+    spec = from_dict(run.manifest["spec"], str(run.path))
+    block = spec.model.block_size
+    return describe(spec.model, run.manifest["corpus"]["vocabulary"], block).work() * block * spec.train.batch_size
+
+
+dearer = math.log2(work("wavenet") / work("mlp"))
+
+
+def twice(what: str, found: stats.Estimate) -> verdicts.Verdict:
+    """More than twice as much to the same loss."""
+    return verdicts.every(
+        Measure(f"{what} to the same loss, WaveNet over MLP", found, ABOVE, 1.0, doublings=True),
+        rule=f"Supported if the interval of the {what} to the same loss, WaveNet over MLP, lies wholly above 2; "
+        "refuted if wholly below.",
+    )
+
+
+in_flops = stats.estimate(np.log2(reached["wavenet"] / reached["mlp"]) + dearer)
+verdict = verdicts.agreed(twice("steps", slower), [twice("FLOPs", in_flops)], "for FLOPs")
 results.claim(
     "S4-11",
     verdict,
@@ -68,8 +90,6 @@ rows = []
 for kind, arm in best_arm.items():
     run = race.kept[arm][race.seeds[0]]
     spec = from_dict(run.manifest["spec"], str(run.path))
-    block = spec.model.block_size
-    work = describe(spec.model, run.manifest["corpus"]["vocabulary"], block).work() * block
     seconds = []
     for seed, steps in zip(race.seeds, reached[kind], strict=True):
         timing = race.kept[arm][seed].timing().to_pandas().query("phase == 'train'")
@@ -81,7 +101,7 @@ for kind, arm in best_arm.items():
             "learning rate": f"{spec.train.learning_rate:g}",
             "lowest loss": f"{chosen[kind].min().mean():.4f}",
             "steps to the target": f"{reached[kind].mean():,.0f}",
-            "training FLOPs to it": number(work * spec.train.batch_size * reached[kind].mean()),
+            "training FLOPs to it": number(work(kind) * reached[kind].mean()),
             "seconds to it": f"{np.mean(seconds):.1f}",
         }
     )

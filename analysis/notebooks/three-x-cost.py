@@ -100,7 +100,7 @@ results.claim("S1-3", verdicts.near({"growth of the width": wider}, 0.08, SHARE)
 mlp = {name: costs[name, LONG].flops["mlp"] / costs["d12", LONG].flops["mlp"] - 1 for name in COMPARED}
 results.claim(
     "S1-4",
-    verdicts.near({"change of the MLP's FLOPs": mlp["d12_mlp3x"]}, -0.25, SHARE),
+    verdicts.near({"change of the MLP's FLOPs, the proposed model against d12": mlp["d12_mlp3x"]}, -0.25, SHARE),
     reason=f"{percent(mlp['d12_mlp3x'])} in the model that is proposed, as its stream is wider; "
     f"{percent(mlp['d12_r3'])} where the width stays {base.d_model}",
 )
@@ -110,7 +110,9 @@ shares = {
 }
 results.claim(
     "S1-5",
-    verdicts.near({f"share of a step at {length} tokens": shares[length, True] for length in LENGTHS}, 0.6, SHARE),
+    verdicts.near(
+        {f"share of a whole step at {length} tokens": shares[length, True] for length in LENGTHS}, 0.6, SHARE
+    ),
     reason="; ".join(
         f"{shares[length, True]:.0%} of a step at {length} tokens, {shares[length, False]:.0%} without the output layer"
         for length in LENGTHS

@@ -126,7 +126,8 @@ def sitting(verdict: verdicts.Verdict) -> dict[str, Any]:
     """What the verdict leads with, in percent; without an interval where it comes from one sitting."""
     first = verdict.leading()
     ends = None if one_sitting else tuple(100 * end for end in first["interval"])
-    return {"effect": 100 * first["effect"], "interval": ends, "n": first["n"], "unit": "%"}
+    unit = "% FLOP/s, d12_mlp3x without its norms against d12"
+    return {"effect": round(100 * first["effect"], 1), "interval": ends, "n": first["n"], "unit": unit}
 
 
 def told_of(found: stats.Estimate) -> str:

@@ -240,8 +240,10 @@ cured = {
 }
 ill_rate = ill.kept["none"][ill.seeds[0]].manifest["spec"]["train"]["learning_rate"]
 forced = "" if diverged["none"] == many else f"Only {diverged['none']} of {many} diverged to begin with"
-told = {c: " (a rate of {:.0%} to {:.0%})".format(*stats.success(int(cured[c]), many)) for c in THEIRS}
+told = {c: " (95% interval of the share: {:.0%} to {:.0%})".format(*stats.success(int(cured[c]), many)) for c in THEIRS}
 rates = {cure: stats.success(int(cured[cure]), many) for cure in THEIRS}
+ENOUGH = next(n for n in range(1, 100) if stats.success(n, n)[0] > 0.5)  # seeds before any outcome decides
+too_few = f"it takes {ENOUGH} seeds before any outcome could decide it, and there are {many}" if many < ENOUGH else ""
 word = (
     verdicts.SUPPORTED
     if any(low > 0.5 for low, _ in rates.values())
@@ -253,10 +255,10 @@ results.claim(
     "S1-21",
     verdicts.Verdict(
         word,
-        "Supported if the rate of success of one of the three cures lies above a half, the whole interval; refuted if "
-        "those of all lie below.",
+        "Supported if the share of runs that one of the three cures lies above a half, the whole interval; refuted if "
+        f"those of all lie below. Cured is a run that ends within {WITHIN:g} nats of one at a thousandth of the rate.",
         tuple(Measure(f"seeds cured, {CURES[c]}", int(cured[c]), ABOVE, many / 2) for c in THEIRS),
-    ).unless(forced),
+    ).unless(forced or too_few),
     n=many,
     reason="; ".join(f"{CURES[c]}: {diverged[c]} of {many} still diverge, {cured[c]} cured{told[c]}" for c in THEIRS)
     + f". One forced learning rate, {ill_rate:g}{f'. {forced}' if forced else ''}",

@@ -61,13 +61,15 @@ class Estimate:
         return float(_shift(self.n, self.level if level is None else level) * self.sd / np.sqrt(self.n))
 
     def signed(self, digits: int = 4) -> str:
-        """As a difference, with its sign."""
+        """As a difference, with its sign; what rounds to zero has none."""
         half = self.half_width
-        return (f"{self.mean:+.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")).replace("-", "−")
+        mean = f"{self.mean:+.{digits}f}" if round(self.mean, digits) else f"{0:.{digits}f}"
+        return (mean + ("" if half is None else f" ± {half:.{digits}f}")).replace("-", "−")
 
     def __str__(self) -> str:
         half = self.half_width
-        return f"{self.mean:.3f}" if half is None else f"{self.mean:.3f} ± {half:.3f}"
+        mean = f"{round(self.mean, 3) + 0.0:.3f}"  # without the sign of what rounds to zero
+        return mean if half is None else f"{mean} ± {half:.3f}"
 
 
 def estimate(values: Sequence[float]) -> Estimate:

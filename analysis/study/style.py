@@ -41,7 +41,7 @@ class Scheme:
 
 
 # Ordered by lightness as well as hue. Each keeps a contrast of 3:1 or more with its page, and any two of the five
-# stay apart under simulated protanopia, deuteranopia and tritanopia (tests/analysis/test_style.py).
+# stay apart under simulated protanopia, deuteranopia and tritanopia (tests/analysis/study/test_style.py).
 SCHEMES = {
     "light": Scheme(
         "#fdfcfa", "#23262b", "#5d636c", "#dddbd5", ("#0c236a", "#5526a6", "#96326a", "#c43a1c", "#ba8114")

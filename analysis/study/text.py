@@ -36,7 +36,7 @@ def with_unit(shown: str, unit: str) -> str:
     """`3.2 nats`, `8%`."""
     if not unit:
         return shown
-    return f"{shown}{unit}" if unit in ("%", "×", "°") else f"{shown}{NBSP}{unit}"
+    return f"{shown}{unit}" if unit[:1] in ("%", "×", "°") else f"{shown}{NBSP}{unit}"
 
 
 def decimals(width: float) -> int:
