@@ -16,7 +16,7 @@ help:
 	@echo "make serve                                    serve it on this machine, with live reload"
 	@echo "make test                                     run the tests"
 	@echo "make bench                                    time the training step, a grid, logs, the tokenizer, sampling, probes"
-	@echo "make lint                                     check the style and the types of the code"
+	@echo "make lint                                     check the style of the code and the types of runner"
 	@echo "make clean                                    remove build outputs and caches; runs stay"
 
 # The environment from the lock file; updated when the lock file changes.
@@ -63,4 +63,4 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 clean:
-	rm -rf build site/* .pytest_cache .ruff_cache
+	rm -rf build site/* .mypy_cache .pytest_cache .ruff_cache

@@ -13,7 +13,8 @@ ORDER = ("step", "sweep", "grid", "tokens", "sample", "probes", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
     "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
-    "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included.",
+    "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included. `make bench` leaves it "
+    "out; `.venv/bin/python -m benchmarks.step --sweep` measures it.",
     "grid": "Sixty runs of modular arithmetic, each too small to keep a core busy. Stacked runs share a program, and "
     "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
     "benchmark: the published runs are the runner's.",

@@ -1,4 +1,4 @@
-"""`runner train`, `status`, `sample` and `verify`: train and examine single runs."""
+"""`runner train`, `status`, `sample`, `draw` and `verify`: train and examine single runs."""
 
 import difflib
 from pathlib import Path

@@ -3,7 +3,9 @@
 Kinds give one name to what is alike, so that probes depend on no kind: `attention.qkv` are queries, keys and values
 side by side, [B, T, 3 * n_head * K], and n_head; `attention.heads` the outputs of the heads side by side, [N, D], the
 projection of them, [D, D], and n_head; `mlp.hidden` the hidden units of a layer after their activation,
-[..., F]; `mlp.gate` what each of them was multiplied by, [F]; `residual` the output of a layer, [..., D].
+[..., F]; `mlp.gate` what each of them was multiplied by, [F]; `residual` the output of a layer, [..., D];
+`prediction` the logits of an evaluated batch, [N, V], its targets, [N], their weights, [N], and how many targets a
+sequence has.
 
 The model goes on with the very tensors that it shows: without gradients, a listener may change them in place.
 """

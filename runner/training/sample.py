@@ -26,7 +26,7 @@ from runner.models.protocol import Model
 from runner.plan.spec import from_dict
 from runner.training.draw import Draw
 
-STREAM = 2**32  # apart from those of runner.data.dataset, so that a sample never shares words with a batch
+STREAM = 2**32  # apart from those of runner.data.order, so that a sample never shares words with a batch
 TOLERANCE = 1e-4  # of a logit; float32 strays by about 1e-5 in trained models, bfloat16 by too much to be of use
 CUT = 3  # bytes of a character at most that can be there without its last one
 

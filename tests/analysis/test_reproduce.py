@@ -136,7 +136,7 @@ def test_what_reads_no_run_is_ones_own_once_the_runs_of_its_post_are(counting, s
     monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: self.__dict__.setdefault("once", []))
     made = reproduce._Reproduction(counting, "smoke", reproduce.parts(counting), set(), show)
     assert made.late == ["ranked"]
-    assert made.read == dict.fromkeys(("mlp-ratio", "counted", "ranked"), ["mlp-ratio"])
+    assert made.read == {name: ["mlp-ratio"] for name in ("mlp-ratio", "counted", "ranked")}
     assert not made._own("counted")
     assert not made._own("ranked")
     train(made.experiments["mlp-ratio"], "smoke", made.root, {}, None, None)
