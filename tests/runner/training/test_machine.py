@@ -23,7 +23,7 @@ def test_threads_are_shared_by_the_jobs(monkeypatch):
 def test_no_setting_of_a_placement_is_lost():
     wishes = {"device": "cpu", "precision": "bf16", "compile": False, "threads": 3, "jobs": 2, "log_every": 7}
     wishes |= {"checkpoint_seconds": 4.0, "weights": False, "embedding": True, "samples": True, "from_token_0": 9}
-    wishes |= {"sample_tokens": 8}
+    wishes |= {"sample_tokens": 8, "cold": True}
     assert wishes.keys() == vars(Placement()).keys()
     assert vars(machine.resolve(wishes)) == wishes
 
