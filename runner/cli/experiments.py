@@ -54,7 +54,8 @@ def sweep_all(
     ] = None,
 ) -> None:
     """Train all runs of an experiment that are not finished. A sweep can be stopped at any moment; called again, it
-    continues."""
+    continues. What it trains stands in its file: more seeds or another value of an axis add runs to those that are
+    there."""
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
     with sweep.workers(engine, address) as workers, Display(console) as display:

@@ -44,6 +44,8 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except OSError as error:  # such as a folder that is read-only, or is a file
+        if error.filename is None:  # such as a full disk behind standard output
+            _fail(f"{error.strerror}: make room, or send the output elsewhere")
         _fail(f"{error.filename}: {error.strerror}: name another folder, or make this one writable")
 
 

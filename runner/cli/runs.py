@@ -1,6 +1,7 @@
 """`runner train`, `status`, `sample`, `draw` and `verify`: train and examine single runs."""
 
 import difflib
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -180,6 +181,8 @@ def sample_text(
     for name, value in (("samples", samples), ("threads", threads)):
         if value < 1:
             raise UserError(f"{name} {value} must be at least 1")
+    if threads > 4 * (os.cpu_count() or 1):
+        raise UserError(f"threads {threads}: this machine has {os.cpu_count()} cores; more threads make it no faster")
     torch.set_num_threads(threads)
     draw = Draw(temperature, top_k, top_p, repetition_penalty)
     draw.check()

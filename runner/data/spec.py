@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from runner.data import corpora, openwebtext
@@ -78,6 +79,12 @@ class DataSpec:
                 where,
                 0 <= start < stop,
                 f"data.{name} = [{start}, {stop}] is empty; give [start, stop] with start < stop",
+            )
+        for (one, (_, stop)), (name, (start, _)) in pairwise(sorted(self.splits().items(), key=lambda split: split[1])):
+            need(
+                where,
+                stop <= start,
+                f"data.{one} and data.{name} overlap: {one} ends at {stop}, {name} begins at {start}",
             )
         if self.settings(self.tokenizer):
             self.settings(self.tokenizer).check(where)

@@ -59,6 +59,8 @@ def publish_baselines(files: Iterable[Path], logs: Path) -> list[Path]:
 def pack(runs: Iterable[log.Run], archive: Path, counted: Iterable[Path] = ()) -> int:
     """Write evidence and files of baselines into one archive; returns its size in bytes. Raises a `UserError` above 16
     MiB."""
+    if archive.is_dir():
+        raise UserError(f"{archive} is a folder: name the archive's file, such as {archive / 'logs.tar'}")
     if not archive.parent.is_dir():
         raise UserError(f"{archive.parent} does not exist: make that folder, or name an archive in another one")
     sink = io.BytesIO()

@@ -23,6 +23,7 @@ from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 OF_PROFILES = ("seeds", "placement", "axes", "stand_in")  # the keys of a profile that are no settings of a run
+KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
@@ -168,7 +169,8 @@ def names(folder: Path = FOLDER) -> list[str]:
 def load(name: str, folder: Path = FOLDER) -> Experiment:
     """Load an experiment by its name, or by the path of a TOML file. Raises a `UserError` for an unknown name, and for
     a file that is no experiment."""
-    path = Path(name) if name.endswith(".toml") else next(folder.rglob(f"{name}.toml"), None)
+    shipped = {path.stem: path for path in folder.rglob("*.toml")}
+    path = Path(name) if name.endswith(".toml") else shipped.get(name)
     if path is not None and name.endswith(".toml") and not path.is_file():
         raise UserError(
             f"{path} does not exist: name the TOML file of an experiment, or an experiment ({', '.join(names(folder))})"
@@ -184,6 +186,15 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
         raise UserError(f"{path} is no text in UTF-8, which TOML requires: save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}") from None
+    if path.stem == SCRATCH or (path.stem in shipped and path.resolve() != shipped[path.stem].resolve()):
+        raise UserError(
+            f"{path}: its runs would lie among those of {path.stem!r}, which is another experiment's name: name the "
+            "file otherwise"
+        )
+    for key in data:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            raise UserError(f"{path}: unknown key {key}{f'; did you mean {near[0]}?' if near else ''}")
     for key in ("title", "name", "axes", "profiles"):
         if key not in data:
             raise UserError(f"{path}: {key} is missing: an experiment has title, name, axes and profiles")

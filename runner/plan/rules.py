@@ -56,6 +56,7 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
     if not isinstance(rule["if_it_loses"], list):
         raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]
+    others = experiment.plans(profile, {axis: rule["if_it_loses"]})  # what is wrong with them is said before any waits
     sides = [experiment.plans(profile, {axis: [rule[side]]}) for side in ("challenger", "champion")]
     pairs = []
     for challenger, champion in zip(*([last_loss(plan, split) for plan in plans] for plans in sides), strict=True):
@@ -68,7 +69,7 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
         f"{label(rule['challenger'])} ends lower than {label(rule['champion'])} in {lower} of {len(pairs)} pairs, "
         f"at {mean:+.4f} nats on average"
     )
-    others, names = experiment.plans(profile, {axis: rule["if_it_loses"]}), ", ".join(map(label, rule["if_it_loses"]))
+    names = ", ".join(map(label, rule["if_it_loses"]))
     if lower < len(pairs):
         return Decision(others, f"{tally}: it does not win in all")
     if rule.get("anyway"):

@@ -74,6 +74,8 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
         (["draw", "nowhere"], "nowhere holds no run that has finished"),
         (["sample", "nowhere", "--temperature", "0"], "temperature 0 must be at least 0.001"),
         (["sample", "nowhere", "--samples", "0"], "samples 0 must be at least 1"),
+        (["sample", "nowhere", "--threads", "100000"], "threads 100000: this machine has"),
+        (["sweep", "mlp-ratio", "--only", "r9*"], "--only r9*: no run of mlp-ratio, laptop profile, has such a name"),
         (["train", "d12_mlp"], "unknown experiment or model 'd12_mlp'; did you mean d12_mlp3x"),
         (["train", "mlp-rati"], "unknown experiment or model 'mlp-rati'; did you mean mlp-ratio"),
         (["train", "nosuch"], "unknown experiment or model 'nosuch'; experiments: activations"),

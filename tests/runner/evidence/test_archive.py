@@ -118,3 +118,5 @@ def test_packing_makes_no_folder(tmp_path):
     with pytest.raises(UserError, match="does not exist: make that folder"):
         archive.pack([], tmp_path / "nowhere" / "logs.tar")
     assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(UserError, match=f"{tmp_path} is a folder: name the archive's file"):
+        archive.pack([], tmp_path)

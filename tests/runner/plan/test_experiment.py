@@ -79,6 +79,12 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
         ),
         ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
         ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
+        ("[axes]", "baseline = false\n[axes]", "unknown key baseline; did you mean baselines?"),
+        (
+            "train = [0, 10_000]",
+            "train = [0, 1_004_000]",
+            "data.train and data.val overlap: train ends at 1004000, val begins at 1003854",
+        ),
     ],
 )
 def test_runs_that_could_not_be_told_apart_are_refused(tmp_path: Path, old, new, message):
@@ -86,6 +92,20 @@ def test_runs_that_could_not_be_told_apart_are_refused(tmp_path: Path, old, new,
     path.write_text((experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace(old, new))
     with pytest.raises(UserError, match=message):
         experiment.load(str(path)).plans("smoke")
+
+
+@pytest.mark.parametrize("name", ["scratch", "mlp-ratio"])
+def test_a_file_whose_runs_would_lie_among_others_is_refused(tmp_path: Path, name):
+    path = tmp_path / f"{name}.toml"
+    path.write_text((experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text())
+    with pytest.raises(UserError, match=f"among those of '{name}', which is another experiment's name"):
+        experiment.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["*", "", "/tmp/x", "mlp-rati?"])
+def test_a_name_is_no_pattern(name):
+    with pytest.raises(UserError, match="unknown experiment"):
+        experiment.load(name)
 
 
 def test_variants_that_no_experiment_plans_are_kept_apart():

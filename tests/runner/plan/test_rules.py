@@ -49,3 +49,11 @@ def test_a_rule_that_lacks_a_key_is_named(tmp_path):
     path.write_text(RULED.replace('split = "val"\n', ""))
     with pytest.raises(UserError, match="missing key split"):
         rules.decide(experiment.load(str(path)), "smoke", final({}))
+
+
+def test_a_further_arm_that_cannot_be_is_said_before_any_run_has_ended(tmp_path):
+    path = tmp_path / "rule.toml"
+    path.write_text(RULED.replace('if_it_loses = ["gelu"]', 'if_it_loses = ["sillu"]'))
+    waiting = dict.fromkeys(("relu2-s0", "silu-s0", "relu2-s1", "silu-s1"))
+    with pytest.raises(UserError, match="sillu"):
+        rules.decide(experiment.load(str(path)), "smoke", final(waiting))
