@@ -73,7 +73,11 @@ def test_words_come_back():
         ),
         ({"arithmetic": ArithmeticSpec(draw=-1)}, 4, "data.arithmetic.draw = -1 must be at least 0"),
         ({}, 64, "block_size = 64 must be 4 for modular arithmetic"),
-        ({"val": (100, 170), "test": None}, 4, "data.val ends at 170, but there are 169 pairs of numbers modulo 13: end it there"),
+        (
+            {"val": (100, 170), "test": None},
+            4,
+            "data.val ends at 170, but there are 169 pairs of numbers modulo 13: end it there",
+        ),
     ],
 )
 def test_bad_settings_are_named(more, block, message):
