@@ -31,20 +31,22 @@ from runner.training import machine
 from runner.training.progress import Progress
 
 DIED = "a worker process died, perhaps because memory ran out: run the same command again to continue"
+TOGETHER = 0.5  # seconds
 GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
 
 
 @contextlib.contextmanager
 def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     """Within the block, Ctrl-C and SIGTERM call `stop`, so that runs save before they end; a second one kills the
-    workers."""
-    signals = 0
+    workers. Signals within `TOGETHER` are one: `timeout` sends its own to the process and then to its group."""
+    first: float | None = None
 
     def handle(number: int, frame: Any) -> None:
-        nonlocal signals
-        signals += 1
+        nonlocal first
+        now = time.monotonic()
+        first = now if first is None else first
         stop()
-        if signals > 1:
+        if now - first > TOGETHER:
             _kill()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,6 +129,21 @@ def test_the_time_left_is_shown_elsewhere(plans, tmp_path: Path, monkeypatch):
         assert workers.train([long], tmp_path, PLACEMENT, emit) == {long.name: "stopped"}
     assert 0 < seen[0].step < seen[0].steps == 100_000
     assert not (long.folder(tmp_path) / "progress.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_kills_the_workers_but_not_the_echo_of_the_first(number, monkeypatch):
+    now, stopped, killed = [100.0], [], []
+    monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(local, "_kill", lambda: killed.append(now[0]))
+    with local.interruptible(lambda: stopped.append(now[0])):
+        signal.raise_signal(number)
+        now[0] += 0.2  # `timeout` sends its signal to the process, and then to its group
+        signal.raise_signal(number)
+        assert (stopped, killed) == ([100.0, 100.2], [])
+        now[0] += 2.0
+        signal.raise_signal(number)
+    assert killed == [now[0]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
