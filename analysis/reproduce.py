@@ -129,10 +129,11 @@ class _Reproduction:
         self.late: list[str] = []
         for part in chosen:
             for name in part.notebooks:
-                everything = execute.parameters(project, name).get("everything")
+                values = execute.parameters(project, name)
+                everything = values.get("everything")
                 others = list(self.experiments) if everything else part.experiments  # for what reads none by name
                 there = [each for each in others if profile in self.experiments[each].profiles]
-                self.read[name] = reads(project, name) or there
+                self.read[name] = notebook.reads(values, name) or there
                 if everything and name not in self.late:
                     self.late.append(name)
         for name in sorted(asked - set(self.experiments)):

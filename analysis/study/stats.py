@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from analysis.study import text
+
 CONFIDENCE = 0.95
 POWER = 0.8
 
@@ -63,12 +65,12 @@ class Estimate:
     def signed(self, digits: int = 4) -> str:
         """As a difference, with its sign; what rounds to zero has none."""
         half = self.half_width
-        mean = f"{self.mean:+.{digits}f}" if round(self.mean, digits) else f"{0:.{digits}f}"
+        mean = text.plain_nought(f"{self.mean:+.{digits}f}")
         return (mean + ("" if half is None else f" ± {half:.{digits}f}")).replace("-", "−")
 
     def __str__(self) -> str:
         half = self.half_width
-        mean = f"{round(self.mean, 3) + 0.0:.3f}"  # without the sign of what rounds to zero
+        mean = text.plain_nought(f"{self.mean:.3f}")
         return mean if half is None else f"{mean} ± {half:.3f}"
 
 

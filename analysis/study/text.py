@@ -27,9 +27,12 @@ def number(value: int | float, digits: int | None = None) -> str:
     else:
         shown = f"{value:,.{max(0, 3 - math.floor(math.log10(abs(value))))}f}"
         shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
-    if not any(c in "123456789" for c in shown):
-        shown = shown.lstrip("-")  # no negative nought
-    return shown.replace("-", "−")
+    return plain_nought(shown).replace("-", "−")
+
+
+def plain_nought(shown: str) -> str:
+    """The same without a sign where it is rounded to nought."""
+    return shown if any(c in "123456789" for c in shown) else shown.lstrip("+-")
 
 
 def with_unit(shown: str, unit: str) -> str:

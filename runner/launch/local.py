@@ -31,7 +31,7 @@ from runner.training import machine
 from runner.training.progress import Progress
 
 DIED = "a worker process died, perhaps because memory ran out: run the same command again to continue"
-TOGETHER = 0.5  # seconds
+TOGETHER = 0.5  # seconds after the first signal in which others are its echo
 GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
 
 

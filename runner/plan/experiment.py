@@ -173,10 +173,11 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
     path = Path(name) if name.endswith(".toml") else shipped.get(name)
     if path is not None and name.endswith(".toml") and not path.is_file():
         raise UserError(
-            f"{path} does not exist: name the TOML file of an experiment, or an experiment ({', '.join(names(folder))})"
+            f"{path} does not exist: name the TOML file of an experiment, or an experiment "
+            f"({', '.join(sorted(shipped))})"
         )
     if path is None or not path.is_file():
-        known = names(folder)
+        known = sorted(shipped)
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
         raise UserError(f"unknown experiment {name!r}{hint}")

@@ -73,7 +73,8 @@ def train(
         action, status = group.from_leader(None)
         if action == Action.SKIP:
             return Status(status)
-        return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping, until)
+        with _kernels(placement):
+            return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping, until)
     try:
         with contextlib.ExitStack() as held:
             try:
@@ -85,8 +86,7 @@ def train(
             group.from_leader((current.action, current.status))
             if current.action == Action.SKIP:
                 return current.status
-            if placement.cold:
-                held.enter_context(kernels.forgotten())
+            held.enter_context(_kernels(placement))
             run = _Run(plan, folder, placement, report, say, group)  # a wrong setting is reported before anything moves
             if current.status == Status.OUTDATED:
                 old = log.read_manifest(folder)
@@ -99,6 +99,11 @@ def train(
                 f"{folder}: the disk is full; the last checkpoint is intact: make room and run the same command again"
             ) from None
         raise
+
+
+def _kernels(placement: Placement) -> contextlib.AbstractContextManager[None]:
+    """What a run may know of what was compiled before: all, or nothing where it is cold."""
+    return kernels.forgotten() if placement.cold else contextlib.nullcontext()
 
 
 class _Run:

@@ -133,7 +133,7 @@ def test_what_reads_no_run_is_ones_own_once_the_runs_of_its_post_are(counting, s
         return {"r1-s0": Status.FINISHED}
 
     monkeypatch.setattr(sweep, "experiment", train)
-    monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: self.__dict__.setdefault("once", []))
+    monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: [])
     made = reproduce._Reproduction(counting, "smoke", reproduce.parts(counting), set(), show)
     assert made.late == ["ranked"]
     assert made.read == {name: ["mlp-ratio"] for name in ("mlp-ratio", "counted", "ranked")}
