@@ -173,7 +173,7 @@ timed = arms.read(logs, "mini-gpt-pace", profile, order=["bf16", "float32"])
 results.provenance(timed.runs)
 rates, tokens = pace.each(timed), timed.spec["train"]["batch_size"] * timed.spec["model"]["block_size"]
 gain, one_sitting = pace.faster(rates, "bf16", "float32", pace.sittings(timed)), pace.obstacle(timed)
-speed = stats.estimate(np.log2(1 + np.array(gain.values)))
+speed = stats.estimate(np.log2(1 + np.array(gain.values)), of=gain.of)
 usual = {name: tokens / np.median(list(seconds.values())) for name, seconds in rates.items()}
 loss = arms.difference(per_run.held_out.unstack("seed").T, BASE, "float32")
 if precision == "bf16":

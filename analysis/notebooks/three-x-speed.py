@@ -137,7 +137,7 @@ def told_of(found: stats.Estimate) -> str:
 
 plain = "d12_mlp3x_plain"
 gain = pace.faster(paces, plain, "d12", sat)
-rate = stats.estimate((1 + np.array(gain.values)) / (1 + sliced(plain)) - 1)
+rate = stats.estimate((1 + np.array(gain.values)) / (1 + sliced(plain)) - 1, of=gain.of)
 verdict = verdicts.every(Measure("more FLOP/s than d12", rate, bare=bool(one_sitting))).unless(one_sitting)
 results.claim(
     "S1-15",

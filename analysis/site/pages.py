@@ -132,7 +132,7 @@ def _bars(measures: list[dict[str, Any]]) -> str:
     """The bars that a rule speaks of, as a sentence to follow it: one for all measures, or each with its name."""
     bars = {}
     for one in measures:
-        if one["wanted"] and one["seeds"] is not None:
+        if one["wanted"] and one["of"]:
             bar = f"a factor of {text.number(2.0 ** one['bar'])}" if one["log2"] else text.number(float(one["bar"]))
             bars[one["name"]] = f"{one['wanted']} {bar}"
     if not bars:

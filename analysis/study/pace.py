@@ -93,4 +93,4 @@ def faster(
     gains = {seed: paces[than][seed] / paces[arm][seed] - 1 for seed in paces[arm]}
     if len(sittings) < ENOUGH:
         return stats.estimate(list(gains.values()))
-    return stats.estimate([float(np.mean([gains[seed] for seed in seeds])) for seeds in sittings])
+    return stats.estimate([float(np.mean([gains[seed] for seed in seeds])) for seeds in sittings], of="sitting")

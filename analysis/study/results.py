@@ -275,11 +275,13 @@ def _interval(interval: Sequence[Any] | None, where: str) -> list[Any] | None:
 
 
 def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dict[str, Any]:
-    """What a rule looked at, as JSON. Effects of an estimate belong to seeds; a plain number has one and no seed."""
+    """What a rule looked at, as JSON. Effects of an estimate belong to seeds, or to what `of` says; a plain number has
+    one, which belongs to nothing."""
     effects = [_scalar(value, f"{where}, measure {measure.name!r}") for value in measure.effects]
     if measure.seeded and seeds is not None and len(seeds) != len(effects):
         raise UserError(f"{where}, measure {measure.name!r}: {len(effects)} effects but {len(seeds)} seeds")
     found = measure.found if measure.seeded else None
+    of = getattr(found, "of", None)
     ends = None if measure.bare else _interval(getattr(found, "interval", None), where)
     return {
         "name": measure.name,
@@ -290,7 +292,8 @@ def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dic
         "wanted": {1: "above", -1: "below", 0: ""}[measure.wanted],
         "bar": _scalar(measure.bar, f"{where}, bar of {measure.name!r}"),
         "log2": measure.doublings,
-        "seeds": list(seeds if seeds is not None else range(len(effects))) if measure.seeded else None,
+        "of": of,
+        "seeds": list(seeds if seeds is not None else range(len(effects))) if of == "seed" else None,
         "effects": effects,
     }
 

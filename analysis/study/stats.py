@@ -20,13 +20,15 @@ POWER = 0.8
 @dataclass(frozen=True)
 class Estimate:
     """A mean over seeds with its interval, which is None below two seeds. `values` are the seeds' own, in order.
-    `level` is how often the interval may err: one time in twenty, unless it is one of several (`among`)."""
+    `level` is how often the interval may err: one time in twenty, unless it is one of several (`among`). `of` is what a
+    value belongs to, in the singular, where that is no seed."""
 
     mean: float
     sd: float
     n: int
     values: tuple[float, ...] = field(default=(), repr=False)
     level: float = field(default=1 - CONFIDENCE, repr=False)
+    of: str = field(default="seed", repr=False)
 
     @property
     def half_width(self) -> float | None:
@@ -74,11 +76,11 @@ class Estimate:
         return mean if half is None else f"{mean} ± {half:.3f}"
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """The mean of one value a seed, [n]."""
+def estimate(values: Sequence[float], of: str = "seed") -> Estimate:
+    """The mean of one value a seed, or of whatever a value belongs to, [n]."""
     array = np.asarray(values, dtype=float)
     sd = float(array.std(ddof=1)) if len(array) > 1 else 0.0
-    return Estimate(float(array.mean()), sd, len(array), tuple(array.tolist()))
+    return Estimate(float(array.mean()), sd, len(array), tuple(array.tolist()), of=of)
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

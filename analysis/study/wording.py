@@ -51,9 +51,9 @@ def findable(found: Estimate, doublings: bool = False, level: float | None = Non
     """How far from a bar as many seeds would decide; never how many more would decide what these found."""
     least = found.findable(level)
     if least is None:
-        return "one seed, which has no interval"
+        return f"one {found.of}, which has no interval"
     shown = f"a factor of {2**least:.2f}" if doublings else f"{least:.3f}"
-    return f"{seeds(found.n)} would find {shown} from the bar four times out of five"
+    return f"{found.n} {found.of}s would find {shown} from the bar four times out of five"
 
 
 def corrected(many: int) -> str:

@@ -99,13 +99,13 @@ def test_the_page_of_claims_has_the_rules_and_marks_what_is_ours(house):
 
 
 def test_a_rule_names_its_bars():
-    def measured(name, bar, log2=False, seeds=(0, 1)):
-        return {"name": name, "wanted": "below", "bar": bar, "log2": log2, "seeds": seeds}
+    def measured(name, bar, log2=False, of="seed"):
+        return {"name": name, "wanted": "below", "bar": bar, "log2": log2, "of": of}
 
     assert pages._bars([measured("a", 0.02), measured("b", 0.02)]) == " The wanted side is below 0.02."
-    told = pages._bars([measured("a", 1.0, log2=True), measured("b", 0.0), measured("c", 9, seeds=None)])
+    told = pages._bars([measured("a", 1.0, log2=True), measured("b", 0.0), measured("c", 9, of=None)])
     assert told == " Wanted: a: below a factor of 2; b: below 0."
-    assert pages._bars([measured("c", 9, seeds=None)]) == ""
+    assert pages._bars([measured("c", 9, of=None)]) == ""
 
 
 def test_only_what_changed_is_written(house):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from analysis.study import arms, pace
+from analysis.study import arms, pace, wording
 from runner.evidence import log
 from runner.files import sha256
 from tests.analysis import fake
@@ -54,5 +54,7 @@ def test_a_sitting_counts_once(tmp_path):
     assert pace.obstacle(sweep) == ""
     assert pace.taken(sweep) == "Mean over 3 sittings with its 95% interval."
     paces = {"a": dict.fromkeys(range(4), 1.0), "b": {0: 2.0, 1: 1.0, 2: 2.0, 3: 3.0}}
-    assert pace.faster(paces, "a", "b", sat).values == (0.5, 2.0, 1.0)
+    gain = pace.faster(paces, "a", "b", sat)
+    assert gain.values == (0.5, 2.0, 1.0)
+    assert wording.findable(gain).startswith("3 sittings would find ")
     assert pace.faster(paces, "a", "b", sat[:2]).n == 4

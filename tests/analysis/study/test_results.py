@@ -145,13 +145,18 @@ def test_a_claim_keeps_its_rule_and_the_effects_by_seed(results):
     results.claim("S0-9", fact(True, "They are as many.", Measure("tokens", np.int64(3), 0, 3)))
     claims = saved(results)["claims"]
     assert (claims["S0-4"]["verdict"], claims["S0-4"]["rule"]) == (verdict.word, "It comes earlier.")
-    onset = {"name": "onset", "wanted": "below", "bar": 0.5, "log2": True, "seeds": [3, 5], "effects": [-1.0, -1.5]}
-    onset |= {"mean": -1.25, "interval": list(estimate([-1.0, -1.5]).interval), "side": 0, "corrected": None}
+    onset = {"name": "onset", "wanted": "below", "bar": 0.5, "log2": True, "of": "seed", "seeds": [3, 5]}
+    onset |= {"effects": [-1.0, -1.5], "mean": -1.25, "interval": list(estimate([-1.0, -1.5]).interval)}
+    onset |= {"side": 0, "corrected": None}
     assert claims["S0-4"]["measures"] == [onset]
     results.claim("S0-5", every(Measure("seconds", estimate([1.0, 2.0]), bare=True)), seeds=[0, 1])
     (seconds,) = results.as_dict()["claims"]["S0-5"]["measures"]
     assert (seconds["interval"], seconds["effects"]) == (None, [1.0, 2.0])
+    results.claim("S0-7", every(Measure("speed", estimate([1.0, 2.0], of="sitting"))))
+    (speed,) = results.as_dict()["claims"]["S0-7"]["measures"]
+    assert (speed["of"], speed["seeds"], speed["effects"]) == ("sitting", None, [1.0, 2.0])
     tokens = {"name": "tokens", "wanted": "", "bar": 3, "log2": False, "seeds": None, "effects": [3.0]}
+    tokens["of"] = None
     assert claims["S0-9"]["measures"] == [tokens | {"mean": 3.0, "interval": None, "side": 0, "corrected": None}]
 
 
