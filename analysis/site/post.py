@@ -175,6 +175,7 @@ class _Names:
         self.post, self.sources, self.up = post, sources, up
         self.claims: list[str] = []
         self.cited: list[str] = []
+        self.anchors: list[str] = []  # of figures
         self.usual = next(iter(sources.results[post.notebooks[0]]), "") if post.notebooks else ""
 
     def context(self) -> dict[str, Any]:
@@ -242,6 +243,9 @@ class _Names:
         sources = {experiment: known[experiment]} if experiment else known
         provenance = markup.provenance(sources, found.notebook, self.up)
         id = f"{name}-{profile}" if profile else name
+        if id in self.anchors:  # of another notebook
+            id = f"{id}-{found.notebook}"
+        self.anchors.append(id)
         return markup.figure(name, f"{found.notebook}/{found.profile}", found.entry, provenance, self.up, id)
 
     def claim(self, id: str, brief: bool = False, profile: str = "") -> str:

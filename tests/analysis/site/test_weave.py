@@ -196,7 +196,8 @@ def test_two_sizes_in_one_post(two_sizes):
     path.write_text(
         path.read_text()
         + '{% if published("mlp-ratio", "paper") %}Small: {{ number("best-loss", profile="laptop") }}.{% endif %}\n'
-        + '{{ figure("loss", profile="laptop") }}\n{{ claim("S0-4", brief=true, profile="laptop") }} ({{ profile }})\n'
+        + '{{ figure("loss", profile="laptop") }}\n{{ figure("loss", notebook="mlp-ratio") }}\n'
+        + '{{ claim("S0-4", brief=true, profile="laptop") }} ({{ profile }})\n'
     )
     weave.weave(two_sizes)
     pages = snapshot(two_sizes.docs)
@@ -207,6 +208,7 @@ def test_two_sizes_in_one_post(two_sizes):
     assert "(paper)" in post
     assert 'id="figure-loss"' in post
     assert 'id="figure-loss-laptop"' in post
+    assert post.count('id="figure-loss"') == post.count('id="figure-loss-mlp-ratio"') == 1, "two have one name"
     for profile in ("paper", "laptop"):
         assert f"../../figures/mlp-ratio/{profile}/loss-1-light.svg" in post
         assert f"figures/mlp-ratio/{profile}/loss-1-light.svg" in pages
