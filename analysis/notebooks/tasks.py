@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, capacity, stats, verdicts, wording
+from analysis.study import arms, capacity, stats, text, verdicts, wording
 from analysis.study.figures import Heat, Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, Measure
@@ -89,21 +89,29 @@ results.figure(
 # %% [markdown]
 # ## S0-3
 # The rule, written down before the runs: the smallest ratio that fits 95% of the answers has to rise with the number of
-# tasks; one that falls refutes. The same is asked of generalising if any model generalises that far. Where the smallest
-# ratio is the same for all numbers of tasks, there is nothing to compare, and the claim stays open.
+# tasks; one that falls refutes. The same is asked of generalising if any model generalises that far.
+#
+# A condition was added on 29 November 2026, with the result of the paper profile known: in every seed there has to be a
+# number of tasks that the narrowest MLP misses and a wider one does. Without one the rise is made of the ends of what
+# was tried, and what more tasks lack may be training and not width; then the claim stays open.
 
 # %%
 slopes = {kind: one.slope for kind, one in least.items()}
 UNSEEN = 100 * max(float(np.mean(values)) for values in found["generalising"].values())
 asked = [kind for kind in SPLITS if kind == "fitting" or any(np.mean(v) >= BAR for v in found[kind].values())]
-stuck = all(np.ptp(values) == 0 for values in np.array(list(least["fitting"].at.values())).T)
+uncrossed = [kind for kind in asked if not least[kind].crossed.all()]
+told = text.listed([f"{least[kind].crossed.sum()} of {sweep.count} ({kind})" for kind in uncrossed])
 verdict = verdicts.every(
-    *(Measure(f"{kind}: doublings of r for each doubling of the tasks", slopes[kind], ABOVE) for kind in asked)
-).unless("the smallest ratio that fits is the same for all numbers of tasks" if stuck else "")
+    *(
+        Measure(f"{kind}: doublings of r for each doubling of the tasks", slope, ABOVE, bare=kind in uncrossed)
+        for kind, slope in slopes.items()
+        if kind in asked
+    )
+).unless(told and f"only in {told} is there a number of tasks that the narrowest MLP misses and a wider one does")
 results.claim(
     "S0-3",
     verdict,
-    **verdict.leading(),
+    **verdict.leading() | ({"interval": None} if "fitting" in uncrossed else {}),
     unit="doublings of r for each doubling of the tasks, fitting",
     reason="of width as capacity for tasks, at a fixed width of the stream; "
     f"{verdict.told()}. Where the narrowest that was tried is wide enough, or the widest is not, that width counts"
@@ -144,10 +152,9 @@ results.table(
 )
 for kind, slope in slopes.items():
     results.estimate(f"slope-{kind}", slope, digits=2)
-    results.number(f"side-{kind}", slope.side())
     results.number(f"missed-{kind}", sum(least[kind].missed.values()))
     results.number(f"best-{kind}", 100 * max(float(np.mean(v)) for v in found[kind].values()), "percent", digits=0)
-    for place, k in (("one", counts[0]), ("many", counts[-1])):
+    for place, k in (("one", counts[0]), ("many-but-one", counts[-2]), ("many", counts[-1])):
         results.number(f"least-{kind}-{place}", 2 ** float(np.mean(least[kind].at[k])), digits=2)
         results.number(f"none-{kind}-{place}", int(least[kind].missed[k] == len(seeds)))
 for name, value, unit in (
@@ -155,6 +162,7 @@ for name, value, unit in (
     ("runs", len(sweep.runs), "runs"),
     ("modulus", first["data"]["arithmetic"]["modulus"], ""),
     ("most-tasks", counts[-1], "tasks"),
+    ("many-but-one", counts[-2], "tasks"),
     ("layers", first["model"]["n_layer"], ""),
     ("width", first["model"]["d_model"], ""),
     ("steps", first["train"]["steps"], "steps"),

@@ -30,16 +30,20 @@ def accuracies(sweep: Arms, split: str) -> dict[str, np.ndarray]:
 @dataclass(frozen=True)
 class Smallest:
     """`at` holds the smallest values [seed], as logarithms to base 2, by number of tasks; where no value reaches the
-    bar it counts as one doubling above the largest that was tried. `missed` says in how many seeds that was so."""
+    bar it counts as one doubling above the largest that was tried. `missed` says in how many seeds that was so.
+    `crossed` holds [seed] whether at some number of tasks the smallest that was tried misses the bar and a larger one
+    reaches it: without, all that is known of the values are the ends of what was tried."""
 
     at: dict[int, np.ndarray]
     missed: dict[int, int]
+    crossed: np.ndarray
 
     @property
     def slope(self) -> Estimate:
         """How many doublings of the value each doubling of the tasks takes, a least-squares line a seed."""
         x = np.log2(list(self.at))
-        return stats.estimate([stats.slope(x, values) for values in np.array(list(self.at.values())).T])
+        values_TS = np.array(list(self.at.values()))
+        return stats.estimate([stats.slope(x, values) if np.ptp(values) else 0.0 for values in values_TS.T])
 
 
 def smallest(found: Accuracies, bar: float) -> Smallest:
@@ -47,10 +51,12 @@ def smallest(found: Accuracies, bar: float) -> Smallest:
     larger one reach the bar, but for the largest that is tried: a lucky run in between is none."""
     tasks, values = (sorted({key[i] for key in found}) for i in (0, 1))
     at, missed = {}, {}
+    crossed = np.zeros(len(next(iter(found.values()))), dtype=bool)
     for count in tasks:
         reached_VS = np.array([found[count, value] for value in values]) >= bar
         kept_VS = np.logical_and.accumulate(reached_VS[::-1], axis=0)[::-1]
         first = np.where(kept_VS.any(axis=0), kept_VS.argmax(axis=0), len(values))
         at[count] = np.log2(np.append(values, 2 * values[-1]))[first]
         missed[count] = int((first == len(values)).sum())
-    return Smallest(at, missed)
+        crossed |= (first > 0) & (first < len(values))
+    return Smallest(at, missed, crossed)
