@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.study import stats
 from analysis.study.stats import Estimate
+from runner.data.stories import SEPARATOR
 from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.evidence.log import Run
 
@@ -92,10 +93,10 @@ def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
     return float(np.interp(level, steady, order(x)))
 
 
-def shortened(text: str, words: int, mark: str = "<|endoftext|>") -> str:
-    """The first words of the first document of a text, and an ellipsis where there is more of it. What cannot be
+def shortened(text: str, words: int) -> str:
+    """The first words of the first story of a text, and an ellipsis where there is more of it. What cannot be
     printed is shown as the sign for that."""
-    story = " ".join(text.split(mark)[0].split())
+    story = " ".join(text.split(SEPARATOR)[0].split())
     story = "".join(sign if sign.isprintable() else "\ufffd" for sign in story)
     parts = story.split(" ")
     return story if len(parts) <= words else " ".join(parts[:words]) + " …"

@@ -116,9 +116,9 @@ def p_values(samples: Sequence[Sequence[float]]) -> list[float]:
     return found
 
 
-def holm(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[bool]:
+def holm(p: Sequence[float]) -> list[bool]:
     """Which of several tests stand when together they may err once in twenty (Holm's step-down)."""
-    return [one <= at for one, at in zip(p, holm_levels(p, level), strict=True)]
+    return [one <= at for one, at in zip(p, holm_levels(p), strict=True)]
 
 
 def holm_levels(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[float]:

@@ -33,13 +33,11 @@ def by_layer(sweep: Arms, probe: str, of: Sequence[Arm] | None = None) -> dict[A
     }
 
 
-def removed(
-    sweep: Arms, probe: str, split: str = "val", of: Sequence[Arm] | None = None
-) -> dict[Arm, dict[int, np.ndarray]]:
-    """Arm → index of a share → how much the loss of a split rises when that share of the units is removed, [seed]."""
-    ends, found = sweep.ends(split), {}
+def removed(sweep: Arms, probe: str, of: Sequence[Arm] | None = None) -> dict[Arm, dict[int, np.ndarray]]:
+    """Arm → index of a share → how much the validation loss rises when that share of the units is removed, [seed]."""
+    ends, found = sweep.ends("val"), {}
     for arm, rows in last(sweep, probe, of).items():
-        losses = rows[rows.split == split].pivot(index="seed", columns="index", values="value").loc[sweep.seeds]
+        losses = rows[rows.split == "val"].pivot(index="seed", columns="index", values="value").loc[sweep.seeds]
         found[arm] = {int(index): (losses[index] - ends[arm]).to_numpy() for index in losses}
     return found
 

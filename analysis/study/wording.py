@@ -16,10 +16,10 @@ def percent(share: float, digits: int = 0) -> str:
     return minus(f"{share:+.{digits}%}")
 
 
-def change(found: Estimate, digits: int = 1) -> str:
+def change(found: Estimate) -> str:
     """An estimated share as a change, with half of its interval: `−4.7% ± 1.2%`."""
     half = found.half_width
-    return percent(found.mean, digits) + ("" if half is None else f" ± {half:.{digits}%}")
+    return percent(found.mean, 1) + ("" if half is None else f" ± {half:.1%}")
 
 
 def speed(share: float, digits: int = 1) -> str:

@@ -85,15 +85,13 @@ def listing(dataset: Dataset, sleep: Callable[[float], None] = time.sleep, suffi
     return sorted(files, key=lambda file: file.path)
 
 
-def pinned(
-    dataset: Dataset, path: Path, sleep: Callable[[float], None] = time.sleep, suffix: str = ".parquet"
-) -> list[File]:
+def pinned(dataset: Dataset, path: Path, suffix: str = ".parquet") -> list[File]:
     """The listing, held against the one that was seen first and is kept at `path`.
 
     What has changed since is a `UserError` that names the file and both checksums: tokens of two versions must not
     come together unnoticed.
     """
-    files = listing(dataset, sleep, suffix)
+    files = listing(dataset, suffix=suffix)
     if not path.is_file():
         content = {**asdict(dataset), "files": [asdict(file) for file in files]}
         write_atomic(path, json.dumps(content, indent=1) + "\n")
