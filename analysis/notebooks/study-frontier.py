@@ -24,7 +24,7 @@ from matplotlib.ticker import LogLocator
 from analysis.study import arms, style, survey
 from analysis.study.figures import Drawing, Series
 from analysis.study.results import Results
-from analysis.study.text import number
+from analysis.study.text import count, listed, number
 
 results = Results(output)
 # Runs of the smoke profile validate less text; where there are no others, they exercise this notebook.
@@ -90,9 +90,9 @@ results.table("best", pd.DataFrame(short), caption=f"The best model of each kind
 # %%
 most: dict[str, survey.Scope] = {}
 for scope, entries in ranked.items():
-    count = sum(one.kind != "n-gram" for one in entries)
+    many = sum(one.kind != "n-gram" for one in entries)
     kept = most.get(scope.corpus)
-    if count and (kept is None or count > sum(one.kind != "n-gram" for one in ranked[kept])):
+    if many and (kept is None or many > sum(one.kind != "n-gram" for one in ranked[kept])):
         most[scope.corpus] = scope
 main = max(most.values(), key=lambda scope: len({one.kind for one in ranked[scope]}) * 1000 + len(ranked[scope]))
 LABELS = {"flops": "training FLOPs", "parameters": "parameters", "seconds": "seconds of training"}
@@ -152,6 +152,14 @@ def panel(scope: survey.Scope, cost: str, title: str) -> Drawing:
     return Drawing(title, LABELS[cost], "bits per character", function=draw, shown=shown)
 
 
+def stood(scope: survey.Scope) -> str:
+    """What the dots of a text stand on, for captions: how many models, their seeds and profiles."""
+    own = [one for one in ranked[scope] if one.kind != "n-gram"]
+    seeds, profiles = [len(one.bits) for one in own], sorted({one.profile for one in own})
+    each = count(seeds[0], "seed") if len(set(seeds)) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
+    return f"{count(len(own), 'model')} of {each}, profile{'s' * (len(profiles) > 1)} {listed(profiles)}"
+
+
 # %%
 results.figure(
     "frontier",
@@ -159,14 +167,18 @@ results.figure(
     alt=[f"Bits per character of every model of {corpus} against its training FLOPs." for corpus in most],
     caption="A dot a model, the mean of its seeds; the line is the frontier. What scores worse than the uniform "
     "distribution is left out. "
-    + " ".join(f"{corpus}: {scope.unit} {scope.val[0]:,} to {scope.val[1]:,}." for corpus, scope in most.items()),
+    + " ".join(
+        f"{corpus}: {scope.unit} {scope.val[0]:,} to {scope.val[1]:,}, {stood(scope)}."
+        for corpus, scope in most.items()
+    )
+    + " No intervals.",
 )
 results.figure(
     "frontier-size",
     [panel(main, cost, LABELS[cost].capitalize()) for cost in ("parameters", "seconds")],
     alt=[f"Bits per character of every model against {LABELS[cost]}." for cost in ("parameters", "seconds")],
-    caption=f"Measured on {main}. A dot a model, the mean of its seeds; the line is the frontier, in the first panel "
-    "with n-gram counts.",
+    caption=f"Measured on {main}: {stood(main)}. A dot a model, the mean of its seeds, without its interval; the line "
+    "is the frontier, in the first panel with n-gram counts.",
 )
 
 # %% [markdown]
