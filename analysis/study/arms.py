@@ -25,7 +25,7 @@ from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 
 Arm = Any  # a text or a number
-Key = Callable[[str, dict[str, Any]], Arm]  # a run's name and spec → its arm
+Key = Callable[[str, dict[str, Any]], Arm]  # a run's name and spec → its arm; None leaves the run out
 
 
 class Incomplete(UserError):
@@ -171,8 +171,9 @@ def read(
 ) -> Arms:
     """Read an experiment. `more` are plans beside its own, such as those of its rule; `order` is the order of the arms
     where they are not numbers. Diverged runs are left out unless `diverged`; `all_planned` refuses a missing arm."""
-    own = experiment.load(name).plans(profile)
-    runs = log.read_runs(Path(logs), name, profile, [plan.name for plan in (*own, *more)])
+    asked = [(plan, arm(plan.name, as_dict(plan.spec))) for plan in experiment.load(name).plans(profile)]
+    own = {plan.name: its for plan, its in asked if its is not None}
+    runs = log.read_runs(Path(logs), name, profile, [*own, *(plan.name for plan in more)])
     whole = [run for run in runs if diverged or run.manifest["status"] == "finished"]
     if not whole:
         raise Incomplete(f"no run of {name} in profile {profile} has {'ended' if diverged else 'finished'}")
@@ -182,7 +183,7 @@ def read(
         found.setdefault(arm(run.name, spec), {})[spec["seed"]] = run
     rank = {name: place for place, name in enumerate(order)}
     arms = sorted(found, key=lambda a: (rank.get(a, len(rank)), a))
-    lost = sorted({arm(plan.name, as_dict(plan.spec)) for plan in own} - found.keys())
+    lost = sorted(set(own.values()) - found.keys())
     if lost and all_planned:
         raise Incomplete(f"{name}, profile {profile}: nothing has ended of {', '.join(map(str, lost))}")
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))

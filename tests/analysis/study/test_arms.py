@@ -65,6 +65,8 @@ def test_keys_and_their_order(tmp_path):
     assert list(named) == ["r4", "r1"]
     assert arms.setting("model.activation", "gelu")("r1-s0", named.spec) == "gelu"
     assert arms.by_name("d12-norms-s3", {}) == "d12-norms"
+    wide = arms.read(tmp_path, "mlp-ratio", "laptop", lambda name, spec: name[:2] if "r4" in name else None)
+    assert (list(wide), [run.name for run in wide.runs], wide.lost) == (["r4"], ["r4-s0"], [])
 
 
 def test_what_pairing_is_worth():
