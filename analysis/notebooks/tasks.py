@@ -137,7 +137,7 @@ verdict = verdicts.parts(
 results.claim(
     "S0-3",
     verdict,
-    **verdict.leading() | ({"interval": None} if "fitting" in uncrossed else {}),
+    **({"basis": "runs"} if "fitting" in uncrossed else verdict.leading()),
     unit=f"{PER}, fitting",
     reason="of width as capacity for tasks, at a fixed width of the stream; "
     f"{verdict.told()}. Where the narrowest that was tried is wide enough, or the widest is not, that width counts"
