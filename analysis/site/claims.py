@@ -72,7 +72,7 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{where} is missing") from None
+        raise UserError(f"{where} is missing: restore it") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: {error}") from None
     sources = [

@@ -63,7 +63,7 @@ def load(path: Path, where: str) -> dict[str, Reference]:
     try:
         source = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{where} is missing") from None
+        raise UserError(f"{where} is missing: restore it") from None
     logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)  # what it would say of a faulty entry is said below
     steps = [middlewares.LatexDecodingMiddleware(), middlewares.SeparateCoAuthors()]
     library = bibtexparser.parse_string(source, append_middleware=steps)

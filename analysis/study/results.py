@@ -79,7 +79,8 @@ class Results:
         if unknown:
             raise UserError(f"table {name!r}: formats names no column {unknown[0]!r}; columns: {', '.join(columns)}")
         if len(set(columns)) < len(columns):
-            raise UserError(f"table {name!r}: two columns have one name")
+            twice = next(column for column in columns if columns.count(column) > 1)
+            raise UserError(f"table {name!r}: two columns are called {twice!r}: rename one")
         values = [[_cell(cell) for cell in row] for row in frame.itertuples(index=False, name=None)]
         texts = [
             [_shown(cell, formats.get(column)) for cell, column in zip(row, columns, strict=True)] for row in values
@@ -189,7 +190,7 @@ class Results:
         """The runs of one experiment and profile that the results stand on, as
         `runner.evidence.log.read_runs` gives them."""
         if not runs:
-            raise UserError("provenance: no runs")
+            raise UserError("provenance: no runs; give those that the results stand on")
         manifests = [run.manifest for run in runs]
         experiments = sorted({(m["experiment"], m["profile"]) for m in manifests})
         if len(experiments) > 1:

@@ -111,7 +111,9 @@ def unpack(folder: Path, packed: dict[str, bytes], identity: str) -> Checkpoint:
     state = f"{checkpoint.folder}/state.safetensors"
     for path, digest in checkpoint.files.items():
         if path != state and not re.fullmatch(rf"log/({'|'.join(log.SCHEMAS)})-\d{{8}}\.parquet", path):
-            raise UserError(f"{folder.parent}: the checkpoint that arrived lists {path}, which no checkpoint has")
+            raise UserError(
+                f"{folder.parent}: the checkpoint that arrived lists {path}, which no checkpoint has: send it again"
+            )
         if hashlib.sha256(packed[path]).hexdigest() != digest:
             raise UserError(f"{folder.parent}: {path} arrived without matching its checksum: send it again")
     for path in checkpoint.segments:

@@ -297,7 +297,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if missing:
         raise UserError(f"{path} has no {missing[0]}: restore it, or remove the folder to train again")
     if identity(manifest["spec"], manifest["corpus"]["sha256"]) != manifest["identity"]:
-        raise UserError(f"{path} does not match its spec: its identity {manifest['identity']} belongs to another run")
+        raise UserError(
+            f"{path} does not match its spec, as its identity {manifest['identity']} belongs to another run: restore "
+            "it, or remove the folder to train again"
+        )
     return manifest
 
 
@@ -316,7 +319,8 @@ def check(run: Run) -> None:
     if manifest["status"] not in ENDED:
         raise UserError(f"{run.path} has not ended: train it to its end first")
     if not set(manifest["files"]) <= set(EVIDENCE):
-        raise UserError(f"{run.path} lists files that are no evidence: {', '.join(manifest['files'])}")
+        others = sorted(set(manifest["files"]) - set(EVIDENCE))
+        raise UserError(f"{run.path} lists files that are no evidence ({', '.join(others)}): restore its manifest")
     for name, digest in manifest["files"].items():
         path = run.path / name
         if not path.is_file():

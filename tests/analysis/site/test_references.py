@@ -59,7 +59,7 @@ def test_a_faulty_entry_is_refused_with_its_line(tmp_path, old, new, line, said)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"^references\.bib is missing$"):
+    with pytest.raises(UserError, match=r"^references\.bib is missing: restore it$"):
         references.load(tmp_path / "references.bib", "references.bib")
 
 
