@@ -13,11 +13,11 @@ import pandas as pd
 
 from analysis.study import stats
 from analysis.study.stats import Estimate
-from runner.data.stories import SEPARATOR
 from runner.data.tokenizers.tokenizer import Tokenizer
 from runner.evidence.log import Run
 
 HELD_OUT = "held-out"
+ENDED = "<|endoftext|>"  # what stands between stories
 Kind = float | str  # a temperature, or HELD_OUT
 
 
@@ -96,7 +96,7 @@ def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
 def shortened(text: str, words: int) -> str:
     """The first words of the first story of a text, and an ellipsis where there is more of it. What cannot be
     printed is shown as the sign for that."""
-    story = " ".join(text.split(SEPARATOR)[0].split())
+    story = " ".join(text.split(ENDED)[0].split())
     story = "".join(sign if sign.isprintable() else "\ufffd" for sign in story)
     parts = story.split(" ")
     return story if len(parts) <= words else " ".join(parts[:words]) + " …"
