@@ -189,7 +189,7 @@ if precision == "bf16":
     results.claim(
         "S2-12",
         verdict,
-        **verdict.leading() | ({"interval": None} if one_sitting else {}),
+        **verdict.leading(),
         unit="times the tokens a second",
         reason=f"{verdict.told()}. The speed is the geometric mean of rounds from {min(gain.values) + 1:.2f} to "
         f"{max(gain.values) + 1:.2f}: {usual['bf16']:,.0f} tokens a second against {usual['float32']:,.0f}, "

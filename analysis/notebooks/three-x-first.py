@@ -61,12 +61,12 @@ results.claim(
     "S1-22",
     verdict,
     effect=round(100 * leading["effect"], 1),
-    interval=None if one_sitting else tuple(100 * end for end in leading["interval"]),
+    interval=leading["interval"] and tuple(100 * end for end in leading["interval"]),
     n=leading["n"],
     unit="% tokens a second, d12_mlp3x against d12",
     reason=", ".join(f"{name} {shown_as(one)}" for name, one in found.items())
     + (f"; that decides nothing, as {one_sitting}" if one_sitting else ""),
-    seeds=None if len(sat) >= pace.ENOUGH else timed.seeds,
+    seeds=timed.seeds,
 )
 
 # %%

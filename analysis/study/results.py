@@ -279,10 +279,10 @@ def _measure(measure: "Measure", seeds: Sequence[int] | None, where: str) -> dic
     """What a rule looked at, as JSON. Effects of an estimate belong to seeds, or to what `of` says; a plain number has
     one, which belongs to nothing."""
     effects = [_scalar(value, f"{where}, measure {measure.name!r}") for value in measure.effects]
-    if measure.seeded and seeds is not None and len(seeds) != len(effects):
-        raise UserError(f"{where}, measure {measure.name!r}: {len(effects)} effects but {len(seeds)} seeds")
     found = measure.found if measure.seeded else None
     of = getattr(found, "of", None)
+    if of == "seed" and seeds is not None and len(seeds) != len(effects):
+        raise UserError(f"{where}, measure {measure.name!r}: {len(effects)} effects but {len(seeds)} seeds")
     ends = None if measure.bare else _interval(getattr(found, "interval", None), where)
     return {
         "name": measure.name,

@@ -113,11 +113,12 @@ class Verdict:
     obstacle: str = ""  # what keeps it open whatever its measures say
 
     def leading(self) -> dict[str, Any]:
-        """Effect, interval and n of the first measure, for `Results.claim`; a factor where it counts doublings."""
+        """Effect, interval and n of the first measure, for `Results.claim`; a factor where it counts doublings, and no
+        interval where that means nothing."""
         first = self.measures[0]
         if not isinstance(first.found, Estimate):
             return {"effect": first.found, "interval": None, "n": None}
-        interval = first.found.interval
+        interval = None if first.bare else first.found.interval
         if not first.doublings:
             return {"effect": first.found.mean, "interval": interval, "n": first.found.n}
         ends = interval and (2 ** interval[0], 2 ** interval[1])

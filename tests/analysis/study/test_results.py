@@ -152,7 +152,7 @@ def test_a_claim_keeps_its_rule_and_the_effects_by_seed(results):
     results.claim("S0-5", every(Measure("seconds", estimate([1.0, 2.0]), bare=True)), seeds=[0, 1])
     (seconds,) = results.as_dict()["claims"]["S0-5"]["measures"]
     assert (seconds["interval"], seconds["effects"]) == (None, [1.0, 2.0])
-    results.claim("S0-7", every(Measure("speed", estimate([1.0, 2.0], of="sitting"))))
+    results.claim("S0-7", every(Measure("speed", estimate([1.0, 2.0], of="sitting"))), seeds=[0, 1, 2])
     (speed,) = results.as_dict()["claims"]["S0-7"]["measures"]
     assert (speed["of"], speed["seeds"], speed["effects"]) == ("sitting", None, [1.0, 2.0])
     tokens = {"name": "tokens", "wanted": "", "bar": 3, "log2": False, "seeds": None, "effects": [3.0]}

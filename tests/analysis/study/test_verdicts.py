@@ -159,6 +159,7 @@ def test_comparisons_are_corrected_for_their_number():
 
 def test_an_interval_that_means_nothing_is_not_told():
     of_one_sitting = Measure("tokens a second", estimate([0.8, 0.9, 1.0]), doublings=True, bare=True)
+    assert verdicts.every(of_one_sitting).leading() == {"effect": pytest.approx(2**0.9), "interval": None, "n": 3}
     assert of_one_sitting.side == 0
     assert of_one_sitting.told() == "tokens a second: × 1.87"
     assert Measure("more", estimate([0.1, 0.3]), bare=True).told() == "more: 0.2"
