@@ -14,7 +14,6 @@ FILE = "plain_text/train/stories.txt"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no network."""
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RUNNER_DATA", raising=False)
     monkeypatch.setattr("urllib.request.urlopen", _unreachable)
     return tmp_path / "cache"
 
@@ -97,7 +96,6 @@ def tales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(corpora.REGISTRY, "tales", small)
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv("RUNNER_DATA", raising=False)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with Hub({FILE: wanted + b"ff and goes on" * 1000}) as running:
         monkeypatch.setenv("RUNNER_HUB", running.address)

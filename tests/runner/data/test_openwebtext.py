@@ -45,7 +45,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "tiktoken").symlink_to((ROOT / ".cache" / "tiktoken").resolve())
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RUNNER_DATA", raising=False)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     return tmp_path / "cache" / "openwebtext"
 
