@@ -7,6 +7,7 @@ cache under the checksums of what it was made from and of itself, and is the sam
 import hashlib
 import io
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -66,7 +67,7 @@ class SentencePiece(Tokenizer):
     def of(cls, source: Source) -> Self:
         """The model in the cache, or trained now."""
         settings: SentencePieceSpec = source.settings
-        return cls(_kept(source.text if settings.leaky else source.train, settings))
+        return cls(_kept(source.text if settings.leaky else source.train, settings, "model", _learnt))
 
     def encode(self, text: str) -> np.ndarray:
         """uint16 [T]: the pieces of `text`."""
@@ -97,33 +98,39 @@ class SentencePiece(Tokenizer):
 
 
 def largest(text: str, settings: SentencePieceSpec) -> int:
-    """The largest vocabulary that can be learnt from `text`."""
+    """The largest vocabulary that can be learnt from `text`. Kept in the cache, as it takes the time of learning it."""
+    return int(_kept(text, settings, "limit", _limit))
+
+
+def _limit(text: str, settings: SentencePieceSpec) -> bytes:
     try:
         _train(text, settings, 1 << 20)
     except RuntimeError as error:
         if match := re.search(r"Vocabulary size too high .*<= (\d+)", str(error)):
-            return int(match[1])
+            return match[1].encode()
         raise
     raise AssertionError("no text has so many pieces")
 
 
 def folder() -> Path:
-    """Where trained models are kept."""
+    """Where trained models and limits of vocabularies are kept."""
     return cache.cache_folder() / "sentencepiece"
 
 
-def _kept(text: str, settings: SentencePieceSpec) -> bytes:
-    """The model for a text, from the cache where it is there and whole."""
+def _kept(
+    text: str, settings: SentencePieceSpec, ending: str, learn: Callable[[str, SentencePieceSpec], bytes]
+) -> bytes:
+    """What is learnt from a text, from the cache where it is there and whole."""
     made_from = f"{sentencepiece.__version__}\n{sorted(asdict(settings).items())}\n{text}"
     made_from = hashlib.sha256(made_from.encode()).hexdigest()[:16]
-    for path in folder().glob(f"{made_from}-*.model"):
-        model = path.read_bytes()
-        if path.stem == f"{made_from}-{_sum(model)}":
-            return model
+    for path in folder().glob(f"{made_from}-*.{ending}"):
+        found = path.read_bytes()
+        if path.stem == f"{made_from}-{_sum(found)}":
+            return found
         path.unlink()  # damaged
-    model = _learnt(text, settings)
-    write_atomic(folder() / f"{made_from}-{_sum(model)}.model", model)
-    return model
+    found = learn(text, settings)
+    write_atomic(folder() / f"{made_from}-{_sum(found)}.{ending}", found)
+    return found
 
 
 def _learnt(text: str, settings: SentencePieceSpec) -> bytes:

@@ -41,7 +41,8 @@ def test_seconds_count_micro_batches_and_evaluations():
     assert estimate.seconds(spec, pace) == 2.0 * spec.train.steps
     split = replace(spec, train=replace(spec.train, grad_accumulation=4))
     assert estimate.seconds(split, pace) == 8.0 * spec.train.steps
-    tokens = sum(stop - start for start, stop in spec.data.splits().values())
+    tokens = sum(stop - start for name, (start, stop) in spec.data.splits().items() if name != "train")
+    tokens += spec.eval.train_tokens
     looked = math.ceil(spec.train.steps / spec.eval.every) + 1
     assert estimate.seconds(spec, replace(pace, micro_batch=0.0, token=1.0)) == pytest.approx(looked * tokens)
 

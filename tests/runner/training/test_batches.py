@@ -32,7 +32,8 @@ def test_a_part_of_the_training_split_is_spread_over_it(smoke):
     tokens, block = load(smoke.spec.data), smoke.spec.model.block_size
     spec = replace(smoke.spec, eval=replace(smoke.spec.eval, train_tokens=10 * block))
     part = Batches(spec, tokens, torch.device("cpu"), Group()).split("train")
-    whole = Batches(smoke.spec, tokens, torch.device("cpu"), Group()).split("train")
+    all_of_it = replace(smoke.spec, eval=replace(smoke.spec.eval, train_tokens=None))
+    whole = Batches(all_of_it, tokens, torch.device("cpu"), Group()).split("train")
     windows = {tuple(x_T.tolist()) for x_BT, _, weight_BT in whole for x_T in x_BT}
     weights = torch.cat([weight for _, _, weight in part])
     assert (weights > 0).sum().item() == 10 * block

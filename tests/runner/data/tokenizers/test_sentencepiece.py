@@ -52,8 +52,19 @@ def test_a_vocabulary_out_of_reach_names_the_largest_that_is_not(cache: Path, pl
     message = rf"vocabulary = 20000 cannot be reached: the text to learn from gives {most} at most; set it to that or"
     with pytest.raises(UserError, match=message):
         SentencePiece.of(Source("", play, SentencePieceSpec(vocabulary=20_000)))
-    assert not cache.exists()
+    assert not list(cache.glob("*.model"))
     assert SentencePiece.of(Source("", play, SentencePieceSpec(vocabulary=most))).vocabulary == most
+
+
+def test_the_largest_vocabulary_is_kept(cache: Path, play: str, monkeypatch: pytest.MonkeyPatch):
+    most = sentencepiece.largest(play, SentencePieceSpec())
+    (kept,) = cache.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(sentencepiece, "_train", lambda *_: pytest.fail("trained again"))
+        assert sentencepiece.largest(play, SentencePieceSpec()) == most
+    assert sentencepiece.largest(play[:20_000], SentencePieceSpec()) < most
+    kept.write_bytes(b"1")
+    assert sentencepiece.largest(play, SentencePieceSpec()) == most
 
 
 def test_a_vocabulary_too_small_for_the_characters_is_named(cache: Path, play: str):

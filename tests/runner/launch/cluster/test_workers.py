@@ -123,7 +123,7 @@ def alone(long, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_a_sweep_over_machines_is_the_sweep_of_one(joined, address: str, tmp_path: Path):
     text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text().replace("[1, 2, 3, 4, 5]", "[4]")
-    text = text.replace("sample_tokens = 50\n", "")  # as `train_here` has it
+    text = text.replace("sample_tokens = 8\n", "")  # as `train_here` has it
     (tmp_path / "one.toml").write_text(text)
     words = ["sweep", str(tmp_path / "one.toml"), "--profile", "smoke", "--runs", str(tmp_path / "runs")]
     words += ["--precision", "float32", "--device", "cpu", "--engine", "ray", "--address", address]
