@@ -11,7 +11,14 @@ from runner.errors import UserError
 from runner.plan.spec import tables
 from runner.settings import OTHER_NAMES
 
-Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.")]
+
+def _folder(path: Path) -> Path:
+    if path.is_file():
+        raise UserError(f"--runs {path} is a file: name a folder")
+    return path
+
+
+Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.", callback=_folder)]
 Profile = Annotated[
     str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (hours; best on an accelerator).")
 ]

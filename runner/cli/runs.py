@@ -58,7 +58,13 @@ def train_one(
         "eval.every": val_every,
     }
     loaded = None if name in presets.CONFIGS else _experiment(name)
-    wanted = options.settings(settings or [], loaded.axes_of(profile) if loaded else ()) | options.given(**shorthands)
+    named, wanted = (
+        options.settings(settings or [], loaded.axes_of(profile) if loaded else ()),
+        options.given(**shorthands),
+    )
+    if twice := sorted(named.keys() & wanted):
+        raise UserError(f"{twice[0]} is set twice, by --set and by an option of its own: give one of them")
+    wanted = named | wanted
     if "train.steps" in wanted and "train.tokens" in wanted:
         raise UserError("--tokens and --steps both set the length of the run: give one of them")
     if loaded is not None and text is not None:
@@ -106,7 +112,7 @@ def show_status(
     runs: options.Root = options.RUNS,
 ) -> None:
     """Show the status of each run with its reason, and which runs are older than the code."""
-    if runs != options.RUNS and not runs.is_dir():
+    if runs != options.RUNS and not runs.exists():
         raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
     if name:
         _refuse_run(Path(name))

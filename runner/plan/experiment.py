@@ -60,7 +60,7 @@ class Experiment:
                 f"{self.where} [profiles.{profile}]: seed is no setting; seeds = 2 trains the seeds 0 and 1"
             )
         seeds = table.get("seeds", 1)
-        if not isinstance(seeds, int) or seeds < 1:
+        if type(seeds) is not int or seeds < 1:
             raise UserError(
                 f"{self.where} [profiles.{profile}]: seeds = {seeds!r} must be a whole number of at least 1"
             )
@@ -141,7 +141,9 @@ class Experiment:
                 by_name = {arm["name"]: arm for arm in arms}
                 chosen = settings.get(axis, arms[0]["name"])
                 if chosen not in by_name:
-                    raise UserError(f"{self.where}: {axis} has no arm {chosen!r}; known: {', '.join(by_name)}")
+                    raise UserError(
+                        f"{self.where}: {axis} has no arm {chosen!r}; known: {', '.join(map(repr, by_name))}"
+                    )
                 point[axis] = by_name[chosen]
             elif axis == "model.config":
                 point[axis] = settings.get(axis, arms[0])
@@ -215,6 +217,9 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
 
 def model(name: str, settings: dict[str, Any]) -> ModelSpec:
     """A named model, or a kind of model at its default sizes, with the `settings` of a user, by dotted path."""
+    for path in settings:
+        if not path.startswith("model."):
+            raise UserError(f"{path} is no setting of the model {name}: leave it out")
     kind = name in registry.KINDS
     tables: dict[str, Any] = {"model": {"kind" if kind else "config": name}}
     for path, value in settings.items():
@@ -290,6 +295,8 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
     if not isinstance(axes, dict):
         raise UserError(f"{where}: axes must be a table, not {axes!r}")
     for axis, values in axes.items():
+        if axis == "seed":
+            raise UserError(f"{where}: seed is no axis; seeds = 2 in a profile trains the seeds 0 and 1")
         if values == []:
             raise UserError(f"{where}: axis {axis} is empty: give it at least one value, or remove the axis")
         if not isinstance(values, list):

@@ -46,7 +46,10 @@ def test_help_for_every_command():
 
 
 def test_the_experiments_are_listed():
-    assert "mlp-ratio" in here("list").stdout
+    listed = here("list").stdout.splitlines()
+    planned = sum(len(experiment.load(name).profiles) for name in experiment.names())
+    assert len(listed) == 1 + planned, "in a pipe a line is not wrapped"
+    assert any(line.startswith("mlp-ratio ") for line in listed)
 
 
 def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
@@ -93,6 +96,10 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
         ),
         (["train", "nope.toml"], "nope.toml does not exist: name the TOML file of an experiment"),
         (["describe", "mlp-ratio"], "'mlp-ratio' is an experiment, not a model"),
+        (["describe", "d12", "--set", "train.steps=5"], "train.steps is no setting of the model d12"),
+        (["train", "mlp-ratio", "--steps", "5", "--set", "train.steps=7"], "train.steps is set twice, by --set and"),
+        (["status", "--runs", __file__], f"--runs {__file__} is a file: name a folder"),
+        (["train", "tasks", "--profile", "smoke", "--set", "decay='no'"], "decay has no arm 'no'; known: ''"),
         (["tokenizer", "d12"], "'d12' is a model, not an experiment"),
         (["status", "--runs", "nowhere"], "nowhere does not exist"),
         (["sweep", "mlp-ratio", "--engine", "slurm"], "unknown engine 'slurm'; known: local, ray"),

@@ -79,6 +79,8 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
         ),
         ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
         ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
+        ("seeds = 2", "seeds = true", "seeds = True must be a whole number"),
+        ("seeds = 2", "seeds = 2\naxes = { seed = [1, 2] }", "seed is no axis; seeds = 2 in a profile trains"),
         ("[axes]", "baseline = false\n[axes]", "unknown key baseline; did you mean baselines?"),
         (
             "train = [0, 10_000]",
