@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from runner.cli import baselines, data, evidence, experiments, models, runs, tokenizers
+from runner.cli import baselines, data, evidence, experiments, losses, models, runs, tokenizers
 from runner.cli.terminal import console
 from runner.errors import UserError
 from runner.training.ranks import local_processes, processes
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "baselines": baselines.count_baselines,
     "describe": models.describe_model,
     "status": runs.show_status,
+    "losses": losses.show_losses,
     "sample": runs.sample_text,
     "draw": runs.draw_samples,
     "verify": runs.verify_run,
