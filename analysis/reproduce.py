@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.build import compare, evidence, execute, notebook
 from analysis.build.project import Project
+from runner.data.cache import cache_folder
 from runner.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.site.weave import Woven
     from runner.launch.events import Event
     from runner.plan.experiment import Experiment
     from runner.plan.plan import Plan
@@ -87,13 +87,17 @@ def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[
 
 
 def fingerprint(project: Project) -> str:
-    """One hash of the names, sizes and times of all files that the outcome depends on, without reading them."""
+    """One hash of the names, sizes and times of all files that the outcome depends on, without reading them. Of the
+    folders that corpora come from it takes names and sizes: an experiment may prefer a corpus that has come since."""
     digest = hashlib.sha256(os.environ.get("SITE_URL", "").encode())
     folders = [project.root / name for name in WATCHED]
     files = [project.root / "mkdocs.yml", project.root / "requirements.lock"]
     for path in (*files, *(path for folder in folders for path in _files(folder))):
         found = path.stat() if path.exists() else None
         digest.update(f"{path} {found and (found.st_size, found.st_mtime_ns)}\n".encode())
+    for place in filter(None, (project.root / cache_folder(), os.environ.get("RUNNER_DATA"))):
+        there = sorted(path for path in Path(place).glob("*") if path.is_file())
+        digest.update(f"{place} {[(path.name, path.stat().st_size) for path in there]}\n".encode())
     return digest.hexdigest()
 
 
@@ -282,7 +286,7 @@ class _Reproduction:
         self._execute([*(self.late if last else ()), *(name for name in part.notebooks if name not in self.late)])
         self.waiting.append(part)
 
-    def _pages(self) -> "Woven":
+    def _pages(self) -> None:
         """Bring all results and the site up to date; print the paths of the waiting pages."""
         from analysis.site import generator, weave
 
@@ -293,7 +297,6 @@ class _Reproduction:
         for part in self.waiting:
             self.show.line(f"page: {self._page(part)}")
         self.waiting = []
-        return woven
 
     def _page(self, part: Part) -> Path:
         return self.project.site / "posts" / part.slug / "index.html"

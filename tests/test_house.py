@@ -27,7 +27,7 @@ READABLE = {
     "plan.spec",
 }
 # What analysis.reproduce may take as well.
-STARTS = {"launch", "evidence", "data.corpora", "data.openwebtext"}
+STARTS = {"launch", "evidence", "data.cache", "data.corpora", "data.openwebtext"}
 # What a bare GPU machine has.
 BARE = {"torch", "numpy", "pyarrow", "rich", "safetensors", "sentencepiece", "tiktoken", "typer"}
 # What single modules and folders ask for, and the rest can do without.

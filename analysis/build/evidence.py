@@ -54,9 +54,14 @@ def runs(root: Path, experiment: str, profile: str) -> list[Path]:
 def manifest(run: Path) -> dict[str, Any]:
     """The manifest of a run's folder; a `UserError` where it cannot be read."""
     try:
-        return json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{run / 'manifest.json'} cannot be read: {error}") from None
+        found = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{run / 'manifest.json'} cannot be read ({error}): restore it, or train the run again"
+        ) from None
+    if not isinstance(found, dict):
+        raise UserError(f"{run / 'manifest.json'} holds no object: restore it, or train the run again")
+    return found
 
 
 def fingerprint(root: Path, experiment: str, profile: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
         if not CLAIM.fullmatch(claim.id):
             raise UserError(f"{here}: an id looks like S0-4")
         if claim.id in claims:
-            raise UserError(f"{here} is given twice")
+            raise UserError(f"{here} is given twice: rename or remove one")
         if claim.id.split("-")[0] not in {source.letter for source in sources}:
             raise UserError(f"{here}: no [[source]] has the letter {claim.id.split('-')[0]}")
         if bool(claim.notebook) == bool(claim.untested):
@@ -122,7 +122,8 @@ def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, F
             for profile, result in results[claim.notebook].items():
                 if claim.id not in result["claims"]:
                     raise UserError(
-                        f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it"
+                        f"{where}: notebook {claim.notebook} is to decide {claim.id} and gives no verdict on it: call "
+                        "`results.claim` there, or say in the ledger why it is untested"
                     )
                 others = [
                     found_there[claim.notebook][profile]

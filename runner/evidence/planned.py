@@ -49,4 +49,4 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
         return None
     if run.manifest["status"] == Status.DIVERGED:
         return math.inf
-    return [row["loss"] for row in run.metrics().to_pylist() if row["split"] == split][-1]
+    return run.final_losses((split,))[split]

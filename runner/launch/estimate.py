@@ -34,11 +34,10 @@ RATE, CALL, SETUP = 1e10, 0.005, 0.05  # FLOP/s, seconds of a step or an evaluat
 
 @dataclass(frozen=True)
 class Estimate:
-    """The seconds that all runs of an experiment take together, with `jobs` of them side by side; whether a few steps
+    """The seconds that all runs of an experiment take together, side by side as they are trained; whether a few steps
     were measured."""
 
     seconds: float
-    jobs: int
     measured: bool = True
 
 
@@ -59,13 +58,13 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
     brief = sum(weights) / RATE + calls * CALL + len(plans) * SETUP
     if brief < BRIEF and not placement.compile:
-        return Estimate(brief / side_by_side, placement.jobs, measured=False)
+        return Estimate(brief / side_by_side, measured=False)
     heaviest = max(range(len(plans)), key=lambda i: weights[i])
     found = pace(plans[heaviest], placement)
     shares = [weight / weights[heaviest] for weight in weights]
     total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
     kinds = len({plan.spec.model for plan in plans})  # models of one spec share their compiled kernels
-    return Estimate((total + kinds * found.compile) / side_by_side, placement.jobs)
+    return Estimate((total + kinds * found.compile) / side_by_side)
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:

@@ -184,6 +184,18 @@ def test_with_nothing_changed_nothing_is_looked_into(house, swept, show, said, m
         reproduce.reproduce(house, "paper", None, [], show)
 
 
+def test_a_corpus_that_has_come_is_a_change(house, tmp_path, monkeypatch):
+    """An experiment may prefer it to the one that it has read so far."""
+    project = projects.Project(house.root)
+    for name in ("RUNNER_CACHE", "RUNNER_DATA"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        (tmp_path / name).mkdir()
+        before = reproduce.fingerprint(project)
+        assert reproduce.fingerprint(project) == before
+        (tmp_path / name / "stories-10k.txt").write_text("Once upon a time")
+        assert reproduce.fingerprint(project) != before
+
+
 def test_the_command_ends_with_its_status(house, swept, monkeypatch, capsys):
     monkeypatch.setattr(projects, "current", lambda: house)
     monkeypatch.setattr(sys, "argv", ["analysis", "reproduce", "--profile", "smoke"])

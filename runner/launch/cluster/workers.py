@@ -216,7 +216,9 @@ class _Sweep:
                         job.ip = ip
                     case Manifest(content):
                         if json.loads(content)["identity"] != job.identity:
-                            raise UserError(f"the manifest that {job.ip} sent belongs to another run")
+                            raise UserError(
+                                f"the manifest that {job.ip} sent belongs to another run: run the same command again"
+                            )
                         write_atomic(job.folder / "manifest.json", content)
                     case Saved(packed):
                         job.saved = checkpoint.unpack(job.folder / "checkpoint", packed, job.identity)
