@@ -148,6 +148,7 @@ for name, value, unit, digits in (
     ("lost-far", float(np.mean(tuned.losses[min(by_ratio)] - tuned.losses[found.best])), "nats", 3),
 ):
     results.number(name, value, unit, digits=digits)
+results.estimate("wide-from-four", from_four[max(by_ratio)], "nats", 3)
 counts.report(results, tuned.losses[found.best], "nats")
 factors = [arms.pairing(tuned.losses, r, REFERENCE) for r in by_ratio if r != REFERENCE]
 helped = [one for one in factors if one is not None]

@@ -140,7 +140,8 @@ results.claim(
     **({"basis": "runs"} if "fitting" in uncrossed else verdict.leading()),
     unit=f"{PER}, fitting",
     reason="of width as capacity for tasks, at a fixed width of the stream; "
-    f"{verdict.told()}. Where the narrowest that was tried is wide enough, or the widest is not, that width counts"
+    f"{verdict.told()}. Where the narrowest that was tried is wide enough, that width counts; where the widest is not, "
+    "twice that counts"
     + (
         ""
         if len(asked) == 2
