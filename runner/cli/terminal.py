@@ -1,13 +1,12 @@
 """The console that all commands print to."""
 
-import os
 import sys
 
 from rich.console import Console
 from rich.markup import escape
 
 # In a pipe or a file a table has the room that it needs.
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 def say(line: str) -> None:

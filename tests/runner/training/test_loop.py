@@ -201,7 +201,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, throu
     for attempt in range(4):
         root = tmp_path / str(attempt)
         while True:
-            child = context.Process(target=_child, args=(tiny, root, moments.uniform(0.02, 0.4)))
+            child = context.Process(target=_child, args=(tiny, root, moments.uniform(0.02, 0.2)))
             child.start()
             child.join()
             if child.exitcode != -signal.SIGPROF:
