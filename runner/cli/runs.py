@@ -58,13 +58,11 @@ def train_one(
         "eval.every": val_every,
     }
     loaded = None if name in presets.CONFIGS else _experiment(name)
-    named, wanted = (
-        options.settings(settings or [], loaded.axes_of(profile) if loaded else ()),
-        options.given(**shorthands),
-    )
-    if twice := sorted(named.keys() & wanted):
+    by_name = options.settings(settings or [], loaded.axes_of(profile) if loaded else ())
+    by_option = options.given(**shorthands)
+    if twice := sorted(by_name.keys() & by_option):
         raise UserError(f"{twice[0]} is set twice, by --set and by an option of its own: give one of them")
-    wanted = named | wanted
+    wanted = by_name | by_option
     if "train.steps" in wanted and "train.tokens" in wanted:
         raise UserError("--tokens and --steps both set the length of the run: give one of them")
     if loaded is not None and text is not None:
