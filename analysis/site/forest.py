@@ -21,7 +21,7 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     """The table of all measures that have an interval, of claims by id with their verdicts; empty where there is none.
     `up` is the way to the root of the pages."""
     rows = [
-        _row(id if first else "", entry.get("verdict", ""), measure, up)
+        _row(id if first else "", entry, measure, up)
         for id, entry in claims
         for first, measure in _numbered(m for m in entry.get("measures", []) if _drawn(m))
     ]
@@ -34,7 +34,7 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
         "line is the interval corrected for all measures of a claim of which any may decide; what has to hold of every "
         "measure needs no correction. Colours are the sides that the rules take. The sign beside a claim is its "
         f"verdict ({', '.join(f'{MARKS[word]} {word}' for word in ('supported', 'refuted', 'inconclusive'))}), which "
-        "may be open for another reason.</p>"
+        "may be open for another reason; a second sign is that of a larger size that does not agree.</p>"
     )
     body = "\n".join(rows)
     return (
@@ -53,13 +53,18 @@ def _drawn(measure: dict[str, Any]) -> bool:
     return bool(ends and ends[1] > ends[0] and measure["wanted"])
 
 
-def _row(id: str, verdict: str, measure: dict[str, Any], up: str) -> str:
-    sign = f' <span title="{verdict}">{MARKS[verdict]}</span>' if verdict else ""
-    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>{sign}' if id else ""
+def _row(id: str, claim: dict[str, Any], measure: dict[str, Any], up: str) -> str:
+    verdicts = [one for one in (claim, *claim.get("others", [])) if one.get("verdict")]
+    signs = "".join(f' <span title="{_title(one)}">{MARKS[one["verdict"]]}</span>' for one in verdicts)
+    link = f'<a href="{up}claims/#{id.lower()}">{id}</a>{signs}' if id else ""
     return (
         f"<tr><td>{link}</td><td>{html.escape(measure['name'])}</td><td>{_picture(measure)}</td>"
         f"<td>{_value(measure)}</td></tr>"
     )
+
+
+def _title(verdict: dict[str, Any]) -> str:
+    return ", ".join(filter(None, (verdict["verdict"], verdict.get("scope"))))
 
 
 def _picture(measure: dict[str, Any]) -> str:

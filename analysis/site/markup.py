@@ -6,6 +6,7 @@ the page to the root of the pages, such as `../../`.
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.study import text
@@ -69,20 +70,23 @@ def provenance(experiments: dict[str, dict[str, Any]], notebook: str, up: str) -
     return "\n\n".join(_provenance(name, entry, notebook, up) for name, entry in sorted(experiments.items()))
 
 
-def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: str = "") -> str:
+def verdict(
+    id: str,
+    entry: dict[str, Any],
+    link: str,
+    anchor: str = "",
+    says: str = "",
+    others: Sequence[dict[str, Any]] = (),
+) -> str:
     """A badge with the verdict as a sign, words and a colour, followed by its numbers.
 
     With `says`, it is a block of its own, with the text of the claim between the two and the reason after them: behind
     a fold where it is long and there are numbers that stand for it. `link` is the target of the badge, `anchor` its own
-    id.
+    id. `others` are verdicts on the claim at other sizes, each a badge after the first.
     """
-    kind = entry["verdict"].replace(" ", "-")
     whose = f" (ours){text.NBSP}" if entry.get("ours") else text.NBSP
-    label = f"{MARKS[entry['verdict']]}{text.NBSP}{id}{whose.replace(' ', text.NBSP)}"
-    label += entry["verdict"].replace(" ", text.NBSP)
-    if entry.get("scope"):
-        label += f" ·{text.NBSP}{entry['scope'].replace(' ', text.NBSP)}"  # where it may break on the smallest phone
-    badge = f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
+    badges = [_badge(entry, f"{id}{whose.replace(' ', text.NBSP)}", link, anchor)]
+    badge = " ".join([*badges, *(_badge(other, "", link) for other in others)])
     numbers = text.effect(entry)
     if not says:
         return f'{badge} <span class="effect">{numbers}</span>' if numbers else badge
@@ -97,6 +101,16 @@ def verdict(id: str, entry: dict[str, Any], link: str, anchor: str = "", says: s
         lines.append(f'<details markdown="1"><summary>the numbers behind it</summary>\n\n{more}\n\n</details>')
     body = "\n\n".join(lines)
     return f'<div class="claim-entry" markdown="1">\n\n{body}\n\n</div>'
+
+
+def _badge(entry: dict[str, Any], name: str, link: str, anchor: str = "") -> str:
+    """A verdict as a link, after the name of its claim where that is to be said."""
+    word = entry["verdict"].replace(" ", text.NBSP)
+    label = f"{MARKS[entry['verdict']]}{text.NBSP}{name}{word}"
+    if entry.get("scope"):
+        label += f" ·{text.NBSP}{entry['scope'].replace(' ', text.NBSP)}"  # where it may break on the smallest phone
+    kind = entry["verdict"].replace(" ", "-")
+    return f"[{label}]({link}){{ .verdict .verdict--{kind} {f'#{anchor} ' if anchor else ''}}}"
 
 
 def _halves(reason: str, numbers: bool) -> tuple[str, str]:

@@ -20,6 +20,7 @@ arguments `profile` and `notebook` override this. Where several notebooks have a
 """
 
 import datetime
+import itertools
 import math
 import re
 import traceback
@@ -250,20 +251,22 @@ class _Names:
 
     def claim(self, id: str, brief: bool = False, profile: str = "") -> str:
         """A claim with its verdict, or with `brief` only the verdict's badge. The first of a claim is what the ledger
-        links to."""
+        links to. Where no profile is asked for, verdicts that tell more and are not the same stand beside it."""
         entry = self._verdict(id, profile)
         anchor = "" if id in self.claims else f"claim-{id.lower()}"
         if anchor:
             self.claims.append(id)
         says = "" if brief else self.sources.claims.get(id, "")
-        return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says)
+        others = [] if profile else self._more_telling(id, entry)
+        return markup.verdict(id, entry, f"{self.up}claims.md#{id.lower()}", anchor, says, others)
 
     def forest(self) -> str:
         """The effects behind all verdicts that the post's notebooks give on runs, against their bars."""
         chosen = [self._results(name, "") or {"claims": {}} for name in self.post.notebooks]
         decided = {id: entry for results in chosen for id, entry in results["claims"].items()}
+        judged = {id: self._verdict(id, "") for id in decided}  # with what other machines say of it
         on_runs = [
-            (id, {**entry, "verdict": self._verdict(id, "")["verdict"]})  # with what other machines say of it
+            (id, entry | {"verdict": judged[id]["verdict"], "others": self._more_telling(id, judged[id])})
             for id, entry in decided.items()
             if entry.get("basis") == "runs"
         ]
@@ -325,6 +328,11 @@ class _Names:
         if found is None:
             raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_available(self.sources.verdicts[id])}")
         return found[1]
+
+    def _more_telling(self, id: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
+        """The verdicts on a claim that tell more than the one shown, such as those of a larger size, and differ."""
+        telling = itertools.takewhile(lambda one: one is not shown, self.sources.verdicts[id].values())
+        return [one for one in telling if one["verdict"] != shown["verdict"]]
 
     def _named(self, notebook: str) -> list[str]:
         """The notebooks of the front matter, or only `notebook` if it is given."""

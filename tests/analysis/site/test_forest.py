@@ -73,5 +73,12 @@ def test_the_verdict_stands_beside_the_claim():
     assert text.count('class="forest-for"') == 2
 
 
+def test_the_verdict_of_a_larger_size_stands_beside_it():
+    others = [{"verdict": "inconclusive", "scope": "medium scale"}]
+    claim = {"measures": [measure(1, 3)], "verdict": "supported", "scope": "small scale", "others": others}
+    text = forest.forest([("S0-4", claim)], "")
+    assert re.findall(r'<span title="([^"]*)">', text) == ["supported, small scale", "inconclusive, medium scale"]
+
+
 def test_what_has_no_interval_is_not_drawn():
     assert forest.forest([("S0-4", {"measures": [measure(1, 3) | {"interval": None}]}), ("S0-9", {})], "") == ""

@@ -126,6 +126,20 @@ def test_a_claim_of_ours_says_so(tmp_path):
     assert "S0-4\u00a0(ours)\u00a0supported" in made
 
 
+@pytest.mark.parametrize("larger", ["inconclusive", "supported"])
+def test_a_larger_size_that_does_not_agree_stands_beside_the_verdict(tmp_path, larger):
+    small = {"verdict": "supported", "effect": 1, "n": 3, "scope": "small scale"}
+    large = {"verdict": larger, "effect": None, "n": None, "scope": "medium scale"}
+    results = {"mlp-ratio": {"laptop": RESULTS | {"claims": {"S0-4": small}}}}
+    sources = post.Sources(results, {"S0-4": {"paper": large, "laptop": small}}, {"S0-4": "Wider is faster."})
+    for call in ('claim("S0-4", brief=true)', 'claim("S0-4")'):
+        made = post.render(load(tmp_path, f"{{{{ {call} }}}}"), sources).markdown.replace("\u00a0", " ")
+        assert "S0-4 supported · small scale" in made
+        assert ("≈ inconclusive · medium scale" in made) == (larger == "inconclusive")
+    made = post.render(load(tmp_path, '{{ claim("S0-4", profile="laptop") }}'), sources).markdown
+    assert "medium" not in made, "a size that is asked for stands alone"
+
+
 def test_runs_are_counted_once(tmp_path):
     assert render(tmp_path, "{{ runs() }}").markdown == "1\u00a0run"
 
