@@ -204,6 +204,7 @@ for kind in kinds:
             digits=2,
             interval=later.interval and (2 ** later.interval[0], 2 ** later.interval[1]),
         )
+        results.number(f"delay-{name}-side", later.side())
 first = next(iter(specs.values()))
 for name, value, unit in (
     ("seeds", len(seeds), "seeds"),
