@@ -75,16 +75,14 @@ else:
     family = stats.estimate([sum(text.strip().lower() in FAMILY for text, _ in near[seed]) for seed in found])
     cosines = [cosine for seed in found for _, cosine in near[seed]]
     verdict = verdicts.every(Measure("family roles among the five nearest", family, ABOVE, 2.5))
-    leading = verdict.leading()
-    if leading["interval"]:
-        leading["interval"] = (max(0.0, leading["interval"][0]), min(5.0, leading["interval"][1]))  # of five
     results.claim(
         "S2-16",
         verdict,
-        **leading,
+        **verdict.leading(),
         unit="of the five nearest tokens are family roles",
-        reason=f"{text.listed([f'{value:g}' for value in family.values])} of five in the seeds. Their cosines lie "
-        f"between {min(cosines):.2f} and {max(cosines):.2f}, those of the source between 0.50 and 0.67. In an epoch "
+        reason=f"{text.listed([f'{value:g}' for value in family.values])} of five in the seeds; the interval is Student's and "
+        f"does not know that five is the most. Their cosines lie between {min(cosines):.2f} and {max(cosines):.2f}, those "
+        "of the source between 0.50 and 0.67; they are not judged, as they hang on how much a model has read. In an epoch "
         f"these models read 'dad' {first.times[first.token('dad')]:,} times",
         seeds=list(found),
     )

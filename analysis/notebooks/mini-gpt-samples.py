@@ -149,6 +149,7 @@ if seeds:
     drifts = stats.estimate(medium.by_seed("unknown", 1.2) - medium.by_seed("unknown", *BEST))
     alike = stats.estimate(medium.crossing("nats"))
     as_repetitive, as_distinct = (stats.estimate(medium.crossing(name)) for name in ("repeated-4", "distinct-4"))
+    low, high = medium.crossing_elsewhere("nats")
     verdict = verdicts.every(
         Measure("share of repeats, 0.5 minus 0.8 and 1.0", repeats, ABOVE, 0.02),
         Measure("unknown words, 1.2 minus 0.8 and 1.0", drifts, ABOVE, 0.01),
@@ -164,12 +165,18 @@ if seeds:
         verdict,
         **verdict.leading(),
         unit="of the 4-grams, 0.5 minus 0.8 and 1.0",
-        reason=f"{verdict.told()}. Samples repeat themselves as held-out text does at a temperature of "
-        f"{as_repetitive.mean:.2f}, and are as much apart from each other at {as_distinct.mean:.2f}",
+        reason=f"{verdict.told()}. The temperature's interval is over seeds, which share the {unread} held-out texts; with such texts "
+        f"drawn anew it lies from {low:.2f} to {high:.2f}. Samples repeat themselves as held-out text does at a "
+        f"temperature of {as_repetitive.mean:.2f}, and are as much apart from each other at {as_distinct.mean:.2f}",
         seeds=medium.seeds,
     )
-    for name, found in (("alike", alike), ("as-repetitive", as_repetitive), ("as-distinct", as_distinct)):
-        results.estimate(f"temperature-{name}", found, digits=2)
+    for name, column, found in (
+        ("alike", "nats", alike),
+        ("as-repetitive", "repeated-4", as_repetitive),
+        ("as-distinct", "distinct-4", as_distinct),
+    ):
+        results.number(f"temperature-{name}", found.mean, digits=2, interval=medium.crossing_elsewhere(column))
+    results.number("held-out-texts", unread, "texts")
     for kind in (*medium.temperatures, HELD_OUT):
         label = str(kind).replace(".", "-")
         for name in ("repeated", "distinct", "unknown", "nats"):

@@ -72,14 +72,29 @@ class Samples:
     def crossing(self, column: str) -> np.ndarray:
         """The temperature at which samples are like held-out text in a measure, [seed], by straight lines between the
         temperatures; the lowest or the highest where it lies beyond."""
-        at = np.array([self.by_seed(column, temperature) for temperature in self.temperatures])
-        wanted = self.by_seed(column, HELD_OUT)
-        return np.array([crossing(self.temperatures, at[:, k], wanted[k]) for k in range(len(self.seeds))])
+        return self._crossings(column, self.by_seed(column, HELD_OUT)[None])[0]
+
+    def crossing_elsewhere(self, column: str, draws: int = 2000) -> tuple[float, float]:
+        """(low, high), between which the mean of `crossing` over seeds lies in 95% of cases where the held-out texts
+        are drawn anew from those that there are, as often as there are texts: what seeds, which share them, leave out.
+        """
+        texts = self.texts[self.texts.kind == HELD_OUT].pivot(index="seed", columns="number", values=column).to_numpy()
+        drawn = np.random.default_rng(0).integers(texts.shape[1], size=(draws, texts.shape[1]))
+        found = self._crossings(column, np.nanmean(texts[:, drawn], axis=2).T)
+        low, high = np.quantile(found.mean(axis=1), [(1 - stats.CONFIDENCE) / 2, (1 + stats.CONFIDENCE) / 2])
+        return float(low), float(high)
 
     def text(self, temperature: float, seed: int, number: int = 0) -> str:
         """One sample."""
         one = self.texts[(self.texts.seed == seed) & (self.texts.kind == temperature)]
         return str(one[one.number == number].text.iloc[0])
+
+    def _crossings(self, column: str, wanted: np.ndarray) -> np.ndarray:
+        """The temperatures at which samples have means of `wanted` [draw, seed], alike."""
+        at = np.array([self.by_seed(column, temperature) for temperature in self.temperatures])
+        return np.array(
+            [[crossing(self.temperatures, at[:, k], level) for k, level in enumerate(levels)] for levels in wanted]
+        )
 
     def _values(self, column: str, *kinds: Kind) -> pd.Series:
         return self.texts[self.texts.kind.isin(kinds)][column].dropna()

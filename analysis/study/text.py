@@ -53,7 +53,8 @@ def interval(low: float, high: float, digits: int | None) -> str:
 
 
 def effect(claim: dict[str, Any]) -> str:
-    """A verdict's numbers in words: `−0.21 nats, 95% interval −0.25 to −0.17, n = 5`."""
+    """A verdict's numbers in words: `−0.21 nats, 95% interval −0.25 to −0.17, n = 5`. What n counts is named unless it
+    is seeds."""
     parts, places = [], None
     if claim.get("interval"):
         low, high = claim["interval"]
@@ -64,7 +65,9 @@ def effect(claim: dict[str, Any]) -> str:
     if claim.get("interval"):
         parts.append(interval(low, high, places))
     if claim.get("n") is not None:
-        parts.append(f"n{NBSP}={NBSP}{number(claim['n'])}")
+        of = next((measure.get("of") for measure in claim.get("measures", [])), None) or "seed"  # of the leading one
+        counted = number(claim["n"]) if of == "seed" else count(claim["n"], of)
+        parts.append(f"n{NBSP}={NBSP}{counted}")
     return ", ".join(parts)
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.study.samples import HELD_OUT, Samples, crossing, printed, shortened, token_0
@@ -62,10 +63,17 @@ def test_no_samples(tmp_path):
 
 def test_where_samples_are_like_held_out_text(drawn):
     assert drawn.crossing("nats") == pytest.approx([0.75, 0.75])
+    assert drawn.crossing_elsewhere("nats") == pytest.approx((0.75, 0.75)), "there is one held-out text"
     assert crossing([0.5, 1, 2], [3, 2, 0], 1) == 1.5, "falling"
     assert crossing([0.5, 1, 2], [3, 2, 0], 9) == 0.5
     assert crossing([0.5, 1, 2], [0, 2, 3], 9) == 2
     assert 0.5 <= crossing([0.5, 1, 2], [0, 2, 1.9], 1.95) <= 1
+
+
+def test_other_held_out_texts_move_where_samples_are_like_them():
+    rows = [(0.5, 0, 1.0), (1.0, 0, 2.0), (HELD_OUT, 0, 1.25), (HELD_OUT, 1, 1.75)]
+    both = [{"kind": kind, "seed": seed, "number": n, "nats": nats} for seed in (0, 1) for kind, n, nats in rows]
+    assert Samples(pd.DataFrame(both)).crossing_elsewhere("nats") == pytest.approx((0.625, 0.875))
 
 
 def test_a_story_is_shortened_to_its_first_words():

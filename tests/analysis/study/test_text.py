@@ -34,6 +34,8 @@ def test_units():
 def test_an_effect_has_the_decimals_of_its_interval():
     claim = {"effect": -0.2143, "interval": [-0.2511, -0.1722], "n": 5, "unit": "nats"}
     assert text.effect(claim).replace("\u00a0", " ") == "−0.214 nats, 95% interval −0.251 to −0.172, n = 5"
+    sittings = claim | {"n": 3, "measures": [{"of": "sitting"}, {"of": "seed"}]}
+    assert text.effect(sittings).endswith("n\u00a0=\u00a03\u00a0sittings")
     assert text.effect({"effect": None, "interval": None, "n": None}) == ""
     assert text.effect({"effect": 3, "interval": None, "n": None, "unit": ""}) == "3"
 
