@@ -105,8 +105,7 @@ def parts(project: Project, only: str | None = None) -> list[Part]:
     """The published posts, or the post `only`, with their notebooks and experiments, in the order of the index."""
     from analysis.site import post
 
-    posts = [post.load(path, project.shown(path)) for path in sorted(project.posts.glob("*/index.md"))]
-    posts.sort(key=lambda one: one.order, reverse=True)
+    posts = post.every(project)
     if only is not None and only not in {one.slug for one in posts}:
         raise UserError(f"unknown post {only!r}; known: {', '.join(one.slug for one in posts) or 'none'}")
     chosen = [one for one in posts if one.slug == only or (only is None and one.published)]

@@ -99,7 +99,7 @@ def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:
     for name in sorted(here["numbers"].keys() | published["numbers"].keys()):
         own, other = here["numbers"].get(name), published["numbers"].get(name)
         compared.append(Row(name, _number(own), _number(other), _number_agrees(own, other)))
-    for id in sorted(here["claims"].keys() | published["claims"].keys(), key=_claim_order):
+    for id in sorted(here["claims"].keys() | published["claims"].keys(), key=text.natural):
         own, other = here["claims"].get(id), published["claims"].get(id)
         words = {one and one["verdict"] for one in (own, other)}
         if len(words) > 1:
@@ -150,8 +150,3 @@ def _claim(entry: dict[str, Any] | None) -> str:
 
 def _word(entry: dict[str, Any] | None) -> str:
     return entry["verdict"] if entry else "not given"
-
-
-def _claim_order(id: str) -> tuple[str, int]:
-    letter, _, number = id.partition("-")
-    return letter, int(number)

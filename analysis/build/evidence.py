@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from analysis.study import text
 from runner.errors import UserError
 from runner.evidence.baselines import NAME as BASELINES
 from runner.evidence.status import ENDED
@@ -48,7 +49,7 @@ def profiles(root: Path, experiment: str) -> list[str]:
 def runs(root: Path, experiment: str, profile: str) -> list[Path]:
     """The folders of the ended runs, in natural order: r2 before r10."""
     ended = [run for run in _paths(root / experiment / profile) if _has_ended(run)]
-    return sorted(ended, key=lambda path: _natural(path.name))
+    return sorted(ended, key=lambda path: text.natural(path.name))
 
 
 def manifest(run: Path) -> dict[str, Any]:
@@ -142,14 +143,3 @@ def _paths(folder: Path) -> list[Path]:
 
 def _folders(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".") if path.is_dir() else []
-
-
-def _natural(name: str) -> list[tuple[int, float, str]]:
-    """A sort key that compares runs of digits as numbers."""
-    parts, word = [], ""
-    for char in [*name, ""]:
-        if word and (not char or char.isdigit() != word[-1].isdigit()):
-            parts.append((0, float(word), "") if word.isdigit() else (1, 0.0, word))
-            word = ""
-        word += char
-    return parts

@@ -179,9 +179,7 @@ usual = {name: tokens / np.median(list(seconds.values())) for name, seconds in r
 loss = arms.difference(per_run.held_out.unstack("seed").T, BASE, "float32")
 if precision == "bf16":
     bar = float(np.log2(DOUBLED))
-    faster = Measure(
-        "tokens a second, bf16 over float32", speed, ABOVE, bar, doublings=True, bare=bool(one_sitting)
-    )
+    faster = Measure("tokens a second, bf16 over float32", speed, ABOVE, bar, doublings=True, bare=bool(one_sitting))
     verdict = verdicts.parts(
         {
             "twice the throughput": [faster],

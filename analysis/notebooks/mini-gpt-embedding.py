@@ -80,9 +80,10 @@ else:
         verdict,
         **verdict.leading(),
         unit="of the five nearest tokens are family roles",
-        reason=f"{text.listed([f'{value:g}' for value in family.values])} of five in the seeds; the interval is Student's and "
-        f"does not know that five is the most. Their cosines lie between {min(cosines):.2f} and {max(cosines):.2f}, those "
-        "of the source between 0.50 and 0.67; they are not judged, as they hang on how much a model has read. In an epoch "
+        reason=f"{text.listed([f'{value:g}' for value in family.values])} of five in the seeds; the interval is "
+        "Student's and does not know that five is the most. Their cosines lie between "
+        f"{min(cosines):.2f} and {max(cosines):.2f}, those of the source between 0.50 and 0.67; they are not judged, "
+        "as they hang on how much a model has read. In an epoch "
         f"these models read 'dad' {first.times[first.token('dad')]:,} times",
         seeds=list(found),
     )

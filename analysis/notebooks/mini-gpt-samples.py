@@ -165,9 +165,10 @@ if seeds:
         verdict,
         **verdict.leading(),
         unit="of the 4-grams, 0.5 minus 0.8 and 1.0",
-        reason=f"{verdict.told()}. The temperature's interval is over seeds, which share the {unread} held-out texts; with such texts "
-        f"drawn anew it lies from {low:.2f} to {high:.2f}. Samples repeat themselves as held-out text does at a "
-        f"temperature of {as_repetitive.mean:.2f}, and are as much apart from each other at {as_distinct.mean:.2f}",
+        reason=f"{verdict.told()}. The temperature's interval is over seeds, which share the {unread} held-out texts; "
+        f"with such texts drawn anew it lies from {low:.2f} to {high:.2f}. Samples repeat themselves as held-out text "
+        f"does at a temperature of {as_repetitive.mean:.2f}, and are as much apart from each other at "
+        f"{as_distinct.mean:.2f}",
         seeds=medium.seeds,
     )
     for name, column, found in (

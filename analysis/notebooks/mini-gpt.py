@@ -129,8 +129,8 @@ results.table(
     "sizes",
     counts.below(pd.DataFrame(rows), "loss, nats a token"),
     caption=f"The {held_out} split, at the step of the best validation loss: mean over {sweep.count} ± half of the 95% "
-    f"interval. Text: {TEXT}. Profile {profile}. n-grams: the validation split. Tokens a second: of runs with others beside "
-    f"them, to be compared within this table only.{counts.note}",
+    f"interval. Text: {TEXT}. Profile {profile}. n-grams: the validation split. Tokens a second: of runs with others "
+    f"beside them, to be compared within this table only.{counts.note}",
 )
 
 # %% [markdown]

@@ -165,12 +165,10 @@ def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> di
 def machine(result: dict[str, Any]) -> str:
     """What made the runs that results stand on: `AMD EPYC, 2 cores (cpu, float32)`."""
     entries = list(result["provenance"].values())
-    facts = {key: sorted({value for entry in entries for value in entry.get(key, [])}) for key in _FACTS}
-    how = ", ".join(filter(None, (" and ".join(facts["devices"]), " and ".join(facts["precisions"]))))
-    return f"{' and '.join(facts['machines']) or 'machine unknown'}{f' ({how})' if how else ''}"
+    facts = ("machines", "devices", "precisions")
+    return text.made_on(*(sorted({value for entry in entries for value in entry.get(key, [])}) for key in facts))
 
 
-_FACTS = ("machines", "devices", "precisions")
 SIZES = {"paper": "source’s size", "laptop": "small scale", "smoke": "smoke test"}
 
 

@@ -186,12 +186,10 @@ def _agree(first: dict[str, Any], second: dict[str, Any]) -> str:
 def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) -> str:
     folder, profile, runs = f"{up}evidence/{experiment}/{entry['profile']}", entry["profile"], entry["runs"]
     diverged = sum(run["status"] == "diverged" for run in runs)
-    machine = " and ".join(text.escape(m) for m in entry["machines"]) or "machine unknown"
-    devices = ", ".join(filter(None, [" and ".join(entry["devices"]), " and ".join(entry["precisions"])]))
     facts = [
         f"**{text.escape(profile)}** profile",
         text.count(len(entry["seeds"]), "seed"),
-        f"{machine}{f' ({devices})' if devices else ''}",
+        text.escape(text.made_on(entry["machines"], entry["devices"], entry["precisions"])),
         f"[{text.count(len(runs), 'run')}]({folder}/index.md)" + (f", {diverged} diverged" if diverged else ""),
         f"commit {', '.join(f'`{c}`' for c in entry['commits']) or 'unknown'}",
         f"[notebook]({up}notebooks/{notebook}.md)",

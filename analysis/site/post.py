@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.build.project import Project
 from analysis.site import forest, markup, mathml
 from analysis.site.references import Reference
 from analysis.study import text
@@ -126,6 +127,19 @@ def load(path: Path, where: str) -> Post:
         lines.get("notebook", 1),
         front.get("pin", False),
     )
+
+
+def every(project: Project) -> list[Post]:
+    """All posts of a project, pinned ones first, then the newest."""
+    found = []
+    for path in sorted(project.posts.glob("*/index.md")):
+        where = project.shown(path)
+        if not KEBAB.fullmatch(path.parent.name):
+            raise UserError(
+                f"{where}: the folder's name is the post's address: rename it to lower-case words joined by hyphens"
+            )
+        found.append(load(path, where))
+    return sorted(found, key=lambda one: one.order, reverse=True)
 
 
 def render(post: Post, sources: Sources) -> Rendered:
@@ -270,7 +284,7 @@ class _Names:
             for id, entry in decided.items()
             if entry.get("basis") == "runs"
         ]
-        return forest.forest(sorted(on_runs, key=lambda one: _natural(one[0])), self.up)
+        return forest.forest(sorted(on_runs, key=lambda one: text.natural(one[0])), self.up)
 
     def verdict(self, id: str, profile: str = "") -> str:
         """The verdict of a claim as text, such as "supported", for conditions."""
@@ -310,7 +324,7 @@ class _Names:
             ]
         if not rows:
             raise _Fault(f"no claim has a verdict both in profile {first!r} and in profile {second!r}")
-        return markup.agreement(sorted(rows, key=lambda row: _natural(row[0])), (first, second))
+        return markup.agreement(sorted(rows, key=lambda row: text.natural(row[0])), (first, second))
 
     def cite(self, key: str) -> str:
         """A reference by its key, as a link to its entry: Vaswani et al. 2017."""
@@ -392,12 +406,6 @@ def _of_profile(by_profile: dict[str, dict[str, Any]], profile: str, usual: str)
     return (chosen, by_profile[chosen]) if chosen in by_profile else None
 
 
-def _natural(id: str) -> tuple[str, int]:
-    """A key that sorts S1-9 before S1-15."""
-    letter, _, number = id.partition("-")
-    return letter, int(number)
-
-
 def _available(by_profile: dict[str, Any]) -> str:
     return f"there are: {', '.join(by_profile)}"
 
@@ -452,8 +460,3 @@ def _line(error: BaseException, where: str) -> int:
 
 def _first_line(error: Any) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def slug_ok(slug: str) -> bool:
-    """Whether the name of a post's folder can be its address: lower-case words joined by hyphens."""
-    return bool(KEBAB.fullmatch(slug))

@@ -36,7 +36,7 @@ def weave(project: Project, drafts: bool = False) -> Woven:
 
     Raises a `UserError`, with file and line, for an error in a post or in the ledger, and for stale results.
     """
-    posts = _posts(project)
+    posts = post.every(project)
     records = _check_fresh(project, posts)
     results = {n: {profile: _results(project, n, profile) for profile in kept} for n, kept in records.items()}
     where = project.shown(project.ledger)
@@ -94,19 +94,6 @@ def sync(folder: Path, files: pages.Files) -> tuple[int, int]:
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
     return changed, len(gone)
-
-
-def _posts(project: Project) -> list[post.Post]:
-    """Every post, pinned ones first, then the newest."""
-    found = []
-    for path in sorted(project.posts.glob("*/index.md")):
-        where = project.shown(path)
-        if not post.slug_ok(path.parent.name):
-            raise UserError(
-                f"{where}: the folder's name is the post's address: rename it to lower-case words joined by hyphens"
-            )
-        found.append(post.load(path, where))
-    return sorted(found, key=lambda one: one.order, reverse=True)
 
 
 Records = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → record of its execution

@@ -105,3 +105,20 @@ def known(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, 1, 0.5)
     shown = names if len(names) <= 12 else [*names[:12], "…"]
     return f"known: {', '.join(shown)}" + (f" (closest: {near[0]})" if near else "")
+
+
+def made_on(machines: Sequence[str], devices: Sequence[str], precisions: Sequence[str]) -> str:
+    """What made some runs: `AMD EPYC, 2 cores (cpu, float32)`."""
+    how = ", ".join(filter(None, (" and ".join(devices), " and ".join(precisions))))
+    return f"{' and '.join(machines) or 'machine unknown'}{f' ({how})' if how else ''}"
+
+
+def natural(name: str) -> list[tuple[int, float, str]]:
+    """A sort key that compares runs of digits as numbers: r2 before r10, S1-9 before S1-15."""
+    parts, word = [], ""
+    for char in [*name, ""]:
+        if word and (not char or char.isdigit() != word[-1].isdigit()):
+            parts.append((0, float(word), "") if word.isdigit() else (1, 0.0, word))
+            word = ""
+        word += char
+    return parts
