@@ -24,6 +24,7 @@ from runner.errors import UserError
 
 if TYPE_CHECKING:
     from runner.launch.events import Event
+    from runner.launch.local import Workers
     from runner.plan.experiment import Experiment
     from runner.plan.plan import Plan
 
@@ -229,7 +230,7 @@ class _Reproduction:
                 count = len(evidence.runs(self.root, name, self.profile))
                 self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged")
 
-    def _estimate(self, workers: Any) -> None:
+    def _estimate(self, workers: "Workers") -> None:
         """Measure and print how long each experiment will take on this machine, and leave out those that take too
         long."""
         from runner.data import corpora, openwebtext
@@ -259,7 +260,7 @@ class _Reproduction:
             self.show.expect(name, seconds, runs)
         self.show.line(f"together about {durations.words(self.show.left())}")
 
-    def _train(self, loaded: "Experiment", workers: Any) -> None:
+    def _train(self, loaded: "Experiment", workers: "Workers") -> None:
         from runner.evidence.status import Status
         from runner.launch import sweep
 

@@ -94,10 +94,9 @@ def plan(
     logs: Path,
     profile: str | None = None,
     output: Path | None = None,
-    given: dict[str, Any] | None = None,
 ) -> Plan:
     """The plan of the notebook `name` for one profile: `profile`, or else the largest that there is."""
-    return plans(project, name, logs, profile, output, given)[0]
+    return plans(project, name, logs, profile, output)[0]
 
 
 def plans(
@@ -106,22 +105,18 @@ def plans(
     logs: Path,
     profile: str | None = None,
     output: Path | None = None,
-    given: dict[str, Any] | None = None,
 ) -> list[Plan]:
     """The plans of the notebook `name`: one for `profile`, or else one for each profile of the evidence under `logs`.
 
-    `output` is the folder of all results (the project's if None), `given` has parameters that override the notebook's.
-    Raises a `UserError` for an unknown notebook, profile or parameter. It neither imports papermill nor reads the logs.
+    `output` is the folder of all results (the project's if None). Raises a `UserError` for an unknown notebook or
+    profile. It neither imports papermill nor reads the logs.
     """
     source, known = project.notebooks / f"{name}.py", parameters(project, name)
     where = project.shown(source)
     for needed in ("logs", "profile", "output"):
         if needed not in known:
             raise UserError(f"{where}: the parameters cell must set {needed}")
-    given = given or {}
-    notebook.check_parameters(given, known, where)
-    values = {**known, **given}
-    experiments = notebook.reads(values, name)
+    experiments = notebook.reads(known, name)
     chosen = evidence.choose_profiles(logs, experiments, profile, project.shown(logs))
     parts = {
         "notebook": sha256(source),
@@ -139,7 +134,7 @@ def plans(
             logs,
             one,
             experiments,
-            parts | _inputs(project, values, logs, experiments, one),
+            parts | _inputs(project, known, logs, experiments, one),
             name if len(chosen) == 1 else f"{name}, {one}",
         )
         for one in chosen
@@ -306,7 +301,7 @@ def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
     why = due(plan, force)
     if not why:
         if kept.get("logs") != project.shown(plan.logs):  # the same evidence in another folder
-            _write_record(plan, project, plan.output, kept.get("lacking", ""))
+            write_record(plan, project, plan.output, kept.get("lacking", ""))
         return Outcome(label, "", lacking=kept.get("lacking", ""))
     began, lacking = time.monotonic(), ""
     plan.output.parent.mkdir(parents=True, exist_ok=True)
@@ -323,7 +318,7 @@ def execute(plan: Plan, project: Project, force: bool = False) -> Outcome:
             (scratch / "results.json").unlink(missing_ok=True)
         if not lacking and not (scratch / "results.json").is_file():
             raise UserError(f"{project.shown(plan.source)}: wrote no results; its last cell should call results.save()")
-        _write_record(plan, project, scratch, lacking)
+        write_record(plan, project, scratch, lacking)
         scratch.chmod(0o755)
         _swap(scratch, plan.output)
     finally:
@@ -403,7 +398,8 @@ def _explain(plan: Plan, project: Project, error: Any) -> str:
     return f"{place}: code cell {number} failed: {error.ename}: {error.evalue}\n{source}{where}"
 
 
-def _write_record(plan: Plan, project: Project, folder: Path, lacking: str = "") -> None:
+def write_record(plan: Plan, project: Project, folder: Path, lacking: str = "") -> None:
+    """Say in a folder of results what they were made from; `lacking` is why a notebook gave none."""
     kept = ({"lacking": lacking} if lacking else {}) | {
         "key": plan.key,
         "parts": plan.parts,

@@ -81,19 +81,6 @@ def parameters(source: str, where: str) -> dict[str, Any]:
     return values
 
 
-def check_parameters(given: dict[str, Any], known: dict[str, Any], where: str) -> None:
-    """Raise a `UserError` for a parameter that the notebook lacks, and for a value that is not of a JSON type."""
-    for name, value in given.items():
-        if name not in known:
-            raise UserError(f"{where}: unknown parameter {name!r}; known: {', '.join(known)}")
-        try:
-            same = json.loads(json.dumps(value, allow_nan=False)) == value
-        except (ValueError, TypeError):
-            same = False
-        if not same:
-            raise UserError(f"{where}: parameter {name!r} must be of a JSON type, not {type(value).__name__}")
-
-
 def reads(known: dict[str, Any], name: str) -> list[str]:
     """The experiments that a notebook with parameters `known` reads: its parameter `experiments`, else that of its
     name."""

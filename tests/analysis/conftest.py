@@ -55,7 +55,7 @@ def two_sizes(house: Project) -> Project:
     results["claims"]["S0-4"] |= {"verdict": "inconclusive", "reason": "two seeds"}
     results["provenance"]["mlp-ratio"]["profile"] = "paper"
     path.write_text(json.dumps(results))
-    execute._write_record(execute.plan(house, "mlp-ratio", house.logs, "paper"), house, folder / "paper")
+    execute.write_record(execute.plan(house, "mlp-ratio", house.logs, "paper"), house, folder / "paper")
     return house
 
 

@@ -79,7 +79,7 @@ def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
         path.write_text(json.dumps(results))
         return execute.Outcome(NAME, "first time")
 
-    execute._write_record(execute.plan(house, NAME, house.root / "runs"), house, house.results / NAME / "laptop")
+    execute.write_record(execute.plan(house, NAME, house.root / "runs"), house, house.results / NAME / "laptop")
     monkeypatch.setattr(execute, "execute", stand_in)
     (found,) = compare.compare(house, NAME)
     assert [(row.name, row.here, row.published) for row in found.rows if row.agrees == "differs"] == [

@@ -116,11 +116,9 @@ def test_the_same_logs_at_another_place_are_not_executed(house):
     assert record(house.results / NAME / "laptop")["logs"] == "runs"
 
 
-def test_unknown_names_are_refused(house):
+def test_an_unknown_notebook_is_refused(house):
     with pytest.raises(UserError, match="unknown notebook 'mlp'; known: mlp-ratio"):
         plan(house, "mlp", house.logs)
-    with pytest.raises(UserError, match="unknown parameter 'bat'"):
-        plan(house, NAME, house.logs, given={"bat": 1})
 
 
 def test_a_failing_cell_leaves_the_old_results(house):

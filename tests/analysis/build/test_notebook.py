@@ -51,15 +51,6 @@ def test_there_is_one_cell_of_parameters(source):
         notebook.parameters(source, "n.py")
 
 
-def test_given_parameters_must_be_known_and_json():
-    known = {"bar": 1.8}
-    notebook.check_parameters({"bar": 2}, known, "n.py")
-    with pytest.raises(UserError, match="unknown parameter 'baz'; known: bar"):
-        notebook.check_parameters({"baz": 2}, known, "n.py")
-    with pytest.raises(UserError, match="not tuple"):
-        notebook.check_parameters({"bar": (1, 2)}, known, "n.py")
-
-
 @pytest.mark.parametrize(
     ("known", "expected"), [({}, ["own"]), ({"experiment": "a"}, ["a"]), ({"experiments": ["a", "b"]}, ["a", "b"])]
 )

@@ -63,7 +63,7 @@ def test_a_replication_stands_beside_the_published_evidence(house, monkeypatch):
     results["claims"]["S0-4"]["verdict"] = "inconclusive"
     results["provenance"]["mlp-ratio"]["machines"] = ["Another machine"]
     path.write_text(json.dumps(results))
-    execute._write_record(plan, house, plan.output)
+    execute.write_record(plan, house, plan.output)
     weave.weave(house)
     pages = snapshot(house.docs)
     ledger = pages["claims.md"].decode()
