@@ -118,19 +118,21 @@ def show_status(
         loaded = experiment.load(experiment_name)
         plans = planned.plans(loaded, profile, runs)
         states = [state.inspect(plan, runs) for plan in plans]
-        drifted, none = [], len(plans) > 1 and all(each.status == Status.MISSING for each in states)
+        drifted, none = 0, len(plans) > 1 and all(each.status == Status.MISSING for each in states)
         if none:
             say(f"{loaded.name}  missing   none of the {len(plans)} runs of the {profile} profile has been trained")
         for plan, current in () if none else zip(plans, states, strict=True):
             standing = progress.read(plan.folder(runs)) if current.status == Status.RUNNING else None
-            say(f"{loaded.name}/{plan.name}  {current.status:9} {_words(standing) if standing else current.reason}")
-            drifted += [plan.name] if current.drift else []
+            told = _words(standing) if standing else current.reason
+            older = ", with older code" if current.drift else ""
+            say(f"{loaded.name}/{plan.name}  {current.status:9} {told}{older}")
+            drifted += bool(current.drift)
         for path in planned.unplanned(plans, runs):
             say(f"{loaded.name}/{path.name}  unplanned it is in {path}, but not in the plan: figures leave it out")
         if drifted:
             say(
-                f"drift: the code that decides numbers has changed since {', '.join(drifted)} started; their numbers "
-                "remain valid, but a new run may differ in the last digits"
+                f"drift: since {drifted} of {len(plans)} runs started, the code that decides numbers has changed; "
+                "their numbers remain valid, but a new run may differ in the last digits"
             )
 
 

@@ -141,6 +141,10 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     lines = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
     assert "mlp-ratio/r2-s0  finished  it finished at step 60" in lines
     assert "mlp-ratio/r1-s0  missing   it has not been trained" in lines
+    log.write_manifest(folder, {**log.read_manifest(folder), "code": "0" * 12})
+    lines = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
+    assert "mlp-ratio/r2-s0  finished  it finished at step 60, with older code" in lines
+    assert lines[-1].startswith("drift: since 1 of 10 runs started, ")
     words = ("sample", str(folder), "--prompt", "ROMEO:", "--length", "90")  # beyond the block
     text = call(*words).stdout
     assert text.startswith("ROMEO:")
