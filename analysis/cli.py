@@ -23,7 +23,9 @@ app = typer.Typer(
     help="From logs to pages: execute notebooks, weave posts, build the site.",
 )
 
-Notebook = Annotated[str | None, typer.Argument(help="One notebook, such as mlp-ratio; all of them if left out.")]
+Notebooks = Annotated[
+    list[str] | None, typer.Argument(metavar="NOTEBOOK", help="Such as mlp-ratio; all notebooks if left out.")
+]
 Logs = Annotated[
     Path | None,
     typer.Option("--logs", help="The folder of evidence: logs (published; the default) or runs (your own)."),
@@ -36,10 +38,10 @@ Drafts = Annotated[bool, typer.Option("--drafts", help="Include unpublished post
 
 
 @app.command()
-def execute(notebook: Notebook = None, profile: Profile = None, logs: Logs = None, force: Force = False) -> None:
+def execute(notebooks: Notebooks = None, profile: Profile = None, logs: Logs = None, force: Force = False) -> None:
     """Execute the notebooks whose inputs have changed, and print the reasons."""
     project = projects.current()
-    _execute(project, _plans(project, notebook, profile, logs), force)
+    _execute(project, _plans(project, notebooks, profile, logs), force)
 
 
 @app.command()
@@ -112,14 +114,14 @@ def serve(
 
 
 @app.command()
-def compare(notebook: Notebook = None, profile: Profile = None, logs: Logs = None) -> None:
+def compare(notebooks: Notebooks = None, profile: Profile = None, logs: Logs = None) -> None:
     """Compare results with those of the published logs in the same profile. Without --logs and --profile, the last
     results are compared."""
     project = projects.current()
     if profile or logs:
-        _execute(project, _plans(project, notebook, profile, logs), quiet=True)
+        _execute(project, _plans(project, notebooks, profile, logs), quiet=True)
     compared: list[comparing.Comparison] = []
-    for name in _names(project, notebook):
+    for name in _names(project, notebooks):
         comparisons = comparing.compare(project, name)
         if not comparisons:
             raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
@@ -164,17 +166,18 @@ def _show_comparison(found: comparing.Comparison) -> None:
         console.print(table)
 
 
-def _names(project: projects.Project, notebook: str | None) -> list[str]:
-    names = project.notebook_names()
-    if notebook is not None and notebook not in names:
-        raise UserError(f"unknown notebook {notebook!r}; known: {', '.join(names) or 'none'}")
-    return [notebook] if notebook else names
+def _names(project: projects.Project, notebooks: list[str] | None) -> list[str]:
+    known = project.notebook_names()
+    for name in notebooks or []:
+        if name not in known:
+            raise UserError(f"unknown notebook {name!r}; known: {', '.join(known) or 'none'}")
+    return notebooks or known
 
 
 def _plans(
-    project: projects.Project, notebook: str | None, profile: str | None, logs: Path | None
+    project: projects.Project, notebooks: list[str] | None, profile: str | None, logs: Path | None
 ) -> list[executing.Plan]:
-    root, names = (logs or project.logs).resolve(), _names(project, notebook)
+    root, names = (logs or project.logs).resolve(), _names(project, notebooks)
     plans = [plan for name in names for plan in executing.plans(project, name, root, profile)]
     return plans + _replications(project, names)
 
