@@ -153,7 +153,8 @@ def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> di
     if leading["verdict"] == "not tested":  # another machine has runs that this one lacks
         where, leading = machine(tested[0][0]), tested[0][1]
         leading = {**leading, "reason": f"on {where}: {leading['reason']}"}
-    words = {entry["verdict"] for _, entry in tested}
+    # What an obstacle keeps open, such as too few seeds for any outcome, did not come out otherwise.
+    words = {entry["verdict"] for _, entry in tested if not entry.get("obstacle")}
     if len(words) > 1 and words & set(DECIDED):
         told = "; ".join(f"{m['verdict']} on {m['machine']}" for m in machines)
         why = f"it comes out otherwise on another kind of machine: {told}"

@@ -115,6 +115,14 @@ def test_only_what_does_not_flip_between_machines_is_decided(tmp_path, here, the
     ]
 
 
+def test_what_an_obstacle_keeps_open_on_another_machine_did_not_come_out_otherwise(tmp_path):
+    ledger, there = load(tmp_path, fake.LEDGER), on("B", "inconclusive")
+    there["mlp-ratio"]["laptop"]["claims"]["S0-4"]["obstacle"] = "it takes 6 seeds, and there are 3"
+    found = claims.verdicts(ledger, on("A", "refuted"), "ledger.toml", {"b": there})["S0-4"]["laptop"]
+    assert found["verdict"] == "refuted"
+    assert [one["verdict"] for one in found["machines"]] == ["refuted", "inconclusive"]
+
+
 def test_arithmetic_needs_no_second_machine(tmp_path):
     ledger = load(tmp_path, fake.LEDGER)
     here, there = (on(name, "refuted", basis="arithmetic") for name in "AB")
