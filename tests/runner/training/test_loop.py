@@ -199,9 +199,10 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tiny, tmp_path, throu
     context, moments = multiprocessing.get_context("fork"), random.Random(0)
     killed = 0
     for attempt in range(4):
-        root = tmp_path / str(attempt)
+        root, longest = tmp_path / str(attempt), 0.2
         while True:
-            child = context.Process(target=_child, args=(tiny, root, moments.uniform(0.02, 0.2)))
+            child = context.Process(target=_child, args=(tiny, root, moments.uniform(0.02, longest)))
+            longest *= 1.05  # a slow machine may need more than that from one safe place to the next
             child.start()
             child.join()
             if child.exitcode != -signal.SIGPROF:
