@@ -149,7 +149,8 @@ if seeds:
     drifts = stats.estimate(medium.by_seed("unknown", 1.2) - medium.by_seed("unknown", *BEST))
     alike = stats.estimate(medium.crossing("nats"))
     as_repetitive, as_distinct = (stats.estimate(medium.crossing(name)) for name in ("repeated-4", "distinct-4"))
-    low, high = medium.crossing_elsewhere("nats")
+    elsewhere = {name: medium.crossing_elsewhere(name) for name in ("nats", "repeated-4", "distinct-4")}
+    low, high = elsewhere["nats"]
     verdict = verdicts.every(
         Measure("share of repeats, 0.5 minus 0.8 and 1.0", repeats, ABOVE, 0.02),
         Measure("unknown words, 1.2 minus 0.8 and 1.0", drifts, ABOVE, 0.01),
@@ -176,7 +177,7 @@ if seeds:
         ("as-repetitive", "repeated-4", as_repetitive),
         ("as-distinct", "distinct-4", as_distinct),
     ):
-        results.number(f"temperature-{name}", found.mean, digits=2, interval=medium.crossing_elsewhere(column))
+        results.number(f"temperature-{name}", found.mean, digits=2, interval=elsewhere[column])
     results.number("held-out-texts", unread, "texts")
     for kind in (*medium.temperatures, HELD_OUT):
         label = str(kind).replace(".", "-")

@@ -159,11 +159,7 @@ def agreement(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]], 
     lines = [f"| Claim | {' | '.join(heads)} | Do they agree? |", "| :-- | :-- | :-- | :-- |"]
     for id, words, link, *verdicts in rows:
         cells = [f"[{id}]({link}) {text.escape(words)}"]
-        cells += [
-            f"[{MARKS[v['verdict']]}{text.NBSP}{v['verdict'].replace(' ', text.NBSP)}]({link})"
-            f"{{ .verdict .verdict--{v['verdict'].replace(' ', '-')} }}"
-            for v in verdicts
-        ]
+        cells += [_badge({"verdict": one["verdict"]}, "", link) for one in verdicts]
         lines.append(f"| {' | '.join([*cells, _agree(*verdicts)])} |")
     return '<div class="data-table data-table--prose" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
 
