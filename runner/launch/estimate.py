@@ -63,8 +63,11 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     found = pace(plans[heaviest], placement)
     shares = [weight / weights[heaviest] for weight in weights]
     total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
-    kinds = len({plan.spec.model for plan in plans})  # models of one spec share their compiled kernels
-    return Estimate((total + kinds * found.compile) / side_by_side)
+    if placement.cold:  # each run compiles its own kernels
+        compiled = sum(plan.placement.get("compile", placement.compile) for plan in plans)
+    else:  # models of one spec share theirs
+        compiled = len({plan.spec.model for plan in plans})
+    return Estimate((total + compiled * found.compile) / side_by_side)
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:

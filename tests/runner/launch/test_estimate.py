@@ -67,3 +67,11 @@ def test_the_heaviest_arm_is_measured(monkeypatch):
     found = estimate.measure(plans, {"jobs": 1, "device": "cpu"})
     assert measured == ["r5-s0"]
     assert found.seconds < len(plans) * plans[0].spec.train.steps
+
+
+@pytest.mark.parametrize(("cold", "times"), [(True, 18), (False, 2)])
+def test_runs_that_compile_from_nothing_each_pay_for_it(monkeypatch, cold, times):
+    plans = experiment.load("first-step").plans("laptop")  # two of the four arms of its nine seeds are compiled
+    monkeypatch.setattr(estimate, "pace", lambda plan, placement: estimate.Pace(0.0, 10.0, 0.0, 0.0))
+    here = {"jobs": 1, "device": "cpu", "compile": True, "cold": cold}
+    assert estimate.measure(plans, here).seconds == 10.0 * times
