@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from runner.data.cache import cache_folder
 from runner.errors import UserError
 
 if TYPE_CHECKING:
+    from runner.evidence.planned import Due
     from runner.launch.events import Event
     from runner.launch.local import Workers
     from runner.plan.experiment import Experiment
@@ -60,11 +62,13 @@ class Part:
 @dataclass
 class Outcome:
     """The outcome: `code` is the exit status (0, 1 if stopped, 2 if something failed), `lines` are to be printed at the
-    end, `compared` has the comparisons with the published results."""
+    end, `compared` has the comparisons with the published results; `until` is when another sitting may begin, None
+    where no run waits for one."""
 
     code: int = 0
     lines: list[str] = field(default_factory=list)
     compared: list[compare.Comparison] = field(default_factory=list)
+    until: datetime | None = None
 
 
 def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[str], show: "Show") -> Outcome:
@@ -75,14 +79,16 @@ def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[
         kept = json.loads(stamp.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         kept = {}
-    if kept.get("call") == call and kept.get("files") == fingerprint(project):
+    over = kept.get("until") and datetime.now(UTC) > datetime.fromisoformat(kept["until"])
+    if kept.get("call") == call and kept.get("files") == fingerprint(project) and not over:
         show.line("nothing has changed")
         return Outcome(0, kept["lines"])
     stamp.unlink(missing_ok=True)
     outcome = _Reproduction(project, profile, parts(project, only), set(asked), show).go()
     if outcome.code == 0:
         lines = [*outcome.lines, *(found.summary() for found in outcome.compared)]
-        kept = {"call": call, "files": fingerprint(project), "lines": lines}
+        until = outcome.until.isoformat() if outcome.until else None
+        kept = {"call": call, "files": fingerprint(project), "lines": lines, "until": until}
         stamp.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return outcome
 
@@ -181,6 +187,7 @@ class _Reproduction:
             self.show.line("run the same command again to continue. The site is complete:")
         self.outcome.lines = [str(self._page(part)) for part in self.parts]
         if self.outcome.code == 0:
+            self.outcome.until = min((due.next for due in self._waiting().values() if due.next), default=None)
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
             self.outcome.compared = [found for name in names for found in compare.compare(self.project, name)]
         return self.outcome
@@ -214,21 +221,32 @@ class _Reproduction:
         self.behind.wait()
 
     def _missing(self, loaded: "Experiment") -> "list[Plan]":
-        """The runs of an experiment that have not ended, including those that its rule adds."""
+        """The runs of an experiment that may be trained by now and have not ended, including those that its rule
+        adds."""
         from runner.evidence import planned, state
         from runner.launch import fetch
 
-        plans = loaded.plans(self.profile)
+        plans = planned.due(loaded, self.profile, self.root).plans
         if not fetch.loaded(fetch.wanted(plans)):
             return plans  # without their data, their identity is unknown
         plans += planned.added(loaded, self.profile, self.root)
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
 
     def _say_unchanged(self) -> None:
+        waiting = self._waiting()
         for name, missing in self.todo.items():
             if not missing and self.profile in self.experiments[name].profiles:
                 count = len(evidence.runs(self.root, name, self.profile))
-                self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged")
+                more = f", and {waiting[name]}" if name in waiting else ""
+                self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged{more}")
+
+    def _waiting(self) -> "dict[str, Due]":
+        """The experiments that have runs which wait for another sitting."""
+        from runner.evidence import planned
+
+        there = {name: each for name, each in self.experiments.items() if self.profile in each.profiles}
+        found = {name: planned.due(each, self.profile, self.root) for name, each in there.items()}
+        return {name: due for name, due in found.items() if due.waiting}
 
     def _estimate(self, workers: "Workers") -> None:
         """Measure and print how long each experiment will take on this machine, and leave out those that take too

@@ -6,7 +6,7 @@ sitting counts as one observation.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,9 @@ import pandas as pd
 from analysis.study import stats
 from analysis.study.arms import Arm, Arms
 from runner.evidence.log import Run
+from runner.plan.experiment import APART
 
 ENOUGH = 3  # sittings, before their scatter says anything
-APART = timedelta(hours=6)
 
 
 def steps(run: Run) -> pd.Series:

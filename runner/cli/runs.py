@@ -127,6 +127,9 @@ def show_status(
             older = ", with older code" if current.drift else ""
             say(f"{loaded.name}/{plan.name}  {current.status:9} {told}{older}")
             drifted += bool(current.drift)
+        due = planned.due(loaded, profile, runs)
+        if due.waiting and not none:
+            say(f"{loaded.name}: {due}")
         for path in planned.unplanned(plans, runs):
             say(f"{loaded.name}/{path.name}  unplanned it is in {path}, but not in the plan: figures leave it out")
         if drifted:

@@ -69,6 +69,7 @@ def experiment(
     only: str | None = None,
 ) -> dict[str, Status]:
     """Train all runs of an experiment that have not ended, then those that its rule adds, and compute its baselines.
+    Of an experiment in sittings, train those of the sittings that may begin by now.
 
     only    a shell pattern: of the planned runs, those with such a name
 
@@ -82,15 +83,19 @@ def experiment(
     plans = loaded.plans(profile)
     for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
         emit(Unplanned(folder))
-    chosen = [plan for plan in plans if fnmatchcase(plan.name, only or "*")]
-    if not chosen:
+    named = {plan.name for plan in plans if fnmatchcase(plan.name, only or "*")}
+    if not named:
         raise UserError(
             f"--only {only}: no run of {loaded.name}, {profile} profile, has such a name; "
             f"known: {', '.join(plan.name for plan in plans[:3])}{', …' * (len(plans) > 3)}"
         )
-    statuses = runs(title, chosen, root, wishes, workers, emit)
-    if len(chosen) < len(plans):
-        emit(Line(f"{loaded.name}: {len(plans) - len(chosen)} of {len(plans)} runs left out by --only {only}"))
+    due = workers.broadcast(planned.due(loaded, profile, root))
+    statuses = runs(title, [plan for plan in due.plans if plan.name in named], root, wishes, workers, emit)
+    if len(named) < len(plans):
+        emit(Line(f"{loaded.name}: {len(plans) - len(named)} of {len(plans)} runs left out by --only {only}"))
+    if due.waiting:
+        emit(Line(f"{loaded.name}: {planned.due(loaded, profile, root)}: run the same command again then"))
+    if due.waiting or len(named) < len(plans):
         return statuses
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,15 @@ from runner.plan.spec import TrainSpec, check, from_dict
 from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-OF_PROFILES = ("seeds", "placement", "axes", "stand_in")  # the keys of a profile that are no settings of a run
+OF_PROFILES = (
+    "seeds",
+    "sittings",
+    "placement",
+    "axes",
+    "stand_in",
+)  # the keys of a profile that are no settings of a run
 KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
+APART = timedelta(hours=6)  # between two sittings of one measurement, see `Experiment.sittings`
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
@@ -66,6 +74,22 @@ class Experiment:
             )
         return seeds
 
+    def sittings(self, profile: str) -> list[range]:
+        """The profile's seeds by sitting, one for all unless it says otherwise.
+
+        Seconds that are measured within the same hour share what else the machine was doing. An experiment about them
+        is trained in several sittings, `APART` from each other, with as many seeds in each.
+        """
+        seeds, table = self.seeds(profile), self._profile(profile)
+        sittings = table.get("sittings", 1)
+        if type(sittings) is not int or sittings < 1 or seeds % sittings:
+            raise UserError(
+                f"{self.where} [profiles.{profile}]: sittings = {sittings!r} must be a whole number that divides "
+                f"seeds = {seeds}"
+            )
+        each = seeds // sittings
+        return [range(first, first + each) for first in range(0, seeds, each)]
+
     def preferred(self, profile: str) -> str | None:
         """The corpus of a profile for which the profile names a stand-in, None where it names none. The stand-in is
         read as long as this corpus is neither in the cache nor in RUNNER_DATA."""
@@ -82,7 +106,7 @@ class Experiment:
         axes = self.axes_of(profile) | (axes or {})
         plans = [
             self.plan(profile, dict(zip(axes, values, strict=True)), seed)
-            for seed in range(self.seeds(profile))
+            for seed in itertools.chain.from_iterable(self.sittings(profile))
             for values in itertools.product(*axes.values())
         ]
         twice = [name for name, count in Counter(plan.name for plan in plans).items() if count > 1]

@@ -1,6 +1,7 @@
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from analysis.build import execute
 from analysis.build import project as projects
 from analysis.site import generator, weave
 from runner.errors import UserError
+from runner.evidence import planned
 from runner.evidence.status import Status
 from runner.launch import events, sweep
 from runner.plan import experiment
+from runner.plan.experiment import APART
 from tests.analysis import fake
 from tests.conftest import ROOT
 
@@ -182,6 +185,18 @@ def test_with_nothing_changed_nothing_is_looked_into(house, swept, show, said, m
     (house.root / "mkdocs.yml").touch()
     with pytest.raises(TypeError):
         reproduce.reproduce(house, "paper", None, [], show)
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_sitting_that_may_begin_is_a_change(house, swept, show, said, monkeypatch, over):
+    now = datetime.now(UTC)
+    due = planned.Due([], 2, now - APART if over else now + APART)
+    monkeypatch.setattr(reproduce._Reproduction, "_waiting", lambda self: {"mlp-ratio": due})
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(3 * 86_400))
+    reproduce.reproduce(house, "paper", None, [], show)
+    said.clear()
+    reproduce.reproduce(house, "paper", None, [], show)
+    assert (said == ["nothing has changed"]) == (not over)
 
 
 def test_a_corpus_that_has_come_is_a_change(house, tmp_path, monkeypatch):

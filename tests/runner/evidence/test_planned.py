@@ -1,12 +1,20 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
 from runner.evidence import log, planned
 from runner.evidence.state import plan_identity
 from runner.files import write_atomic
+from runner.plan.experiment import APART
 from runner.plan.spec import as_dict
 
+EVENING = datetime(2026, 11, 28, 20, tzinfo=UTC)
 
-def end(plan, root, loss: float, status: str = "finished") -> None:
+
+def end(plan, root, loss: float, status: str = "finished", started: datetime = EVENING) -> None:
     """An ended run's manifest and log, with one validation loss."""
-    import json
 
     folder = plan.folder(root)
     manifest = {
@@ -16,6 +24,7 @@ def end(plan, root, loss: float, status: str = "finished") -> None:
         "profile": plan.profile,
         "identity": plan_identity(plan),
         "status": status,
+        "started": started.isoformat(),
         "spec": as_dict(plan.spec),
         "corpus": {"sha256": rule_sha(plan)},
         "code": "0",
@@ -65,3 +74,48 @@ def test_runs_that_are_not_planned_are_found(ruled, tmp_path):
     plans = ruled.plans("smoke")
     assert planned.unplanned(plans, tmp_path) == []
     assert planned.unplanned(plans[1:], tmp_path) == [plans[0].folder(tmp_path)]
+
+
+@pytest.fixture
+def timed(ruled):
+    """Two sittings of one seed each."""
+    return replace(ruled, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2, "sittings": 2}})
+
+
+def test_without_sittings_all_runs_are_due(ruled, tmp_path):
+    assert planned.due(ruled, "smoke", tmp_path) == planned.Due(ruled.plans("smoke"))
+    assert str(planned.due(ruled, "smoke", tmp_path)) == ""
+
+
+def test_the_next_sitting_waits_for_the_one_before_and_then_for_hours(timed, tmp_path):
+    first = timed.plans("smoke")[:2]
+    found = planned.due(timed, "smoke", tmp_path)
+    assert (found.plans, found.waiting, found.next) == (first, 2, None)
+    assert str(found) == "2 runs wait for another sitting, which may begin 6 hours after this one"
+    end(first[0], tmp_path, 2.0)
+    assert planned.due(timed, "smoke", tmp_path, EVENING + 2 * APART).plans == first, "one of its runs is missing"
+    end(first[1], tmp_path, 2.0, started=EVENING + timedelta(minutes=5))
+    allowed = EVENING + timedelta(minutes=5) + APART
+    found = planned.due(timed, "smoke", tmp_path, allowed)
+    assert (found.plans, found.next) == (first, allowed)
+    assert "2 runs wait for another sitting, which may begin 29 November" in str(found)
+    assert planned.due(timed, "smoke", tmp_path, allowed + timedelta(seconds=1)).plans == timed.plans("smoke")
+
+
+def test_a_sitting_that_has_begun_goes_on(timed, tmp_path):
+    plans = timed.plans("smoke")
+    for plan in plans[:3]:
+        end(plan, tmp_path, 2.0)
+    assert planned.due(timed, "smoke", tmp_path, EVENING).plans == plans
+
+
+@pytest.mark.parametrize("how", ["stopped", "changed"])
+def test_a_run_that_has_to_be_trained_again_holds_the_next_sitting_back(timed, tmp_path, how):
+    plans = timed.plans("smoke")
+    for plan in plans[:2]:
+        end(plan, tmp_path, 2.0, "stopped" if how == "stopped" else "finished")
+    if how == "changed":
+        longer = replace(plans[0].spec.train, steps=99)
+        end(replace(plans[0], spec=replace(plans[0].spec, train=longer)), tmp_path, 2.0)
+    found = planned.due(timed, "smoke", tmp_path, EVENING + 2 * APART)
+    assert (found.plans, found.waiting, found.next) == (plans[:2], 2, None)

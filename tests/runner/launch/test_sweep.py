@@ -1,5 +1,8 @@
+import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,22 @@ def test_of_some_runs_the_others_are_left_out_and_the_rule_waits(ruled, tmp_path
     assert rest == {"relu2-s0": "finished", "gelu-s0": "finished"}
     with pytest.raises(UserError, match=r"--only r4\*: no run of ruled, smoke profile, .* known: relu2-s0, swiglu-s0$"):
         sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="r4*")
+
+
+def test_a_sitting_is_trained_and_the_next_one_waits(ruled, tmp_path: Path):
+    timed = replace(ruled, rule=None, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2, "sittings": 2}})
+    told = []
+    first = sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append)
+    assert first == {"relu2-s0": "finished", "swiglu-s0": "finished"}
+    assert told[-1].text.startswith("ruled: 2 runs wait for another sitting, which may begin ")
+    assert told[-1].text.endswith(": run the same command again then")
+    assert sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append) == {}
+    for path in (tmp_path / "ruled" / "smoke").glob("*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        long_ago = datetime.fromisoformat(manifest["started"]) - 2 * experiment.APART
+        path.write_text(json.dumps(manifest | {"started": long_ago.isoformat()}))
+    second = sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append)
+    assert second == {"relu2-s1": "finished", "swiglu-s1": "finished"}
 
 
 def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):

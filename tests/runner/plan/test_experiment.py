@@ -30,6 +30,16 @@ def test_laptop_splits_do_not_overlap():
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
+def test_seeds_are_shared_out_over_the_sittings(tmp_path: Path):
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text()
+    assert experiment.load("mlp-ratio").sittings("smoke") == [range(2)]
+    path = tmp_path / "timed.toml"
+    path.write_text(text.replace("seeds = 2", "seeds = 6\nsittings = 3"))
+    timed = experiment.load(str(path))
+    assert timed.sittings("smoke") == [range(0, 2), range(2, 4), range(4, 6)]
+    assert len(timed.plans("smoke")) == 30
+
+
 def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(UserError, match="unknown experiment 'mlp-ration'; did you mean mlp-ratio"):
         experiment.load("mlp-ration")
@@ -80,6 +90,8 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
         ("seeds = 2", "seeds = 0", "seeds = 0 must be a whole number of at least 1"),
         ("seeds = 2", 'seeds = "two"', "seeds = 'two' must be a whole number"),
         ("seeds = 2", "seeds = true", "seeds = True must be a whole number"),
+        ("seeds = 2", "seeds = 2\nsittings = 3", "sittings = 3 must be a whole number that divides seeds = 2"),
+        ("seeds = 2", "seeds = 2\nsittings = 0", "sittings = 0 must be a whole number"),
         ("seeds = 2", "seeds = 2\naxes = { seed = [1, 2] }", "seed is no axis; seeds = 2 in a profile trains"),
         ("[axes]", "baseline = false\n[axes]", "unknown key baseline; did you mean baselines?"),
         (
