@@ -148,6 +148,9 @@ results.estimate("exponent-with-rate", law.exponents(counted, with_it.loc[SIZES]
 # %%
 tied = arms.difference(per_run.held_out.unstack("seed").T, BASE, "untied")
 verdict = verdicts.every(Measure("tied minus untied, in nats", tied, BELOW, LEAST))
+path = sweep.curves()[BASE]
+falls, part = stats.estimate((path.iloc[-2] - path.iloc[-1]).to_numpy()), 1 - path.index[-2] / path.index[-1]
+read = sweep.spec["train"]["steps"] * sweep.spec["train"]["batch_size"] * sweep.spec["model"]["block_size"]
 more = sweep.parameters["untied"] - sweep.parameters[BASE]
 results.claim(
     "S2-4",
@@ -155,8 +158,9 @@ results.claim(
     **verdict.leading(),
     unit="nats, tied minus untied",
     reason=f"{verdict.told()}. The untied model has {more:,} parameters more, "
-    f"{more / sweep.parameters[BASE]:.0%} of the small one. Both have {learning[0] / learning[1]:g} times the "
-    "learning rate of the three sizes",
+    f"{more / sweep.parameters[BASE]:.0%} of the small one. Both have read {read:,} tokens, and the validation loss of "
+    f"the tied one still fell by {falls.mean:.2f} nats in the last {part:.0%} of its steps. Both have "
+    f"{learning[0] / learning[1]:g} times the learning rate of the three sizes",
     seeds=sweep.seeds,
 )
 # S2-11 says that learned position *parameters* overfit. (Until 2026-11-28 the rule asked besides that sinusoids cost no

@@ -185,11 +185,13 @@ results.claim(
     "S4-27",
     verdicts.fact(
         gap <= ROOM,
-        "Supported if the learning rate, summed over all steps, is the same to within 5% whichever end is meant.",
+        f"Supported if the learning rate, summed over all steps, is the same to within 5% whether it ends at {START:g} "
+        "or at 0.",
         Measure("share of the sum that hangs on the missing end", gap, BELOW, ROOM),
     ),
-    reason=f"the end is not stated, and {gap:.1%} of the summed learning rate hang on it. The warm-up takes "
-    f"{WARM / STEPS:.0%} of the steps",
+    reason=f"the end is not stated, and {gap:.1%} of the summed learning rate hang on which of the two it is. The "
+    f"warm-up takes {WARM / STEPS:.0%} of the steps. The source does not say that the end matters little; the question "
+    "is whether its schedule can be followed without it",
 )
 
 # %% [markdown]

@@ -39,12 +39,19 @@ results = Results(output)
 # %%
 race = arms.read(logs, "convergence", profile, all_planned=True, diverged=True)
 results.provenance(race.runs)
-KINDS = ("mlp", "wavenet")
+KINDS = {"mlp": "MLP", "wavenet": "WaveNet"}
 curves, counts = race.curves(), baselines.read(logs, race)
 best_arm = {
     kind: min((arm for arm in race if arm.startswith(f"{kind}-")), key=lambda arm: curves[arm].min().mean())
     for kind in KINDS
 }
+rates = {arm: race.kept[arm][race.seeds[0]].manifest["spec"]["train"]["learning_rate"] for arm in race}
+edge = [
+    name
+    for kind, name in KINDS.items()
+    if rates[best_arm[kind]] in (f(rate for arm, rate in rates.items() if arm.startswith(kind)) for f in (min, max))
+]
+at_edge = f". The best rate of the {' and the '.join(edge)} is the lowest or highest that it had" if edge else ""
 chosen = {kind: curves[arm] for kind, arm in best_arm.items()}
 target = pd.concat([losses.min() for losses in chosen.values()], axis=1).max(axis=1)  # [seed]
 reached = {
@@ -81,7 +88,7 @@ results.claim(
     verdict,
     **verdict.leading(),
     unit="times the MLP's steps to the same loss",
-    reason=verdict.told(),
+    reason=f"{verdict.told()}{at_edge}",
     seeds=race.seeds,
 )
 
@@ -96,7 +103,7 @@ for kind, arm in best_arm.items():
         seconds.append(timing.seconds.sum() / spec.train.steps * steps)
     rows.append(
         {
-            "model": {"mlp": "MLP", "wavenet": "WaveNet"}[kind],
+            "model": KINDS[kind],
             "parameters": f"{race.parameters[arm]:,}",
             "learning rate": f"{spec.train.learning_rate:g}",
             "lowest loss": f"{chosen[kind].min().mean():.4f}",
@@ -119,9 +126,7 @@ results.figure(
             "At its best learning rate",
             "step (log scale)",
             "loss (nats per character, log scale)",
-            lines={
-                {"mlp": "MLP", "wavenet": "WaveNet"}[kind]: losses[losses.index > 0] for kind, losses in chosen.items()
-            },
+            lines={KINDS[kind]: losses[losses.index > 0] for kind, losses in chosen.items()},
             log=True,
             levels=counts.levels(),
         )

@@ -89,7 +89,8 @@ results.claim(
     verdicts.near({"tokens for 30,000 words": rule_of_thumb}, 32_000, ROOM),
     reason=f"four tokens to three words make {rule_of_thumb:,.0f} tokens of 30,000 words, and "
     f"{4 / 3 * different['this text']:,.0f} of the {different['this text']:,} that this text has. Besides, the rule is "
-    "about the length of running text and not about the size of a vocabulary",
+    "about the length of running text and not about the size of a vocabulary. The source says that it was considered, "
+    "beside the limit of sentencepiece on this text, which would cap it too (S4-6)",
 )
 letters = len(longest["all 38 plays"])
 occurs = {name: found.lower().count(LONGEST) for name, found in (("this text", text), ("all 38 plays", plays))}

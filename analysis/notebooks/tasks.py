@@ -45,11 +45,10 @@ def cells(gentle: bool) -> arms.Key:
 
 sweep = arms.read(logs, "tasks", profile, cells(gentle=False), all_planned=True)
 try:
-    gentle = arms.read(logs, "tasks", profile, cells(gentle=True), all_planned=True)
+    begun = arms.read(logs, "tasks", profile, cells(gentle=True), all_planned=True)
 except arms.Incomplete:
-    gentle = None
-if gentle and gentle.seeds != sweep.seeds:
-    gentle = None
+    begun = None
+gentle = begun if begun and begun.seeds == sweep.seeds else None
 by_heart = gentle or sweep
 results.provenance([*sweep.runs, *(gentle.runs if gentle else [])])
 counts, ratios = (sorted({cell[i] for cell in sweep.kept}) for i in (0, 1))
@@ -177,9 +176,12 @@ results.table(
     f"that, so that a mean may lie above {ratios[-1]:g}. And right answers in percent ± half of the 95% interval. "
     f"Profile {profile}.",
 )
+
+# %%
 for kind, slope in slopes.items():
     results.estimate(f"slope-{kind}", slope, digits=2)
     results.number(f"missed-{kind}", sum(least[kind].missed.values()))
+    results.number(f"missed-{kind}-many", int(least[kind].missed[counts[-1]]), "seeds")
     results.number(f"best-{kind}", 100 * max(float(np.mean(v)) for v in found[kind].values()), "percent", digits=0)
     for place, k in (("one", counts[0]), ("many-but-one", counts[-2]), ("many", counts[-1])):
         results.number(f"least-{kind}-{place}", 2 ** float(np.mean(least[kind].at[k])), digits=2)
@@ -200,6 +202,11 @@ for name, value, unit in (
     ("decay-generalising", STRONG, ""),
 ):
     results.number(name, value, unit)
+if begun and not gentle:  # for the text, until all seeds are there
+    early = stats.estimate(100 * capacity.accuracies(begun, "train")[counts[-1], ratios[-1]])
+    results.number("begun-seeds", early.n, f"seed{'s' * (early.n > 1)}")
+    results.number("begun-decay", begun.spec["train"]["weight_decay"])
+    results.number("begun-fitting", early.mean, "%", digits=0)
 share = (first["data"]["train"][1] - first["data"]["train"][0]) / first["data"]["arithmetic"]["modulus"] ** 2
 results.number("share", 100 * share, "percent", digits=0)
 results.number("narrow", ratios[0], digits=1)

@@ -135,6 +135,7 @@ results.figure(
 
 # %%
 FALL = 0.5
+short = combined.spec
 drops = {arm: float(path.iloc[0] - path.iloc[-1]) for arm in combined for path in [combined.losses(arm, 0)]}
 training, lowest = sum(drop >= FALL for drop in drops.values()), min(drops.values())
 results.claim(
@@ -145,7 +146,8 @@ results.claim(
         Measure("smallest fall of the loss", lowest, ABOVE, FALL),
     ),
     n=1,
-    reason=f"{training} of {len(drops)} combinations train; the smallest fall of the loss is {lowest:.2f} nats",
+    reason=f"{training} of {len(drops)} combinations train for {short['train']['steps']} steps, with "
+    f"{short['model']['n_layer']} layers; the smallest fall of the loss is {lowest:.2f} nats",
 )
 
 

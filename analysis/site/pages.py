@@ -90,7 +90,8 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
     parts = [
         front(title="Claims", description="Every claim that can be checked, and what came of it.")
         + "# Claims\n\nEvery statement of a source that can be checked stands here in our words, with what would test "
-        "it. No verdict is typed in: a notebook computes it from the logs, or the reason is given why none does.\n\n"
+        "it. No verdict is typed in: a notebook computes it from the logs, or the reason is given why none does. How "
+        "far a verdict reaches, *small scale* or another, is said in [About](about.md#how-to-read-the-numbers).\n\n"
         f'<p class="tally">{tally}</p>'
     ]
     for source in ledger.sources:

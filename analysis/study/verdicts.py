@@ -93,13 +93,21 @@ class Measure:
     def told(self) -> str:
         """In words, with what as many seeds would have found where these do not decide."""
         if not isinstance(self.found, Estimate):
-            return f"{self.name}: {wording.minus(f'{self.found:g}')}"
+            shown = f"{self.found:g}" if float(self.found).is_integer() else f"{self.found:.3g}"
+            return f"{self.name}: {wording.minus(shown)}"
         if self.bare:
             mean = self.found.mean
             return wording.minus(f"{self.name}: " + (f"× {2**mean:.2f}" if self.doublings else f"{mean:.3g}"))
-        shown = f"× {wording.factor(self.found)}" if self.doublings else str(self.found)
-        open_ended = "" if self.side else f" ({wording.findable(self.found, self.doublings, self.levels[0])})"
-        return wording.minus(f"{self.name}: {shown}") + open_ended
+
+        def shown(found: Estimate) -> str:
+            return wording.minus(f"× {wording.factor(found)}" if self.doublings else str(found))
+
+        told = f"{wording.minus(self.name)}: {shown(self.found)}"
+        if self.side:
+            return told
+        if self.corrected and self.found.side(self.bar):  # the interval of 95% alone would decide it
+            told += f", corrected for several measures {shown(self.found.at(min(self.levels)))}"
+        return f"{told} ({wording.findable(self.found, self.doublings, self.levels[0])})"
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,10 @@ class Verdict:
         if not obstacle:
             return self
         return replace(self, word=INCONCLUSIVE, rule=f"{self.rule} Inconclusive, as {obstacle}.", obstacle=obstacle)
+
+    def undecided(self) -> "Verdict":
+        """The same with measures that decide nothing."""
+        return replace(self, word=INCONCLUSIVE, measures=tuple(replace(one, bare=True) for one in self.measures))
 
 
 def every(*measures: Measure, rule: str = "") -> Verdict:
@@ -210,13 +222,19 @@ def agreed(leading: Verdict, others: Sequence[Verdict], condition: str) -> Verdi
 
 
 def fact(holds: bool, rule: str, *measures: Measure) -> Verdict:
-    """What needs no estimate: the rule holds, or it does not."""
+    """What needs no estimate: the rule holds, or it does not. One that says only what supports refutes otherwise."""
+    if "refuted if" not in rule.lower():
+        rule = f"{rule.removesuffix('.')}; refuted if not."
     return Verdict(SUPPORTED if holds else REFUTED, rule, measures)
 
 
 def near(values: Mapping[str, float], promised: float, room: float) -> Verdict:
     """Every computed number is what was promised, to within `room`, a share of it."""
-    rule = f"Supported if within {room:.0%} of the promised {text.number(promised)}, refuted if not."
+    subject = "this is" if len(values) == 1 else "all of these are"
+    rule = (
+        f"Supported if {subject} within {room:.0%} of the promised {text.number(promised)}, refuted if not: "
+        f"{', '.join(values)}."
+    )
     holds = all(abs(value - promised) <= room * abs(promised) for value in values.values())
     return fact(holds, rule, *(Measure(name, value, 0, promised) for name, value in values.items()))
 

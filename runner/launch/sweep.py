@@ -89,7 +89,8 @@ def experiment(
             f"--only {only}: no run of {loaded.name}, {profile} profile, has such a name; "
             f"known: {', '.join(plan.name for plan in plans[:3])}{', …' * (len(plans) > 3)}"
         )
-    due = workers.broadcast(planned.due(loaded, profile, root))
+    alone = processes()[1] == 1  # the runs of a group lie on its leader's disk, so it trains all sittings at once
+    due = planned.due(loaded, profile, root) if alone else planned.Due(plans)
     statuses = runs(title, [plan for plan in due.plans if plan.name in named], root, wishes, workers, emit)
     if len(named) < len(plans):
         emit(Line(f"{loaded.name}: {len(plans) - len(named)} of {len(plans)} runs left out by --only {only}"))

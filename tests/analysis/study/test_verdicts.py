@@ -113,12 +113,30 @@ def test_one_run_asked_twice():
     assert verdicts.agreed(one, [one], "otherwise").word == "one run agrees"
 
 
+def test_a_rule_says_what_refutes():
+    assert verdicts.fact(True, "Supported if it is.").rule == "Supported if it is; refuted if not."
+    assert verdicts.fact(True, "Refuted if it is not.").rule == "Refuted if it is not."
+
+
+def test_a_corrected_interval_is_told_where_it_leaves_open_what_the_other_decides():
+    near = estimate([0.9, 1.0, 1.1, 1.5])
+    alone, several = (verdicts.every(*[Measure("a", near, BELOW, 0.6)] * many) for many in (1, 20))
+    assert (alone.word, several.word) == ("refuted", "inconclusive")
+    assert "corrected" not in alone.told()
+    assert several.measures[0].told().startswith("a: 1.125 ± 0.418, corrected for several measures 1.125 ± ")
+
+
+def test_an_undecided_verdict_shows_no_intervals():
+    found = verdicts.every(Measure("a", UP)).undecided()
+    assert (found.word, found.measures[0].side, found.told()) == ("inconclusive", 0, "a: 1")
+
+
 def test_facts():
     assert verdicts.near({"a": 0.083}, 0.08, 0.2).word == "supported"
     assert verdicts.near({"a": 0.083, "b": 0.2}, 0.08, 0.2).word == "refuted"
-    assert (
-        verdicts.near({"a": -0.25}, -0.25, 0.2).rule == "Supported if within 20% of the promised −0.25, refuted if not."
-    )
+    rule = verdicts.near({"a": -0.25}, -0.25, 0.2).rule
+    assert rule == "Supported if this is within 20% of the promised −0.25, refuted if not: a."
+    assert "if all of these are within 20%" in verdicts.near({"a": 0.083, "b": 0.2}, 0.08, 0.2).rule
     one = [verdicts.all_or_none([flag], "r", by_seed=True).word for flag in (True, False)]
     assert one == [verdicts.AGREES, verdicts.DISAGREES]
     assert verdicts.all_or_none([True, True], "r", by_seed=True).word == verdicts.SUPPORTED
