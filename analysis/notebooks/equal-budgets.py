@@ -12,6 +12,8 @@ profile = "laptop"
 output = "build/analysis/equal-budgets"
 
 # %%
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -68,7 +70,8 @@ RATES = (
 # ## Budgets
 # FLOPs a token are counted with and without the output layer, attention's scores included. The seconds of a step are
 # the median over rounds in which the shapes took turns; rounds that others disturbed are set aside. Equal time decides
-# nothing while these come from too few sittings (`analysis.study.pace`; it could until 2026-11-29).
+# nothing while these come from too few sittings (`analysis.study.pace`), and then only what comes out at the price of
+# each sitting alike. (Until 2026-11-29 one sitting was enough.)
 
 # %%
 shape_of = shapes.Shapes(timed)
@@ -76,7 +79,9 @@ seconds = {
     shape.ratio: {seed: pace.usual(run) for seed, run in timed.kept[arm].items()}
     for arm, shape in shape_of.each.items()
 }
-paces = budgets.paces(seconds, REFERENCE)
+sittings, in_one_sitting = pace.sittings(timed), pace.obstacle(timed)
+SITTINGS = f"{len(sittings)} sitting{'s' * (len(sittings) > 1)}"
+paces = budgets.paces(seconds, REFERENCE, sittings)
 work = {
     output: {r: s.cost.work(output) / by_ratio[REFERENCE].cost.work(output) for r, s in by_ratio.items()}
     for output in (True, False)
@@ -91,17 +96,23 @@ reach = min(max(by_length) for by_length in runs.values()), max(min(by_length) f
 beyond = [
     axis for axis, price in PRICES.items() if not all(reach[1] <= steps / price[r] <= reach[0] for r in by_ratio)
 ]  # at a budget outside of the lengths that were trained nothing is known
-at_budget = {
-    axis: {r: budgets.at(runs[r], steps / price[r]) for r in by_ratio}
-    for axis, price in PRICES.items()
-    if axis not in beyond
-}
+
+
+def priced(price: dict[float, float]) -> dict[float, np.ndarray]:
+    """Ratio → losses [seed] of as many steps as the budget pays for."""
+    return {r: budgets.at(runs[r], steps / price[r]) for r in by_ratio}
+
+
+at_budget = {axis: priced(price) for axis, price in PRICES.items() if axis not in beyond}
 found = {axis: optimum.find(by_loss) for axis, by_loss in at_budget.items()}
 AXES = ("parameters", "FLOPs", "time")  # those that the claim is asked on
 words = {axis: optimum.unneeded(by_loss, axes=len(AXES)) for axis, by_loss in at_budget.items()}
-in_one_sitting = pace.obstacle(timed)
 if in_one_sitting and "time" in words:
     words["time"] = words["time"].undecided()
+elif "time" in words:
+    each = [optimum.unneeded(priced(price), axes=len(AXES)) for price in paces.sittings]
+    agreed = verdicts.agreed(words["time"], each, "at the price of each sitting")
+    words["time"] = replace(agreed, measures=words["time"].measures)
 
 # %% [markdown]
 # The title experiment holds the width and the steps equal, so that a larger ratio is a larger model. It stands beside
@@ -168,7 +179,8 @@ results.figure(
     caption=f"First, at equal parameters and steps, at equal FLOPs (output layer included), and at equal time; below "
     f"zero is better than r = 4, intervals{wording.corrected(OTHERS)} on each axis. "
     "Second, what a step costs: FLOPs by arithmetic, time as the mean over "
-    f"{len(paces.calm)} of {paces.rounds} rounds, with its interval. {wording.seeds(seeds)}, profile {profile}.",
+    f"{len(paces.calm)} of {paces.rounds} rounds in {SITTINGS}, with its interval. {wording.seeds(seeds)}, profile "
+    f"{profile}.",
     experiment="step-counts",
 )
 
@@ -282,7 +294,7 @@ for r in (min(by_ratio), max(by_ratio)):
     results.number(f"flops-{end}", work[True][r], "times", digits=2)
     results.number(f"time-{end}", paces.times[r], "times", digits=2, interval=paces.spread[r])
 results.number("rounds", paces.rounds, "rounds")
-results.number("sittings", len(pace.sittings(timed)), "sittings")
+results.number("sittings", len(sittings), f"sitting{'s' * (len(sittings) > 1)}")
 results.number("time-decides", int(not in_one_sitting))
 results.number("rounds-calm", len(paces.calm))
 results.save()

@@ -30,6 +30,17 @@ def test_disturbed_rounds_are_set_aside():
     assert found.spread[1.0] == pytest.approx((1.2, 1.2))
 
 
+def test_each_sitting_has_its_own_calm_rounds_and_counts_once():
+    slow = {k: (5.0 if k > 5 else 1.0) for k in range(9)}  # the last sitting was on a slower clock
+    seconds = {4.0: slow, 1.0: {k: slow[k] * (1 + k // 3 / 10) for k in range(9)}}
+    sittings = [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    found = budgets.paces(seconds, 4.0, sittings)
+    assert found.calm == list(range(9))
+    assert [one[1.0] for one in found.sittings] == pytest.approx([1.0, 1.1, 1.2])
+    assert (found.estimates[1.0].n, found.estimates[1.0].of) == (3, "sitting")
+    assert budgets.paces(seconds, 4.0, sittings[:2]).estimates[1.0].n == 6
+
+
 def test_where_nothing_was_calm_the_calmest_rounds_are_kept():
     seconds = {4.0: {0: 1.0, 1: 2.0, 2: 3.0, 3: 9.0}, 1.0: {0: 1.0, 1: 2.0, 2: 3.0, 3: 9.0}}
     assert budgets.paces(seconds, 4.0).calm == [0, 1, 2]
