@@ -24,7 +24,8 @@ from runner.plan.spec import identity
 
 WITHIN = 0.25  # nats: a loss this near to that of a run which learns counts as cured
 results = Results(output)
-ill, combined = (arms.read(logs, name, profile, diverged=True, all_planned=True) for name in experiments)
+ill = arms.read(logs, "divergence", profile, diverged=True)
+combined = arms.read(logs, "combinations", profile, diverged=True, all_planned=True)
 for one in (ill, combined):
     results.provenance(one.runs)
 counted = baselines.read(logs, ill)
@@ -35,10 +36,11 @@ counted = baselines.read(logs, ill)
 # run of its seed with a thousandth of the learning rate. Between the two it stays finite and learns next to nothing.
 #
 # S1-21 is advice: try these three. A cure *works* if it cures more often than not, so a verdict needs an interval of
-# its rate of success (exact, binomial) on one side of a half: supported if one cure's lies above, refuted if all lie
-# below. It is advice for any divergence, so it takes patients made ill by more than one learning rate. (Until
+# its rate of success (exact, binomial) on one side of a half. It is advice for any divergence, so it is asked at each
+# of several rates, of the seeds that diverge there: supported if at each rate one cure's interval lies above a half,
+# refuted if at each rate all lie below. Half of a rate may be another rate, whose run then stands for both. (Until
 # 2026-11-24 none cured in three seeds refuted it. That it takes several rates was added on 2026-11-29, when six seeds
-# of one rate were known, of which no remedy cured any.)
+# of one rate were known, of which no cure cured any; runs at the other rates came after that.)
 
 # %%
 CURES = {
@@ -50,64 +52,94 @@ CURES = {
     "thousandth": "a thousandth",
 }
 THEIRS = ("half", "bf16", "clip")
-many = len(ill.seeds)
-paths = {cure: {s: ill.losses(cure, s) for s in ill.seeds} for cure in CURES}
-diverged = {cure: sum(path.iloc[-1] > path.iloc[0] for path in by_seed.values()) for cure, by_seed in paths.items()}
-cured = {
-    cure: sum(by_seed[s].iloc[-1] <= paths["thousandth"][s].iloc[-1] + WITHIN for s in ill.seeds)
-    for cure, by_seed in paths.items()
+if missing := [cure for cure in CURES if cure not in ill]:
+    raise arms.Incomplete(f"nothing has ended of {', '.join(missing)}")
+rate_of = {arm: run.manifest["spec"]["train"]["learning_rate"] for arm in ill for run in ill.kept[arm].values()}
+constant = {rate: arm for arm, rate in rate_of.items() if arm.startswith(("half", "none"))}
+ill_rate = rate_of["none"]
+at_rate = {  # rate → cure → arm, of the rates that were tried with each cure
+    rate: {"none": arm, "half": constant[rate / 2], **{c: c + arm.removeprefix("none") for c in ("bf16", "clip")}}
+    for arm, rate in sorted(rate_of.items(), key=lambda one: one[1])
+    if arm.startswith("none") and rate / 2 in constant
 }
-ill_rates = {run.manifest["spec"]["train"]["learning_rate"] for run in ill.kept["none"].values()}
-ill_rate = max(ill_rates)
-one_rate = "" if len(ill_rates) > 1 else f"all are ill by one learning rate, {ill_rate:g}, and the advice is for any"
-forced = "" if diverged["none"] == many else f"Only {diverged['none']} of {many} diverged to begin with"
-told = {c: " (95% interval of the share: {:.0%} to {:.0%})".format(*stats.success(int(cured[c]), many)) for c in THEIRS}
-rates = {cure: stats.success(int(cured[cure]), many) for cure in THEIRS}
-ENOUGH = next(n for n in range(1, 100) if stats.success(n, n)[0] > 0.5)  # seeds before any outcome decides
-too_few = f"it takes {ENOUGH} seeds before any outcome could decide it, and there are {many}" if many < ENOUGH else ""
+paths = {arm: {s: ill.losses(arm, s) for s in ill.seeds} for arm in ill}
+
+
+def diverged(arm: str, seed: int) -> bool:
+    """Whether a run ended above where it began."""
+    return bool(paths[arm][seed].iloc[-1] > paths[arm][seed].iloc[0])
+
+
+def cured(arm: str, seed: int) -> bool:
+    """Whether a run ended near the one of its seed that learns."""
+    return bool(paths[arm][seed].iloc[-1] <= paths["thousandth"][seed].iloc[-1] + WITHIN)
+
+
+patients = {rate: [s for s in ill.seeds if diverged(by_cure["none"], s)] for rate, by_cure in at_rate.items()}
+healed = {
+    rate: {cure: sum(cured(by_cure[cure], s) for s in patients[rate]) for cure in THEIRS}
+    for rate, by_cure in at_rate.items()
+}
+ENOUGH = next(n for n in range(1, 100) if stats.success(n, n)[0] > 0.5)  # patients before any outcome decides
+shares = {
+    rate: {cure: stats.success(found, len(patients[rate])) for cure, found in by_cure.items()}
+    for rate, by_cure in healed.items()
+    if len(patients[rate]) >= ENOUGH
+}
+few = ", ".join(f"{len(patients[rate])} at {rate:g}" for rate in at_rate if rate not in shares)
+in_the_way = [
+    f"it takes {ENOUGH} patients before any outcome could decide it, and there are {few}" if few else "",
+    f"all are ill by one learning rate, {ill_rate:g}, and the advice is for any" if len(at_rate) == 1 else "",
+]
 word = (
     verdicts.SUPPORTED
-    if any(low > 0.5 for low, _ in rates.values())
+    if all(any(low > 0.5 for low, _ in by_cure.values()) for by_cure in shares.values())
     else verdicts.REFUTED
-    if all(high < 0.5 for _, high in rates.values())
+    if all(high < 0.5 for by_cure in shares.values() for _, high in by_cure.values())
     else verdicts.INCONCLUSIVE
 )
+told = {
+    rate: ", ".join(f"{CURES[cure]} {found} of {len(patients[rate])}" for cure, found in by_cure.items())
+    for rate, by_cure in healed.items()
+}
+most = max(high for by_cure in shares.values() for _, high in by_cure.values()) if shares else math.nan
 results.claim(
     "S1-21",
     verdicts.Verdict(
         word,
-        "Supported if the share of runs that one of the three cures lies above a half, the whole interval; refuted if "
-        f"those of all lie below. Cured is a run that ends within {WITHIN:g} nats of one at a thousandth of the rate.",
-        tuple(Measure(f"seeds cured, {CURES[c]}", int(cured[c]), ABOVE, many / 2) for c in THEIRS),
-    ).unless(forced or too_few or one_rate),
-    n=many,
-    reason="; ".join(f"{CURES[c]}: {diverged[c]} of {many} still diverge, {cured[c]} cured{told[c]}" for c in THEIRS)
-    + (f". {forced}" if forced else ""),
+        "Asked at each rate, of the seeds that diverge there: supported if at each the share of runs that one of the "
+        "three cures lies above a half, the whole interval; refuted if at each those of all lie below. Cured is a run "
+        f"that ends within {WITHIN:g} nats of one at {rate_of['thousandth']:g}.",
+        tuple(
+            Measure(f"patients cured at {rate:g}, {CURES[cure]}", found, ABOVE, len(patients[rate]) / 2)
+            for rate, by_cure in healed.items()
+            for cure, found in by_cure.items()
+        ),
+    ).unless("; ".join(filter(None, in_the_way))),
+    n=min(map(len, patients.values())),
+    reason="cured "
+    + "; ".join(f"at {rate:g}: {each}" for rate, each in told.items())
+    + (f". No interval of a share reaches above {most:.0%}" if shares else ""),
 )
 
 # %%
+rows = [
+    {
+        "change": f"{CURES[cure]}, {rate:g}",
+        "diverged": f"{sum(diverged(arm, s) for s in ill.seeds)} of {len(ill.seeds)}",
+        "cured": f"{sum(cured(arm, s) for s in ill.seeds)} of {len(ill.seeds)}",
+        "loss at the end": " / ".join(
+            "not finite" if math.isinf(path.iloc[-1]) else f"{path.iloc[-1]:.2f}" for path in paths[arm].values()
+        ),
+    }
+    for rate, by_cure in at_rate.items()
+    for cure, arm in (by_cure | ({c: c for c in CURES} if rate == ill_rate else {})).items()
+]
 results.table(
     "cures",
-    counted.below(
-        pd.DataFrame(
-            [
-                {
-                    "change": label,
-                    "diverged": f"{diverged[cure]} of {many}",
-                    "cured": f"{cured[cure]} of {many}",
-                    "loss at the end": " / ".join(
-                        "not finite" if math.isinf(path.iloc[-1]) else f"{path.iloc[-1]:.2f}"
-                        for path in paths[cure].values()
-                    ),
-                }
-                for cure, label in CURES.items()
-            ]
-        ),
-        "loss at the end",
-        digits=2,
-    ),
-    caption=f"A constant learning rate of {ill_rate:g}, float32, no clipping, and one change at a time. Validation "
-    f"loss in nats per character, seed by seed. Profile {profile}.{counted.note}",
+    counted.below(pd.DataFrame(rows), "loss at the end", digits=2),
+    caption="A constant learning rate, float32, no clipping, and one change at a time. Validation loss in nats per "
+    f"character, seed by seed. Profile {profile}.{counted.note}",
 )
 results.figure(
     "divergence",
@@ -124,7 +156,8 @@ results.figure(
         levels=counted.levels(),
     ),
     alt="Validation loss against step of a run that is forced to diverge and of five changes to it.",
-    caption=f"Every run of {ill.count}; the dotted line is where all begin. Profile {profile}." + counted.note,
+    caption=f"Every run of {ill.count} at a rate of {ill_rate:g}; the dotted line is where all begin. Profile "
+    f"{profile}.{counted.note}",
     experiment="divergence",
 )
 
@@ -174,4 +207,7 @@ results.claim(
 # %%
 results.number("combinations", len(drops))
 results.number("ill-rate", ill_rate)
+results.number("ill-rates", len(at_rate))
+results.number("ill-lowest", min(at_rate))
+results.number("ill-highest", max(at_rate))
 results.save()
