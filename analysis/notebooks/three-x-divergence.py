@@ -98,8 +98,18 @@ word = (
     if all(high < 0.5 for by_cure in shares.values() for _, high in by_cure.values())
     else verdicts.INCONCLUSIVE
 )
+spared = {
+    rate: {cure: sum(not diverged(by_cure[cure], s) for s in patients[rate]) for cure in THEIRS}
+    for rate, by_cure in at_rate.items()
+}
+
+# %%
 told = {
-    rate: ", ".join(f"{CURES[cure]} {found} of {len(patients[rate])}" for cure, found in by_cure.items())
+    rate: ", ".join(
+        f"{CURES[cure]} {found} of {len(patients[rate])}"
+        + (f" ({spared[rate][cure]} diverge no more)" if spared[rate][cure] > found else "")
+        for cure, found in by_cure.items()
+    )
     for rate, by_cure in healed.items()
 }
 most = max(high for by_cure in shares.values() for _, high in by_cure.values()) if shares else math.nan
@@ -207,6 +217,8 @@ results.claim(
 # %%
 results.number("combinations", len(drops))
 results.number("ill-rate", ill_rate)
+results.number("ill-spared", spared[min(at_rate)]["half"])
+results.number("ill-patients", len(patients[min(at_rate)]))
 results.number("ill-rates", len(at_rate))
 results.number("ill-lowest", min(at_rate))
 results.number("ill-highest", max(at_rate))
