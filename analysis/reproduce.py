@@ -204,8 +204,6 @@ class _Reproduction:
                 self._estimate(workers)
                 if self.show.left() > SOON:
                     self._pages()
-                else:
-                    self.behind.add(self._replications)
             for part in self.parts:
                 trained = [name for name in part.experiments if self.todo[name]]
                 for name in trained:
@@ -320,9 +318,10 @@ class _Reproduction:
         return self.project.site / "posts" / part.slug / "index.html"
 
     def _replications(self) -> None:
-        """Bring the results from machines of other kinds up to date."""
-        names = self.project.notebook_names()
-        self._run([plans for name in names for plans in execute.replications(self.project, name).values()])
+        """Bring the results from machines of other kinds up to date that stand beside those of this one."""
+        shown = {name: {plan.profile for plan in self._plans(name)} for name in self.project.notebook_names()}
+        found = (execute.replications(self.project, name, profiles) for name, profiles in shown.items())
+        self._run([plans for by_kind in found for plans in by_kind.values()])
 
     def _execute(self, names: Iterable[str]) -> None:
         """Bring the results of notebooks up to date."""

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,13 +141,14 @@ def plans(
     ]
 
 
-def replications(project: Project, name: str) -> dict[str, list[Plan]]:
-    """Kind of machine → the plans of a notebook from the logs of that kind, in each profile of which it has runs of all
-    that the notebook reads."""
+def replications(project: Project, name: str, profiles: Collection[str]) -> dict[str, list[Plan]]:
+    """Kind of machine → the plans of a notebook from the logs of that kind, in those of the `profiles`, in which the
+    notebook's results stand beside them, of which it has runs of all that the notebook reads."""
     names, found = notebook.reads(parameters(project, name), name), {}
     for kind in evidence.kinds(project.replications):
         root, output = project.replications / kind, project.replicated / kind
-        plans = [plan(project, name, root, profile, output) for profile in evidence.common_profiles(root, names)]
+        common = [profile for profile in evidence.common_profiles(root, names) if profile in profiles]
+        plans = [plan(project, name, root, profile, output) for profile in common]
         if plans:
             found[kind] = [replace(one, label=f"{name}, {one.profile}, {kind}") for one in plans]
     return found

@@ -121,7 +121,7 @@ def _replicated(project: Project) -> dict[str, claims.Found]:
     """The results from machines of other kinds, by kind; stale ones are refused."""
     found: dict[str, claims.Found] = {}
     for name in project.notebook_names():
-        for kind, plans in execute.replications(project, name).items():
+        for kind, plans in execute.replications(project, name, execute.profiles(project.results / name)).items():
             for plan in plans:
                 why = execute.due(plan)
                 if why:

@@ -56,7 +56,7 @@ def test_a_replication_stands_beside_the_published_evidence(house, monkeypatch):
     shutil.copytree(house.logs, house.replications / "other-kind")
     with pytest.raises(UserError, match=r"^replications/other-kind: the results of mlp-ratio from it are stale"):
         weave.weave(house)
-    (plan,) = execute.replications(house, "mlp-ratio")["other-kind"]
+    (plan,) = execute.replications(house, "mlp-ratio", ["laptop"])["other-kind"]
     shutil.copytree(house.results / "mlp-ratio" / "laptop", plan.output)
     path = plan.output / "results.json"
     results = json.loads(path.read_text())
@@ -64,6 +64,7 @@ def test_a_replication_stands_beside_the_published_evidence(house, monkeypatch):
     results["provenance"]["mlp-ratio"]["machines"] = ["Another machine"]
     path.write_text(json.dumps(results))
     execute.write_record(plan, house, plan.output)
+    assert execute.replications(house, "mlp-ratio", ["smoke"]) == {}, "beside results of another size it tells nothing"
     weave.weave(house)
     pages = snapshot(house.docs)
     ledger = pages["claims.md"].decode()
