@@ -128,27 +128,34 @@ RULE = (
 
 
 def unneeded(
-    losses: Losses, reference: float = REFERENCE, margin: float = MARGIN, factor: float = 2, axes: int = 1
+    losses: Losses,
+    reference: float = REFERENCE,
+    margin: float = MARGIN,
+    factor: float = 2,
+    axes: int = 1,
+    looks: int = 1,
 ) -> Verdict:
     """Whether another value, at least a factor away, does as well as the reference, to within a margin. Supported if
     one does, refuted if every one is worse; "as well" is tested against the margin, with Holm's correction. `axes` is
-    how many such questions are asked of which any may refute."""
+    how many such questions are asked of which any may refute, `looks` how often seeds were added to decide it."""
+    error = (1 - stats.CONFIDENCE) / looks
     far = [v for v in sorted(losses) if max(v / reference, reference / v) >= factor * (1 - 1e-9)]
     above = {v: np.asarray(losses[v]) - np.asarray(losses[reference]) for v in far}
     measures = tuple(
         Measure(f"r = {v:.3g} minus r = {reference:g}", stats.estimate(above[v]), BELOW, margin) for v in far
     )
     samples = [above[v] - margin for v in far]
-    tested = verdicts.stepdown(samples, BELOW)
+    tested = verdicts.stepdown(samples, BELOW, error)
     measures = tested.tested(measures)
     word = verdicts.INCONCLUSIVE
     if tested.right:
         word = verdicts.SUPPORTED
-    elif far and verdicts.stepdown(samples, BELOW, (1 - stats.CONFIDENCE) / axes).wrong == len(far):
+    elif far and verdicts.stepdown(samples, BELOW, error / axes).wrong == len(far):
         word = verdicts.REFUTED
     if any(measure.single for measure in measures):
         word = verdicts.AGREES if any(measure.lean == 1 for measure in measures) else verdicts.DISAGREES
-    return Verdict(word, RULE.format(factor=factor, reference=reference, margin=margin), measures)
+    again = f" Intervals are corrected for {looks} looks." if looks > 1 else ""
+    return Verdict(word, RULE.format(factor=factor, reference=reference, margin=margin) + again, measures)
 
 
 def on_every(axes: Mapping[str, Verdict]) -> Verdict:

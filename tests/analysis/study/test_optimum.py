@@ -79,6 +79,13 @@ def test_nothing_within_a_factor_of_two_counts():
     assert [m.name for m in verdict.measures] == [f"r = {v:.3g} minus r = 4" for v in (0.5, 1, 2, 8)]
 
 
+def test_a_second_look_errs_half_as_often():
+    near = {4: [2.0] * 5, 1: [2.003, 2.009, 2.005, 2.008, 2.004]}  # p = 0.03 against the margin
+    once, twice = (optimum.unneeded(near, 4, margin=0.0095, looks=looks) for looks in (1, 2))
+    assert (once.word, twice.word) == ("supported", "inconclusive")
+    assert twice.rule.endswith("Intervals are corrected for 2 looks.")
+
+
 def test_every_axis_must_agree():
     fine, bad = optimum.unneeded(bowl(1, 0.02), 4, 0.01), optimum.unneeded(bowl(4, 0.1), 4, 0.01)
     assert optimum.on_every({"parameters": fine, "time": fine}).word == "supported"
