@@ -275,6 +275,9 @@ results.estimate("narrowest-from-four", narrowest, "nats", digits=3)
 results.number("narrowest-side", narrowest.side())
 open_axes = [m for m in verdict.measures if not m.side]
 results.number("axes-refuted", sum(word.word == verdicts.REFUTED for word in words.values()))
+for axis in AXES:
+    side = {verdicts.SUPPORTED: 1, verdicts.REFUTED: -1}.get(words[axis].word, 0) if axis in words else 0
+    results.number(f"{axis.lower()}-unneeded", side)
 results.number("margin", MARGIN, "nats", digits=2)
 at_first = {
     axis: optimum.unneeded(at_budget[axis], margin=FIRST, axes=len(AXES), looks=LOOKS)
