@@ -143,7 +143,6 @@ results.figure(
     "is held equal is named. Second, the title experiment in the same profile, in which a larger ratio is a larger "
     "model. Dotted: r = 4. "
     f"{wording.seeds(seeds)} in the first, {title.count} in the second, profile {profile}.{RATES}",
-    experiment="equal-parameters",
 )
 
 # %%
@@ -173,7 +172,6 @@ results.figure(
     "Second, what a step costs: FLOPs by arithmetic, time as the mean over "
     f"{len(paces.calm)} of {paces.rounds} rounds in {SITTINGS}, with its interval. {wording.seeds(seeds)}, profile "
     f"{profile}.",
-    experiment="step-counts",
 )
 
 # %% [markdown]
@@ -245,7 +243,6 @@ results.figure(
     "they found level or settled on; for ours those that cannot be told from the best, with the interval of the best "
     "as a line. Gated MLPs count as plain ones of as many parameters, 1.5 times their ratio. What is held equal "
     f"differs between studies (table). Ours: {wording.seeds(seeds)}, profile {profile}.",
-    experiment="equal-parameters",
 )
 results.table(
     "findings",

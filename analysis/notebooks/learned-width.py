@@ -7,7 +7,7 @@
 # that are open. Seeds are paired. All intervals are 95% Student's t intervals over seeds.
 
 # %% tags=["parameters"]
-experiments = ["learned-width", "units", "equal-parameters"]
+experiments = ["learned-width", "units"]
 logs = "logs"
 profile = "laptop"
 output = "build/analysis/learned-width"
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.study import arms, baselines, optimum, shapes, stats, style, units, verdicts, wording
+from analysis.study import arms, baselines, stats, style, units, verdicts, wording
 from analysis.study.figures import Dots, Drawing, Series, Sweep
 from analysis.study.optimum import MARGIN
 from analysis.study.results import Results
@@ -32,10 +32,8 @@ results = Results(output)
 # %%
 sweep = arms.read(logs, "learned-width", profile, all_planned=True)
 alone = arms.read(logs, "units", profile, arms.setting("model.mlp_ratio"), all_planned=True)
-equal = arms.read(logs, "equal-parameters", profile)
-for one in (sweep, alone, equal):
+for one in (sweep, alone):
     results.provenance(one.runs)
-level = optimum.find(shapes.Shapes(equal).tuned("test").losses)
 seeds = [seed for seed in sweep.seeds if seed in alone.seeds]
 if seeds != sweep.seeds:
     raise arms.Incomplete("the experiment units lacks seeds of learned-width: train it to its end")
@@ -182,7 +180,6 @@ rows = [
         "r, layer by layer": ", ".join(f"{ratio:.2g}" for ratio in ratios_SL[price].mean(0)),
         "validation loss": wording.cell(stats.estimate(ends[arm]), 3),
         "best r, trained alone": f"{float(np.mean(units.cheapest(single, price))):.2g}",
-        "level at equal parameters": "yes" if min(level.level) <= chosen[price].mean() <= max(level.level) else "no",
     }
     for price, arm in prices.items()
 ]
@@ -190,9 +187,7 @@ results.table(
     "prices",
     pd.DataFrame(rows),
     caption="Ratios that the gates leave open at a price in nats for one more of the ratio, over "
-    f"{COUNT}, ± half of the 95% interval; *level at equal parameters*: whether the mean ratio lies in the range that "
-    f"cannot be told from the best there, {shapes.name(min(level.level))} to {shapes.name(max(level.level))}. "
-    f"Profile {profile}.",
+    f"{COUNT}, ± half of the 95% interval. Profile {profile}.",
 )
 rows = [
     {
@@ -218,7 +213,6 @@ results.number("side-layers", differ)
 best = {
     name: min(found, key=lambda r: float(np.mean(found[r]))) for name, found in (("alone", single), ("nested", nested))
 }
-within = sum(min(level.level) <= ratio_S.mean() <= max(level.level) for ratio_S in chosen.values())
 for place, price in (("low", min(prices)), ("high", max(prices))):
     results.number(f"price-{place}", price, "nats", digits=3)
     results.estimate(f"chosen-{place}", stats.estimate(chosen[price]), digits=1)
@@ -238,9 +232,6 @@ for name, value, unit, digits in (
     ("best-nested", best["nested"], "", None),
     ("most-lost", max(one.mean for one in difference.values()), "nats", 3),
     ("least-lost", min(one.mean for one in difference.values()), "nats", 3),
-    ("level-low", min(level.level), "", 2),
-    ("level-high", max(level.level), "", 2),
-    ("in-level", within, "", None),
 ):
     results.number(name, value, unit, digits=digits)
 results.save()

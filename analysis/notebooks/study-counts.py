@@ -112,7 +112,8 @@ results.claim(
     "S4-2",
     verdicts.fact(
         counted["Transformer"] == STATED["Transformer"],
-        "Supported if the count comes out to the last digit. Refuted by any reading if the embedding alone is larger.",
+        "Supported if the count comes out to the last digit, refuted if not; by any reading if the embedding alone is "
+        "larger.",
         Measure("parameters", counted["Transformer"], 0, STATED["Transformer"]),
         Measure("parameters of the embedding alone", embeddings["Transformer"], 0, STATED["Transformer"]),
     ),

@@ -66,12 +66,12 @@ different = [
     )
     for other, of in (("none", "none"), ("projection", "of the projection"))
 ]
-verdict = verdicts.parts({"it regularises": [regularises], "heads find different information": different})
+verdict = verdicts.parts({"heads find different information": different, "it regularises": [regularises]})
 results.claim(
     "S4-17",
     verdict,
     **verdict.leading(),
-    unit="nats per character between validation and training loss, dropout of attention weights minus none",
+    unit="cosine of the weights of two heads, dropout of attention weights minus none",
     reason=verdict.told(),
     seeds=places.seeds,
 )

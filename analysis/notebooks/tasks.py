@@ -203,10 +203,13 @@ for name, value, unit in (
 ):
     results.number(name, value, unit)
 if begun and not gentle:  # for the text, until all seeds are there
-    early = stats.estimate(100 * capacity.accuracies(begun, "train")[counts[-1], ratios[-1]])
-    results.number("begun-seeds", early.n, f"seed{'s' * (early.n > 1)}")
+    early = {r: 100 * capacity.accuracies(begun, "train")[counts[-1], r] for r in ratios}
+    best = max(ratios, key=lambda r: float(early[r].mean()))
+    results.number("begun-seeds", len(begun.seeds), f"seed{'s' * (len(begun.seeds) > 1)}")
     results.number("begun-decay", begun.spec["train"]["weight_decay"])
-    results.number("begun-fitting", early.mean, "%", digits=0)
+    results.number("begun-best", best, digits=0)
+    results.number("begun-fitting", float(early[best].mean()), "%", digits=0)
+    results.number("begun-narrow", float(early[ratios[0]].mean()), "%", digits=0)
 share = (first["data"]["train"][1] - first["data"]["train"][0]) / first["data"]["arithmetic"]["modulus"] ** 2
 results.number("share", 100 * share, "percent", digits=0)
 results.number("narrow", ratios[0], digits=1)

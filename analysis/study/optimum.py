@@ -154,7 +154,7 @@ def unneeded(
         word = verdicts.REFUTED
     if any(measure.single for measure in measures):
         word = verdicts.AGREES if any(measure.lean == 1 for measure in measures) else verdicts.DISAGREES
-    again = f" Intervals are corrected for {looks} looks." if looks > 1 else ""
+    again = f" What decides is corrected for {looks} looks; intervals shown without a word on it are not." * (looks > 1)
     return Verdict(word, RULE.format(factor=factor, reference=reference, margin=margin) + again, measures)
 
 

@@ -83,7 +83,7 @@ def test_a_second_look_errs_half_as_often():
     near = {4: [2.0] * 5, 1: [2.003, 2.009, 2.005, 2.008, 2.004]}  # p = 0.03 against the margin
     once, twice = (optimum.unneeded(near, 4, margin=0.0095, looks=looks) for looks in (1, 2))
     assert (once.word, twice.word) == ("supported", "inconclusive")
-    assert twice.rule.endswith("Intervals are corrected for 2 looks.")
+    assert twice.rule.endswith("intervals shown without a word on it are not.")
 
 
 def test_every_axis_must_agree():
