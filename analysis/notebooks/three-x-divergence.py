@@ -131,8 +131,9 @@ results.claim(
     reason="cured "
     + "; ".join(f"at {rate:g}: {each}" for rate, each in told.items())
     + (f". No interval of a share reaches above {most:.0%}" if shares else "")
-    + f". All rates are at least {min(at_rate) / rate_of['thousandth']:,.0f} times one that learns. A run that diverges "
-    f"no more is not cured, as it may learn nothing{'; by that alone the rates do not agree' if len(ends) > 1 else ''}",
+    + f". All rates are at least {min(at_rate) / rate_of['thousandth']:,.0f} times one that learns. A run that "
+    "diverges no more is not cured, as it may learn nothing"
+    + ("; by that alone the rates do not agree" if len(ends) > 1 else ""),
 )
 
 # %%
