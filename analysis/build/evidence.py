@@ -98,7 +98,10 @@ def choose_profiles(root: Path, names: list[str], wanted: str | None, shown: str
 
     for name in names:
         experiment.load(name)  # an unknown one is said
-    raise UserError(f"no logs of {about} under {shown}{available}; `runner sweep` makes them")
+    raise UserError(
+        f"no logs of {about} under {shown}{available}; `runner sweep` makes them in runs, and `runner publish` takes "
+        "them into logs"
+    )
 
 
 def preferred(names: Iterable[str]) -> list[str]:

@@ -58,7 +58,7 @@ class Experiment:
 
     def placement(self, profile: str) -> dict[str, Any]:
         """The profile's placement settings: where and how its runs are trained, which is no part of their identity."""
-        return dict(self._profile(profile).get("placement", {}))
+        return dict(_table(self._profile(profile), "placement", f"{self.where} [profiles.{profile}]"))
 
     def seeds(self, profile: str) -> int:
         """How many paired seeds the profile trains; seeds are 0, 1, …"""
@@ -85,7 +85,7 @@ class Experiment:
         if type(sittings) is not int or sittings < 1 or seeds % sittings:
             raise UserError(
                 f"{self.where} [profiles.{profile}]: sittings = {sittings!r} must be a whole number that divides "
-                f"seeds = {seeds}"
+                f"seeds = {seeds}: {', '.join(str(n) for n in range(1, seeds + 1) if seeds % n == 0)}"
             )
         each = seeds // sittings
         return [range(first, first + each) for first in range(0, seeds, each)]
@@ -184,7 +184,7 @@ class Experiment:
     def _profile(self, profile: str) -> dict[str, Any]:
         if profile not in self.profiles:
             raise UserError(f"unknown profile {profile!r} of {self.name}; known: {', '.join(self.profiles)}")
-        return self.profiles[profile]
+        return _table(self.profiles, profile, f"{self.where} [profiles]")
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -331,6 +331,14 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
     return axes
 
 
+def _table(tables: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    """The table of this name, empty where there is none. Raises a `UserError` where it is something else."""
+    found = tables.get(name, {})
+    if not isinstance(found, dict):
+        raise UserError(f"{where}: {name} must be a table, not {found!r}")
+    return found
+
+
 def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted paths and values of nested tables."""
     found = []
@@ -342,7 +350,7 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _resolved(tables: dict[str, Any], where: str) -> dict[str, Any]:
     """The tables with `model.config`, a model's name, replaced by the settings of that model, and `train.tokens`, a
     budget, replaced by the number of steps that it lasts."""
-    model, train = dict(tables.get("model", {})), dict(tables.get("train", {}))
+    model, train = dict(_table(tables, "model", where)), dict(_table(tables, "train", where))
     if "config" in model:
         config = asdict(presets.named(model.pop("config")))
         given = {OTHER_NAMES.get(key, key) for key in model}

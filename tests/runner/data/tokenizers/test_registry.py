@@ -43,7 +43,9 @@ def test_an_end_is_no_text_and_a_prompt_is(codec: Tokenizer):
         assert codec.sizes()[codec.end] == 0
         assert codec.end not in codec.encode(TEXT)
         assert codec.end not in codec.encode("<|endoftext|></s>")
-    assert len(codec.encode(codec.prompt)) >= 1
+    prompt = codec.encode(codec.prompt)
+    assert len(prompt) >= 1
+    assert (codec.sizes()[prompt] > 0).all()
 
 
 def test_what_spells_the_rest_is_known(codec: Tokenizer):
