@@ -38,8 +38,8 @@ def test_weave_says_what_it_wrote(run):
         (["execute", "nope"], "unknown notebook 'nope'; known: mlp-ratio\n"),
         (
             ["execute", "--profile", "huge"],
-            "no logs of profile 'huge' of mlp-ratio under logs; there are: laptop; `runner sweep` makes them in runs, and "
-            "`runner publish` takes them into logs\n",
+            "no logs of profile 'huge' of mlp-ratio under logs; there are: laptop; `runner sweep` makes them in runs, "
+            "and `runner publish` takes them into logs\n",
         ),
         (["build", "--logs", "nowhere"], "no logs of mlp-ratio under "),
     ],
