@@ -45,10 +45,11 @@ def cells(gentle: bool) -> arms.Key:
 
 sweep = arms.read(logs, "tasks", profile, cells(gentle=False), all_planned=True)
 try:
-    begun = arms.read(logs, "tasks", profile, cells(gentle=True), all_planned=True)
+    gentle = arms.read(logs, "tasks", profile, cells(gentle=True), all_planned=True)
 except arms.Incomplete:
-    begun = None
-gentle = begun if begun and begun.seeds == sweep.seeds else None
+    gentle = None
+if gentle and gentle.seeds != sweep.seeds:
+    gentle = None
 by_heart = gentle or sweep
 results.provenance([*sweep.runs, *(gentle.runs if gentle else [])])
 counts, ratios = (sorted({cell[i] for cell in sweep.kept}) for i in (0, 1))
@@ -202,14 +203,6 @@ for name, value, unit in (
     ("decay-generalising", STRONG, ""),
 ):
     results.number(name, value, unit)
-if begun and not gentle:  # for the text, until all seeds are there
-    early = {r: 100 * capacity.accuracies(begun, "train")[counts[-1], r] for r in ratios}
-    best = max(ratios, key=lambda r: float(early[r].mean()))
-    results.number("begun-seeds", len(begun.seeds), f"seed{'s' * (len(begun.seeds) > 1)}")
-    results.number("begun-decay", begun.spec["train"]["weight_decay"])
-    results.number("begun-best", best, digits=0)
-    results.number("begun-fitting", float(early[best].mean()), "%", digits=0)
-    results.number("begun-narrow", float(early[ratios[0]].mean()), "%", digits=0)
 share = (first["data"]["train"][1] - first["data"]["train"][0]) / first["data"]["arithmetic"]["modulus"] ** 2
 results.number("share", 100 * share, "percent", digits=0)
 results.number("narrow", ratios[0], digits=1)
