@@ -243,7 +243,11 @@ class _Reproduction:
         from runner.evidence import planned
 
         there = {name: each for name, each in self.experiments.items() if self.profile in each.profiles}
-        found = {name: planned.due(each, self.profile, self.root) for name, each in there.items()}
+        found = {
+            name: planned.due(each, self.profile, self.root)
+            for name, each in there.items()
+            if len(each.sittings(self.profile)) > 1
+        }
         return {name: due for name, due in found.items() if due.waiting}
 
     def _estimate(self, workers: "Workers") -> None:

@@ -142,8 +142,8 @@ def plans(
 
 
 def replications(project: Project, name: str, profiles: Collection[str]) -> dict[str, list[Plan]]:
-    """Kind of machine → the plans of a notebook from the logs of that kind, in those of the `profiles`, in which the
-    notebook's results stand beside them, of which it has runs of all that the notebook reads."""
+    """Kind of machine → the plans of a notebook from the logs of that kind, in each of the `profiles` of which it has
+    runs of all that the notebook reads: beside results of another size they tell nothing."""
     names, found = notebook.reads(parameters(project, name), name), {}
     for kind in evidence.kinds(project.replications):
         root, output = project.replications / kind, project.replicated / kind

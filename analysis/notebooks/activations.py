@@ -189,8 +189,8 @@ if len(tried) < 2:
     )
 else:
     verdict = verdicts.every(
-        *(Measure(f"{NAMES[arm]}, above the lower end", found[arm]["steps"], ABOVE, low) for arm in tried),
-        *(Measure(f"{NAMES[arm]}, below the upper end", found[arm]["steps"], BELOW, high) for arm in tried),
+        *(Measure(f"{CALLED[arm]}, above the lower end", found[arm]["steps"], ABOVE, low) for arm in tried),
+        *(Measure(f"{CALLED[arm]}, below the upper end", found[arm]["steps"], BELOW, high) for arm in tried),
     )
     results.claim(
         "S3-6",

@@ -71,7 +71,7 @@ seconds = {
     shape.ratio: {seed: pace.usual(run) for seed, run in timed.kept[arm].items()}
     for arm, shape in shape_of.each.items()
 }
-sittings, in_one_sitting = pace.sittings(timed), pace.obstacle(timed)
+sittings, too_few = pace.sittings(timed), pace.obstacle(timed)
 SITTINGS = f"{len(sittings)} sitting{'s' * (len(sittings) > 1)}"
 paces = budgets.paces(seconds, REFERENCE, sittings)
 work = {
@@ -98,13 +98,24 @@ def priced(price: dict[float, float]) -> dict[float, np.ndarray]:
 at_budget = {axis: priced(price) for axis, price in PRICES.items() if axis not in beyond}
 found = {axis: optimum.find(by_loss) for axis, by_loss in at_budget.items()}
 AXES = ("parameters", "FLOPs", "time")  # those that the claim is asked on
-words = {axis: optimum.unneeded(by_loss, axes=len(AXES), looks=LOOKS) for axis, by_loss in at_budget.items()}
-if in_one_sitting and "time" in words:
-    words["time"] = words["time"].undecided()
-elif "time" in words:
-    each = [optimum.unneeded(priced(price), axes=len(AXES), looks=LOOKS) for price in paces.sittings]
-    agreed = verdicts.agreed(words["time"], each, "at the price of each sitting")
-    words["time"] = replace(agreed, measures=words["time"].measures)
+
+
+def unneeded(axis: str, margin: float = MARGIN) -> verdicts.Verdict:
+    """Whether 4 is no optimum on an axis."""
+
+    def by(losses: dict[float, np.ndarray]) -> verdicts.Verdict:
+        return optimum.unneeded(losses, margin=margin, axes=len(AXES), looks=LOOKS)
+
+    found = by(at_budget[axis])
+    if axis != "time":
+        return found
+    if too_few:
+        return found.undecided()
+    agreed = verdicts.agreed(found, [by(priced(price)) for price in paces.sittings], "at the price of each sitting")
+    return replace(agreed, measures=found.measures)
+
+
+words = {axis: unneeded(axis) for axis in at_budget}
 
 # %% [markdown]
 # The title experiment holds the width and the steps equal, so that a larger ratio is a larger model. It stands beside
@@ -191,7 +202,7 @@ results.claim(
     verdict,
     n=len(seeds),
     reason=f"of the claim only that 4 is no optimum; {verdict.told()}"
-    + (f". Equal time decides nothing, as {in_one_sitting}" if in_one_sitting else ""),
+    + (f". Equal time decides nothing, as {too_few}" if too_few else ""),
     seeds=seeds,
 )
 rows = [
@@ -276,11 +287,7 @@ for axis in AXES:
     side = {verdicts.SUPPORTED: 1, verdicts.REFUTED: -1}.get(words[axis].word, 0) if axis in words else 0
     results.number(f"{axis.lower()}-unneeded", side)
 results.number("margin", MARGIN, "nats", digits=2)
-at_first = {
-    axis: optimum.unneeded(at_budget[axis], margin=FIRST, axes=len(AXES), looks=LOOKS)
-    for axis in AXES
-    if axis in at_budget
-}
+at_first = {axis: unneeded(axis, FIRST) for axis in AXES if axis in at_budget}
 results.number("margin-first", FIRST, "nats", digits=2)
 results.number("margin-matters", int(any(one.word != words[axis].word for axis, one in at_first.items())))
 results.number("seeds", len(seeds), "seeds")
@@ -292,6 +299,6 @@ for r in (min(by_ratio), max(by_ratio)):
     results.number(f"time-{end}", paces.times[r], "times", digits=2, interval=paces.spread[r])
 results.number("rounds", paces.rounds, "rounds")
 results.number("sittings", len(sittings), f"sitting{'s' * (len(sittings) > 1)}")
-results.number("time-decides", int(not in_one_sitting))
+results.number("time-decides", int(not too_few))
 results.number("rounds-calm", len(paces.calm))
 results.save()

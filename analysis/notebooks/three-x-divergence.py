@@ -112,7 +112,7 @@ told = {
     )
     for rate, by_cure in healed.items()
 }
-ends = {spared[rate]["half"] == len(patients[rate]) for rate in at_rate}
+all_spared = {spared[rate]["half"] == len(patients[rate]) for rate in at_rate}
 most = max(high for by_cure in shares.values() for _, high in by_cure.values()) if shares else math.nan
 results.claim(
     "S1-21",
@@ -133,7 +133,7 @@ results.claim(
     + (f". No interval of a share reaches above {most:.0%}" if shares else "")
     + f". All rates are at least {min(at_rate) / rate_of['thousandth']:,.0f} times one that learns. A run that "
     "diverges no more is not cured, as it may learn nothing"
-    + ("; by that alone the rates do not agree" if len(ends) > 1 else ""),
+    + ("; by that alone the rates do not agree" if len(all_spared) > 1 else ""),
 )
 
 # %%

@@ -52,7 +52,7 @@ def due(experiment: Experiment, profile: str, root: Path, now: datetime | None =
             allowed = max(datetime.fromisoformat(each["started"]) for each in manifests) + APART
             if now <= allowed:
                 return Due(found, len(left), allowed)
-        found, left = found + of_sitting, [plan for plan in left if plan not in of_sitting]
+        found, left = found + of_sitting, [plan for plan in left if plan.spec.seed not in seeds]
     return Due(found)
 
 
@@ -88,7 +88,7 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
     if split not in splits:
         raise UserError(f"{plan.name} has no {split} loss for its rule: name one of {', '.join(splits)}")
     run = log.read_run(plan.folder(root))
-    if run is None or run.manifest["status"] not in ENDED or _manifest(root, plan) is None:
+    if run is None or run.manifest["status"] not in ENDED or not _as_planned(run.manifest, plan):
         return None
     if run.manifest["status"] == Status.DIVERGED:
         return math.inf
@@ -98,4 +98,8 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
 def _manifest(root: Path, plan: Plan) -> dict[str, Any] | None:
     """The manifest of a run that was begun as it is planned; None where there is none."""
     manifest = log.read_manifest(plan.folder(root))
-    return manifest if manifest and manifest["spec"] == as_dict(plan.spec) else None
+    return manifest if manifest and _as_planned(manifest, plan) else None
+
+
+def _as_planned(manifest: dict[str, Any], plan: Plan) -> bool:
+    return bool(manifest["spec"] == as_dict(plan.spec))

@@ -23,13 +23,7 @@ from runner.plan.spec import TrainSpec, check, from_dict
 from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-OF_PROFILES = (
-    "seeds",
-    "sittings",
-    "placement",
-    "axes",
-    "stand_in",
-)  # the keys of a profile that are no settings of a run
+OF_PROFILES = ("seeds", "sittings", "placement", "axes", "stand_in")  # keys of a profile that are no settings of a run
 KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
 APART = timedelta(hours=6)  # between two sittings of one measurement, see `Experiment.sittings`
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
