@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -168,17 +167,15 @@ class _Reproduction:
         self.behind = Behind()
 
     def go(self) -> Outcome:
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
+        from runner.launch.local import interrupt, interruptible
 
-        before = signal.signal(signal.SIGTERM, stop)
-        try:
-            self._parts()
-        except KeyboardInterrupt:
-            self.outcome.code = 1
-        finally:
-            self.behind.end()
-            signal.signal(signal.SIGTERM, before)
+        with interruptible(interrupt, interrupt):
+            try:
+                self._parts()
+            except KeyboardInterrupt:
+                self.outcome.code = 1
+            finally:
+                self.behind.end()
         if self.outcome.code == 1:
             self.show.line("stopped, and the runs are saved; completing the site with the results so far")
         self._pages()

@@ -35,19 +35,33 @@ TOGETHER = 0.5  # seconds after the first signal in which others are its echo
 GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
 
 
+def _kill(grace: float = 0.0) -> None:
+    """Kill the workers that have not ended by themselves within `grace` seconds."""
+    deadline = time.monotonic() + grace
+    workers = [child for child in multiprocessing.active_children() if isinstance(child, SpawnProcess)]
+    for child in workers:  # other children are not ours, such as the kernels of notebooks
+        child.join(max(0.0, deadline - time.monotonic()))
+        child.kill()
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
-def interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM call `stop`, so that runs save before they end; a second one kills the
-    workers. Signals within `TOGETHER` are one: `timeout` sends its own to the process and then to its group."""
+def interruptible(stop: Callable[[], None], again: Callable[[], None] | None = None) -> Iterator[None]:
+    """Within the block, Ctrl-C and SIGTERM call `stop`, so that runs save before they end, and from the second time
+    `again`: without it, the workers are killed. Signals within `TOGETHER` of the first are its echo: `timeout` sends
+    its own to the process and then to its group."""
     first: float | None = None
 
     def handle(number: int, frame: Any) -> None:
         nonlocal first
-        now = time.monotonic()
-        first = now if first is None else first
-        stop()
-        if now - first > TOGETHER:
-            _kill()
+        if first is None:
+            first = time.monotonic()
+            stop()
+        elif time.monotonic() - first > TOGETHER:
+            (again or _kill)()
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
@@ -73,12 +87,15 @@ class Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Let unfinished runs save, and end the processes."""
-        if self._slots:
-            self._stopping.value = 1
-            for slot in self._slots:
+        """Let unfinished runs save, and end the processes; at a further interrupt, kill them."""
+        slots, self._slots = self._slots, []
+        try:
+            for slot in slots:
+                self._stopping.value = 1
                 slot.shutdown()
-            self._slots = []
+        except BaseException:  # otherwise this process would wait for ever for workers that nothing ends
+            _kill()
+            raise
 
     def resolve(self, wishes: dict[str, Any]) -> Placement:
         """The result of `runner.training.machine.resolve`, called in a worker, as this process has no torch."""
@@ -91,15 +108,20 @@ class Workers:
         return next(self.call_each(function, [args]))
 
     def call_each(self, function: Callable[..., Any], args: Sequence[tuple[Any, ...]], jobs: int = 1) -> Iterator[Any]:
-        """The results of `function` for each tuple of arguments, in their order, with `jobs` calls side by side."""
+        """The results of `function` for each tuple of arguments, in their order, with `jobs` calls side by side. An
+        interrupt kills the workers, as nothing of a call is kept."""
         jobs = min(len(args), jobs)
         self._open(jobs)
         futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(args)]
         for future in futures:
             try:
-                yield future.result()
+                result = future.result()
             except BrokenProcessPool:
                 raise UserError(DIED) from None
+            except KeyboardInterrupt:
+                _kill()
+                raise
+            yield result
 
     def broadcast(self, value: Any) -> Any:
         """The value itself: no process has another one."""
@@ -324,12 +346,3 @@ def _release(device: str) -> None:
 
 def _stops() -> bool:
     return bool(_worker.stopping.value)
-
-
-def _kill(grace: float = 0.0) -> None:
-    """Kill the workers that have not ended by themselves within `grace` seconds."""
-    deadline = time.monotonic() + grace
-    workers = [child for child in multiprocessing.active_children() if isinstance(child, SpawnProcess)]
-    for child in workers:  # other children are not ours, such as the kernels of notebooks
-        child.join(max(0.0, deadline - time.monotonic()))
-        child.kill()

@@ -28,7 +28,7 @@ from runner.launch.cluster.client import connect, first_line, ray_module
 from runner.launch.cluster.messages import PULSE, Accepted, Manifest, Message, Order, Result, Saved
 from runner.launch.cluster.worker import work
 from runner.launch.events import Emit, Line, RunEnded
-from runner.launch.local import interruptible
+from runner.launch.local import interrupt, interruptible
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.training.progress import Progress
@@ -135,7 +135,7 @@ class _Sweep:
     def go(self) -> dict[str, Status]:
         waiting, stop_sent, warned = list(self.plans), False, False
         # A second Ctrl-C raises KeyboardInterrupt: runs end at once, and keep the checkpoints that have arrived.
-        with interruptible(self._stop), contextlib.suppress(KeyboardInterrupt):
+        with interruptible(self._stop, interrupt), contextlib.suppress(KeyboardInterrupt):
             try:
                 while (waiting and not self.stopped) or self.running:
                     if self.stopped and not stop_sent:
@@ -160,8 +160,6 @@ class _Sweep:
         return {plan.name: self.statuses.get(plan.name, Status.STOPPED) for plan in self.plans}
 
     def _stop(self) -> None:
-        if self.stopped:
-            raise KeyboardInterrupt
         self.stopped = True
 
     def _begin(self, plan: Plan) -> None:

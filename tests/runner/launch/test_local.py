@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -140,10 +141,29 @@ def test_a_second_signal_kills_the_workers_but_not_the_echo_of_the_first(number,
         signal.raise_signal(number)
         now[0] += 0.2  # `timeout` sends its signal to the process, and then to its group
         signal.raise_signal(number)
-        assert (stopped, killed) == ([100.0, 100.2], [])
+        assert (stopped, killed) == ([100.0], [])
         now[0] += 2.0
         signal.raise_signal(number)
     assert killed == [now[0]]
+
+
+@pytest.mark.parametrize("where", ["in the call", "at the end"])
+def test_an_interrupt_leaves_no_worker(where: str):
+    """A worker that nothing ends would keep this process from ending."""
+    before = set(multiprocessing.active_children())
+
+    def call():
+        with local.Workers() as workers:
+            assert workers.call(abs, -1) == 1
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            if where == "in the call":
+                workers.call(time.sleep, 100)
+            else:  # while workers may end by themselves
+                workers._slots[0].submit(time.sleep, 100)
+
+    with local.interruptible(local.interrupt), pytest.raises(KeyboardInterrupt):
+        call()
+    wait_for(lambda: set(multiprocessing.active_children()) <= before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
