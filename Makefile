@@ -10,6 +10,7 @@ RAY := $(VENV)/.ray
 help:
 	@echo "make reproduce [PROFILE=smoke|laptop|paper]   train, analyse and build the site (default: laptop)"
 	@echo "               [POST=slug]                    only this post and what it needs"
+	@echo "               [SEEDS=number|all]             so many seeds of each experiment (default: as its file says)"
 	@echo "               [WITH=experiment]              train this experiment even if it takes days"
 	@echo "make site                                     build the site from the published logs, without training"
 	@echo "make pages                                    build it, and look at every page in a browser"
@@ -34,7 +35,7 @@ $(RAY): requirements-ray.lock $(READY)
 	@touch $@
 
 reproduce: $(READY)
-	@$(BIN)/analysis reproduce --profile $(PROFILE) $(POST:%=--post %) $(WITH:%=--with %)
+	@$(BIN)/analysis reproduce --profile $(PROFILE) $(POST:%=--post %) $(SEEDS:%=--seeds %) $(WITH:%=--with %)
 
 site: $(READY)
 	@$(BIN)/analysis build

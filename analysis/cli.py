@@ -70,6 +70,12 @@ def reproduce(
     post: Annotated[
         str | None, typer.Option(help="Only this post and what it needs, such as is-4-the-magic-number.")
     ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER", help="How many seeds of each experiment to train, or all; if left out, as its file says."
+        ),
+    ] = None,
     asked: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,7 +87,7 @@ def reproduce(
     called again, it continues."""
     show = reproducing.Show(lambda text: print(f"{text}\n", end="", flush=True), sys.stdout.isatty())  # in one piece
     try:
-        outcome = reproducing.reproduce(projects.current(), profile, post, asked or [], show)
+        outcome = reproducing.reproduce(projects.current(), profile, post, asked or [], show, seeds)
     finally:
         show.end()
     for line in outcome.lines:

@@ -8,11 +8,12 @@ names, sizes and times of files are read.
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from runner.plan.plan import Plan
 
 STAMP = "reproduce.json"
+ALL = "all"  # seeds
 TOO_LONG = 2 * 86_400.0  # seconds; a longer experiment is trained only if it is named by --with
 SOON = 300.0  # seconds; with less left to train, the pages are built together at the end
 EVERY = 60.0  # seconds between two lines of overall progress without a terminal
@@ -70,10 +72,16 @@ class Outcome:
     until: datetime | None = None
 
 
-def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[str], show: "Show") -> Outcome:
-    """Reproduce all posts, or the post `only`; `asked` names the experiments to train however long they take. `show`
-    prints the progress. Raises a `UserError` for an unknown post, profile or experiment."""
-    stamp, call = project.root / "build" / STAMP, {"profile": profile, "only": only, "asked": sorted(asked)}
+def reproduce(
+    project: Project, profile: str, only: str | None, asked: Iterable[str], show: "Show", seeds: str | None = None
+) -> Outcome:
+    """Reproduce all posts, or the post `only`; `asked` names the experiments to train however long they take, `seeds`
+    is how many seeds of each to train, as text: a number or "all", None for as many as its file puts first. `show`
+    prints the progress. Raises a `UserError` for an unknown post, profile or experiment, and for other `seeds`."""
+    if seeds not in (None, ALL) and not re.fullmatch("[1-9][0-9]*", seeds or ""):
+        raise UserError(f"seeds {seeds!r} must be a number from 1, or all")
+    stamp = project.root / "build" / STAMP
+    call = {"profile": profile, "only": only, "asked": sorted(asked), "seeds": seeds}
     try:
         kept = json.loads(stamp.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -83,7 +91,7 @@ def reproduce(project: Project, profile: str, only: str | None, asked: Iterable[
         show.line("nothing has changed")
         return Outcome(0, kept["lines"])
     stamp.unlink(missing_ok=True)
-    outcome = _Reproduction(project, profile, parts(project, only), set(asked), show).go()
+    outcome = _Reproduction(project, profile, parts(project, only), set(asked), show, seeds).go()
     if outcome.code == 0:
         lines = [*outcome.lines, *(found.summary() for found in outcome.compared)]
         until = outcome.until.isoformat() if outcome.until else None
@@ -127,13 +135,22 @@ def reads(project: Project, name: str) -> list[str]:
 
 
 class _Reproduction:
-    def __init__(self, project: Project, profile: str, chosen: list[Part], asked: set[str], show: "Show") -> None:
+    def __init__(
+        self,
+        project: Project,
+        profile: str,
+        chosen: list[Part],
+        asked: set[str],
+        show: "Show",
+        seeds: str | None = None,
+    ) -> None:
         from runner.launch import fetch
         from runner.plan import experiment
 
         self.project, self.profile, self.parts, self.asked, self.show = project, profile, chosen, asked, show
+        self.seeds = seeds
         self.root = project.root / "runs"
-        self.experiments = {name: experiment.load(name) for part in chosen for name in part.experiments}
+        self.experiments = {name: self._loaded(name) for part in chosen for name in part.experiments}
         self.read: dict[str, list[str]] = {}  # notebook → the experiments whose runs make its results one's own
         self.late: list[str] = []
         for part in chosen:
@@ -166,6 +183,15 @@ class _Reproduction:
         self.waiting: list[Part] = []  # with results, but without their pages
         self.behind = Behind()
 
+    def _loaded(self, name: str) -> "Experiment":
+        """An experiment with as many of its seeds as were asked for."""
+        from runner.plan import experiment
+
+        loaded = experiment.load(name)
+        if self.profile not in loaded.profiles or self.seeds == ALL:
+            return loaded
+        return replace(loaded, limit=int(self.seeds) if self.seeds else loaded.first_seeds(self.profile))
+
     def go(self) -> Outcome:
         from runner.launch.local import interrupt, interruptible
 
@@ -184,10 +210,23 @@ class _Reproduction:
             self.show.line("run the same command again to continue. The site is complete:")
         self.outcome.lines = [str(self._page(part)) for part in self.parts]
         if self.outcome.code == 0:
+            self.outcome.lines += self._left_out()
             self.outcome.until = min((due.next for due in self._waiting().values() if due.next), default=None)
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
             self.outcome.compared = [found for name in names for found in compare.compare(self.project, name)]
         return self.outcome
+
+    def _left_out(self) -> list[str]:
+        """A line on the experiments of which only the first seeds have been trained; none if there are none."""
+        parts = []
+        for name, loaded in self.experiments.items():
+            if self.profile in loaded.profiles and loaded.limit:
+                ended = {run.name for run in evidence.runs(self.root, name, self.profile)}
+                planned = replace(loaded, limit=None).plans(self.profile)
+                there = {plan.spec.seed for plan in planned if plan.name in ended}
+                if len(there) < loaded.seeds(self.profile):
+                    parts.append(f"{name} ({len(there)} of {loaded.seeds(self.profile)})")
+        return [f"the first seeds were trained of {', '.join(parts)}: SEEDS=all trains the others"] if parts else []
 
     def _parts(self) -> None:
         """Train what is to be trained, a post at a time. Notebooks are executed behind it, in the time that training
@@ -268,7 +307,9 @@ class _Reproduction:
         for name in names:
             seconds, runs = estimates[name].seconds, len(self.todo[name])
             how_long = f"about {durations.words(seconds)} here" if estimates[name].measured else "some seconds"
-            line = f"{name}: {runs} run{'s' * (runs > 1)} to train, {how_long}"
+            limit, seeds = self.experiments[name].limit, self.experiments[name].seeds(self.profile)
+            first = f" ({limit} of {seeds} seeds)" if limit and limit < seeds else ""
+            line = f"{name}: {runs} run{'s' * (runs > 1)} to train{first}, {how_long}"
             if seconds > TOO_LONG and name not in self.asked:
                 self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
                 self.todo[name] = []
@@ -367,13 +408,11 @@ class _Reproduction:
         return bool(names) and all(self._complete(each) for each in names)
 
     def _complete(self, name: str) -> bool:
-        from runner.plan import experiment
-
         if name in self.complete:
             return True
         if self.todo.get(name) or not evidence.runs(self.root, name, self.profile):
             return False
-        loaded = self.experiments.get(name) or experiment.load(name)
+        loaded = self.experiments.get(name) or self._loaded(name)
         if self.profile not in loaded.profiles or self._missing(loaded):
             return False
         self.complete.add(name)

@@ -103,7 +103,9 @@ def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:
         own, other = here["claims"].get(id), published["claims"].get(id)
         words = {one and one["verdict"] for one in (own, other)}
         if len(words) > 1:
-            compared.append(Row(id, _word(own), _word(other), DIFFERS, flips=True))
+            fewer = own and other and (own.get("n") or 0) < (other.get("n") or 0)
+            why = f", n = {own['n']} instead of {other['n']}" if fewer else ""
+            compared.append(Row(id, f"{_word(own)}{why}", _word(other), DIFFERS, flips=True))
         else:
             compared.append(Row(id, _claim(own), _claim(other), _claim_agrees(own, other)))
     return compared

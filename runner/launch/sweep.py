@@ -7,6 +7,7 @@ is a run to train.
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,8 +69,8 @@ def experiment(
     emit: Emit,
     only: str | None = None,
 ) -> dict[str, Status]:
-    """Train all runs of an experiment that have not ended, then those that its rule adds, and compute its baselines.
-    Of an experiment in sittings, train those of the sittings that may begin by now.
+    """Train all runs of an experiment (up to its `limit`) that have not ended, then those that its rule adds, and
+    compute its baselines. Of an experiment in sittings, train those of the sittings that may begin by now.
 
     only    a shell pattern: of the planned runs, those with such a name
 
@@ -80,8 +81,9 @@ def experiment(
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     if processes()[0] == 0:
         fetch.preferred(loaded, profile, emit)
-    plans = loaded.plans(profile)
-    for folder in planned.unplanned(plans + planned.added(loaded, profile, root), root):
+    plans, everything = loaded.plans(profile), replace(loaded, limit=None)
+    known = planned.plans(everything, profile, root) + planned.added(loaded, profile, root)
+    for folder in planned.unplanned(known, root):
         emit(Unplanned(folder))
     named = {plan.name for plan in plans if fnmatchcase(plan.name, only or "*")}
     if not named:

@@ -23,7 +23,8 @@ from runner.plan.spec import TrainSpec, check, from_dict
 from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
-OF_PROFILES = ("seeds", "sittings", "placement", "axes", "stand_in")  # keys of a profile that are no settings of a run
+# Keys of a profile that are no settings of a run:
+OF_PROFILES = ("seeds", "first_seeds", "sittings", "placement", "axes", "stand_in")
 KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
 APART = timedelta(hours=6)  # between two sittings of one measurement, see `Experiment.sittings`
 SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
@@ -39,6 +40,7 @@ class Experiment:
     where      the file's name, for errors
     rule       the table [rule], see `runner.plan.rules`; None where there is none
     baselines  whether n-grams are counted beside its runs
+    limit      how many of a profile's seeds are planned, the first ones; None for all
     """
 
     name: str
@@ -49,13 +51,14 @@ class Experiment:
     where: str
     rule: dict[str, Any] | None = None
     baselines: bool = True
+    limit: int | None = None
 
     def placement(self, profile: str) -> dict[str, Any]:
         """The profile's placement settings: where and how its runs are trained, which is no part of their identity."""
         return dict(_table(self._profile(profile), "placement", f"{self.where} [profiles.{profile}]"))
 
     def seeds(self, profile: str) -> int:
-        """How many paired seeds the profile trains; seeds are 0, 1, …"""
+        """How many paired seeds the profile has; seeds are 0, 1, …"""
         table = self._profile(profile)
         if "seed" in table:
             raise UserError(
@@ -68,11 +71,23 @@ class Experiment:
             )
         return seeds
 
+    def first_seeds(self, profile: str) -> int:
+        """How many of the profile's seeds `make reproduce` trains unless it is told otherwise. All, unless the profile
+        says fewer: enough to see an effect in bearable time, where the others are there to be sure of it."""
+        seeds, first = self.seeds(profile), self._profile(profile).get("first_seeds")
+        if first is not None and (type(first) is not int or not 1 <= first <= seeds):
+            raise UserError(
+                f"{self.where} [profiles.{profile}]: first_seeds = {first!r} must be a whole number from 1 to "
+                f"seeds = {seeds}"
+            )
+        return first or seeds
+
     def sittings(self, profile: str) -> list[range]:
         """The profile's seeds by sitting, one for all unless it says otherwise.
 
         Seconds that are measured within the same hour share what else the machine was doing. An experiment about them
-        is trained in several sittings, `APART` from each other, with as many seeds in each.
+        is trained in several sittings, `APART` from each other, with as many seeds in each. Seeds beyond `limit` are
+        left out.
         """
         seeds, table = self.seeds(profile), self._profile(profile)
         sittings = table.get("sittings", 1)
@@ -81,8 +96,8 @@ class Experiment:
                 f"{self.where} [profiles.{profile}]: sittings = {sittings!r} must be a whole number that divides "
                 f"seeds = {seeds}: {', '.join(str(n) for n in range(1, seeds + 1) if seeds % n == 0)}"
             )
-        each = seeds // sittings
-        return [range(first, first + each) for first in range(0, seeds, each)]
+        each, stop = seeds // sittings, min(seeds, self.limit or seeds)
+        return [range(first, min(first + each, stop)) for first in range(0, stop, each)]
 
     def preferred(self, profile: str) -> str | None:
         """The corpus of a profile for which the profile names a stand-in, None where it names none. The stand-in is
@@ -95,8 +110,8 @@ class Experiment:
         return _axes(self._profile(profile).get("axes", self.axes), f"{self.where} [profiles.{profile}]")
 
     def plans(self, profile: str, axes: dict[str, list[Any]] | None = None) -> list[Plan]:
-        """All runs of the profile, with `axes` in place of its own where given. They are ordered seed by seed, so that
-        a stopped sweep has complete comparisons."""
+        """All runs of the profile, up to `limit`, with `axes` in place of its own where given. They are ordered seed by
+        seed, so that a stopped sweep has complete comparisons."""
         axes = self.axes_of(profile) | (axes or {})
         plans = [
             self.plan(profile, dict(zip(axes, values, strict=True)), seed)

@@ -148,6 +148,38 @@ def test_what_reads_no_run_is_ones_own_once_the_runs_of_its_post_are(counting, s
     assert made._own("ranked")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "runs"),
+    [(None, "5 runs to train (1 of 2 seeds)"), ("all", "10 runs to train"), ("2", "10 runs to train")],
+)
+def test_as_many_seeds_are_trained_as_the_file_or_the_user_says(house, swept, show, said, monkeypatch, seeds, runs):
+    monkeypatch.setattr(experiment.Experiment, "first_seeds", lambda self, profile: 1)
+    assert reproduce.reproduce(house, "smoke", None, [], show, seeds).code == 1
+    assert f"mlp-ratio: {runs}, about 10 s here" in said
+
+
+def test_at_the_end_it_says_of_what_only_the_first_seeds_were_trained(house, swept, show, said, monkeypatch):
+    def train(loaded, profile, root, wishes, workers, emit):
+        for plan in loaded.plans(profile):
+            fake.write_run(root, plan.spec.model.mlp_ratio, plan.spec.seed, profile)
+        return {"r1-s0": Status.FINISHED}
+
+    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: loaded.plans("smoke")[:1])
+    monkeypatch.setattr(reproduce._Reproduction, "_pages", lambda self: None)
+    monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
+    monkeypatch.setattr(reproduce.compare, "compare", lambda project, name: [])
+    line = "the first seeds were trained of mlp-ratio (1 of 2): SEEDS=all trains the others"
+    assert reproduce.reproduce(house, "smoke", None, [], show, "1").lines[-1] == line
+    assert line not in reproduce.reproduce(house, "smoke", None, [], show, "2").lines
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "every", "", "1.5"])
+def test_seeds_that_are_no_number(house, show, wrong):
+    with pytest.raises(UserError, match=f"seeds '{wrong}' must be a number from 1, or all"):
+        reproduce.reproduce(house, "smoke", None, [], show, wrong)
+
+
 def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, said, monkeypatch):
     monkeypatch.setattr(sweep, "workers", lambda: Workers(3 * 86_400))
     assert reproduce.reproduce(house, "paper", None, [], show).code == 0

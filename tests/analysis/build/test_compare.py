@@ -54,6 +54,9 @@ def test_a_line_a_post_says_which_verdicts_flip():
         "one: of 4 numbers and verdicts 1 are identical, 1 within the scatter of seeds, 2 outside; verdicts that flip: "
         "S0-4 (inconclusive → supported)"
     ]
+    mine["claims"]["S0-4"]["n"], other["claims"]["S0-4"]["n"] = 3, 10
+    fewer = [compare.Comparison(NAME, "laptop", compare.rows(mine, other))]
+    assert compare.by_post({"one": [NAME]}, fewer)[0].endswith("S0-4 (inconclusive → supported, n = 3 instead of 10)")
     same = [compare.Comparison(NAME, "laptop", compare.rows(mine, mine))]
     (line,) = compare.by_post({"one": [NAME]}, same)
     assert line.endswith("4 are identical, 0 within the scatter of seeds, 0 outside; no verdict flips")

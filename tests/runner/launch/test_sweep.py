@@ -89,6 +89,17 @@ def test_of_some_runs_the_others_are_left_out_and_the_rule_waits(ruled, tmp_path
         sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="r4*")
 
 
+def test_up_to_a_limit_the_first_seeds_are_an_experiment_of_their_own(ruled, tmp_path: Path):
+    both, told = replace(ruled, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2}}), []
+    trained = sweep.experiment(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append)
+    assert sorted(trained) == ["gelu-s0", "relu2-s0", "swiglu-s0"], "the rule decides by them"
+    assert isinstance(told[-1], Line), "baselines"
+    assert len(sweep.experiment(both, "smoke", tmp_path, {}, Here(), told.append)) == 3
+    told.clear()
+    assert sweep.experiment(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append) == {}
+    assert not any(isinstance(event, Unplanned) for event in told), "further seeds are planned, too"
+
+
 def test_a_sitting_is_trained_and_the_next_one_waits(ruled, tmp_path: Path):
     timed = replace(ruled, rule=None, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2, "sittings": 2}})
     told = []

@@ -38,6 +38,36 @@ def test_seeds_are_shared_out_over_the_sittings(tmp_path: Path):
     timed = experiment.load(str(path))
     assert timed.sittings("smoke") == [range(0, 2), range(2, 4), range(4, 6)]
     assert len(timed.plans("smoke")) == 30
+    assert replace(timed, limit=3).sittings("smoke") == [range(0, 2), range(2, 3)]
+
+
+def test_the_first_seeds_are_planned_up_to_a_limit(tmp_path: Path):
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text()
+    assert experiment.load("mlp-ratio").first_seeds("smoke") == 2, "all, where the file says nothing"
+    path = tmp_path / "some.toml"
+    path.write_text(text.replace("seeds = 2", "seeds = 4\nfirst_seeds = 3"))
+    loaded = experiment.load(str(path))
+    assert loaded.first_seeds("smoke") == 3
+    assert len(loaded.plans("smoke")) == 20
+    first = replace(loaded, limit=3).plans("smoke")
+    assert first == loaded.plans("smoke")[:15]
+    assert replace(loaded, limit=9).plans("smoke") == loaded.plans("smoke")
+
+
+@pytest.mark.parametrize("wrong", ["0", "3", "true", '"two"'])
+def test_first_seeds_that_are_none_of_the_seeds(tmp_path: Path, wrong: str):
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text()
+    path = tmp_path / "some.toml"
+    path.write_text(text.replace("seeds = 2", f"seeds = 2\nfirst_seeds = {wrong}"))
+    with pytest.raises(UserError, match=r"first_seeds = .* must be a whole number from 1 to seeds = 2$"):
+        experiment.load(str(path)).first_seeds("smoke")
+
+
+def test_the_first_seeds_of_shipped_experiments():
+    for name in experiment.names():
+        loaded = experiment.load(name)
+        for profile in loaded.profiles:
+            assert 1 <= loaded.first_seeds(profile) <= loaded.seeds(profile)
 
 
 def test_unknown_names_are_told_with_the_known_ones():
