@@ -78,8 +78,8 @@ def reproduce(
     """Reproduce all posts, or the post `only`; `asked` names the experiments to train however long they take, `seeds`
     is how many seeds of each to train, as text: a number or "all", None for as many as its file puts first. `show`
     prints the progress. Raises a `UserError` for an unknown post, profile or experiment, and for other `seeds`."""
-    if seeds not in (None, ALL) and not re.fullmatch("[1-9][0-9]*", seeds or ""):
-        raise UserError(f"seeds {seeds!r} must be a number from 1, or all")
+    if seeds not in (None, ALL) and not re.fullmatch("[2-9]|[1-9][0-9]+", seeds or ""):
+        raise UserError(f"seeds {seeds!r} must be a number from 2 (one seed has no interval), or all")
     stamp = project.root / "build" / STAMP
     call = {"profile": profile, "only": only, "asked": sorted(asked), "seeds": seeds}
     try:

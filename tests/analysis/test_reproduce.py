@@ -159,24 +159,28 @@ def test_as_many_seeds_are_trained_as_the_file_or_the_user_says(house, swept, sh
 
 
 def test_at_the_end_it_says_of_what_only_the_first_seeds_were_trained(house, swept, show, said, monkeypatch):
+    load = experiment.load
+
     def train(loaded, profile, root, wishes, workers, emit):
         for plan in loaded.plans(profile):
             fake.write_run(root, plan.spec.model.mlp_ratio, plan.spec.seed, profile)
         return {"r1-s0": Status.FINISHED}
 
+    profiles = load("mlp-ratio").profiles | {"smoke": load("mlp-ratio").profiles["smoke"] | {"seeds": 3}}
+    monkeypatch.setattr(experiment, "load", lambda name: replace(load(name), profiles=profiles))
     monkeypatch.setattr(sweep, "experiment", train)
     monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: loaded.plans("smoke")[:1])
     monkeypatch.setattr(reproduce._Reproduction, "_pages", lambda self: None)
     monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
     monkeypatch.setattr(reproduce.compare, "compare", lambda project, name: [])
-    line = "the first seeds were trained of mlp-ratio (1 of 2): SEEDS=all trains the others"
-    assert reproduce.reproduce(house, "smoke", None, [], show, "1").lines[-1] == line
-    assert line not in reproduce.reproduce(house, "smoke", None, [], show, "2").lines
+    line = "the first seeds were trained of mlp-ratio (2 of 3): SEEDS=all trains the others"
+    assert reproduce.reproduce(house, "smoke", None, [], show, "2").lines[-1] == line
+    assert line not in reproduce.reproduce(house, "smoke", None, [], show, "3").lines
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "every", "", "1.5"])
+@pytest.mark.parametrize("wrong", ["0", "1", "-2", "every", "", "2.5"])
 def test_seeds_that_are_no_number(house, show, wrong):
-    with pytest.raises(UserError, match=f"seeds '{wrong}' must be a number from 1, or all"):
+    with pytest.raises(UserError, match=f"seeds '{wrong}' must be a number from 2 .*, or all"):
         reproduce.reproduce(house, "smoke", None, [], show, wrong)
 
 
