@@ -9,6 +9,7 @@ Where it finds too little evidence in a profile, it raises `arms.Incomplete`, an
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -292,6 +293,7 @@ def execute_all(
 def _kill_kernels() -> None:
     from analysis.build import kernel
 
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # it would say of each that it died
     kernel.kill()
 
 

@@ -15,7 +15,7 @@ output = "build/analysis/steadying"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, stats, verdicts
+from analysis.study import arms, baselines, grid, interest, stats, verdicts
 from analysis.study.figures import Curves, Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import ABOVE, BELOW, Measure
@@ -138,8 +138,8 @@ results.figure(
 
 # %% [markdown]
 # ## A WaveNet with and without a warm-up
-# *Sensitivity* of a way to train, by seed: how far the final losses over the grid of learning rates lie above its own
-# best on average, where no loss counts for more than the untrained model's.
+# *Sensitivity* of a way to train: how far its final losses over the learning rates lie above its own best on average
+# (`analysis.study.grid`).
 #
 # S4-12: *instability* calls for a warm-up and for accumulation if sensitivity is lower with both than with neither. It
 # takes an instability: without either, the loss at the worst rate has to lie a quarter of a nat above the best. And it
@@ -149,28 +149,20 @@ results.figure(
 wave = arms.read(logs, "steadying", profile, all_planned=True, diverged=True)
 results.provenance(wave.runs)
 counted = baselines.read(logs, wave)
-grid = sorted({run.manifest["spec"]["train"]["learning_rate"] for run in wave.runs})
-cures = [cure for cure in ("neither", "warm-up", "accumulation", "both") if f"{cure}-lr{grid[0]:g}" in wave]
-
-
-final = {
-    cure: np.array([[wave.capped(f"{cure}-lr{lr:g}", s) for lr in grid] for s in wave.seeds]) for cure in cures
-}  # [seed, rate]
-sensitivity = {cure: (values - values.min(axis=1)[:, None]).mean(axis=1) for cure, values in final.items()}
+tried = grid.of(wave, ("neither", "warm-up", "accumulation", "both"))
+last = list(tried.final)[-1]
 UNSTABLE = 0.25  # nats
-means = {cure: values.mean(axis=0) for cure, values in final.items()}
-worst = float(np.ptp(means["neither"]))
-edge = [cure for cure, mean in means.items() if int(mean.argmin()) in (0, len(grid) - 1)]
+worst = float(np.ptp(tried.means["neither"]))
 in_the_way = [
     f"no rate that was tried is unstable: without either, the worst one costs {worst:.2f} nats"
     if worst < UNSTABLE
     else "",
-    f"the grid of learning rates does not bracket the best one ({', '.join(edge)})" if edge else "",
+    f"the grid of learning rates does not bracket the best one ({', '.join(tried.edge)})" if tried.edge else "",
 ]
 verdict = verdicts.every(
     Measure(
-        f"sensitivity to the learning rate, {cures[-1]} minus neither",
-        arms.difference(sensitivity, cures[-1], "neither"),
+        f"sensitivity to the learning rate, {last} minus neither",
+        arms.difference(tried.sensitivity, last, "neither"),
         BELOW,
     )
 ).unless("; ".join(filter(None, in_the_way)))
@@ -178,8 +170,8 @@ results.claim(
     "S4-12",
     verdict,
     **verdict.leading(),
-    unit=f"nats of sensitivity to the learning rate, {cures[-1]} minus neither",
-    reason=f"{len(grid)} learning rates from {grid[0]:g} to {grid[-1]:g}; {verdict.told()}",
+    unit=f"nats of sensitivity to the learning rate, {last} minus neither",
+    reason=f"{len(tried.rates)} learning rates from {tried.rates[0]:g} to {tried.rates[-1]:g}; {verdict.told()}",
     seeds=wave.seeds,
 )
 results.figure(
@@ -189,8 +181,8 @@ results.figure(
             "Validation loss at the end",
             "learning rate (log scale)",
             "loss (nats per character)",
-            at=grid,
-            lines={cure: [stats.estimate(final[cure][:, k]) for k in range(len(grid))] for cure in cures},
+            at=tried.rates,
+            lines={cure: [stats.estimate(column) for column in losses.T] for cure, losses in tried.final.items()},
             levels=counted.levels(),
         )
     ],

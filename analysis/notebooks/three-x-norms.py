@@ -17,7 +17,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, milestones, stats, verdicts, wording
+from analysis.study import arms, baselines, grid, interest, milestones, stats, verdicts, wording
 from analysis.study.figures import Dots, Sweep
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -30,9 +30,9 @@ counted = baselines.read(logs, stability)
 
 # %% [markdown]
 # ## Which learning rates still work
-# *Sensitivity* of a kind of model, by seed: how far the final losses over the grid of learning rates lie above its own
-# best on average, where no loss counts for more than the untrained model's. *Largest that works*: the largest rate up
-# to which every final loss is within a quarter of a nat of its own best.
+# *Sensitivity* of a kind of model: how far its final losses over the learning rates lie above its own best on average
+# (`analysis.study.grid`). *Largest that works*: the largest rate up to which every final loss is within a quarter of a
+# nat of its own best.
 #
 # The note has both norms on, and each may do something else beside the other than alone. So a norm's effect is taken
 # twice: in the note's own configuration, with the other norm on, where the verdict is taken, and alone.
@@ -47,23 +47,16 @@ counted = baselines.read(logs, stability)
 
 # %%
 KINDS = {"none": "neither", "qk": "QK norm", "post": "post-norm", "both": "both"}
-grid = sorted({run.manifest["spec"]["train"]["learning_rate"] for run in stability.runs})
+tried = grid.of(stability, KINDS)
+rates, final, best, sensitivity = tried.rates, tried.final, tried.best, tried.sensitivity
 
 
 def largest(ok: np.ndarray) -> float:
     """The largest rate up to which all are good, by the rates that are."""
-    return grid[max(0, int(np.argmin([*ok, False])) - 1)] if ok[0] else math.nan
+    return rates[max(0, int(np.argmin([*ok, False])) - 1)] if ok[0] else math.nan
 
 
-final = {  # [seed, rate]
-    kind: np.array([[stability.capped(f"{kind}-lr{lr:g}", seed) for lr in grid] for seed in stability.seeds])
-    for kind in KINDS
-}
-best = {kind: values.min(axis=1) for kind, values in final.items()}
-sensitivity = {kind: (values - best[kind][:, None]).mean(axis=1) for kind, values in final.items()}
 works = {kind: [largest(ok) for ok in values <= best[kind][:, None] + WITHIN] for kind, values in final.items()}
-means = {kind: values.mean(axis=0) for kind, values in final.items()}
-at_best = {kind: int(mean.argmin()) for kind, mean in means.items()}
 PAIRS = {"post": (("both", "qk"), ("post", "none")), "qk": (("both", "post"), ("qk", "none"))}  # beside, alone
 
 
@@ -76,8 +69,8 @@ def effect(values: dict[str, np.ndarray], norm: str, alone: bool = False) -> sta
 def obstacles() -> list[str]:
     """What keeps these runs from being about anything yet."""
     paths = {
-        kind: pd.DataFrame({s: stability.losses(f"{kind}-lr{grid[at]:g}", s) for s in stability.seeds}).mean(axis=1)
-        for kind, at in at_best.items()
+        kind: pd.DataFrame({s: stability.losses(f"{kind}-lr{rates[at]:g}", s) for s in stability.seeds}).mean(axis=1)
+        for kind, at in tried.at_best.items()
     }
     fall = min(float(path.iloc[-2] - path.iloc[-1]) for path in paths.values())
     step = next(iter(paths.values())).index
@@ -85,22 +78,22 @@ def obstacles() -> list[str]:
     found = []
     if fall > interest.smallest(stability):
         found.append(f"every kind's loss still falls by at least {fall:.2f} nats from step {step[-2]} to {step[-1]}")
-    edge = [KINDS[kind] for kind, at in at_best.items() if at in (0, len(grid) - 1)]
-    if edge:
-        found.append(f"the grid of learning rates does not bracket the best one ({', '.join(edge)})")
-    nothing = [KINDS[kind] for kind, mean in means.items() if mean.min() > unigram]
+    if tried.edge:
+        kinds = ", ".join(KINDS[kind] for kind in tried.edge)
+        found.append(f"the grid of learning rates does not bracket the best one ({kinds})")
+    nothing = [KINDS[kind] for kind, mean in tried.means.items() if mean.min() > unigram]
     if nothing:
         found.append(f"the best model is worse than counting single characters ({', '.join(nothing)})")
     return found
 
 
-swept = {kind: [stability.kept[f"{kind}-lr{lr:g}"][s] for lr, s in product(grid, stability.seeds)] for kind in KINDS}
+swept = {kind: [stability.kept[f"{kind}-lr{lr:g}"][s] for lr, s in product(rates, stability.seeds)] for kind in KINDS}
 logits = {kind: [milestones.largest_logit(run) for run in runs] for kind, runs in swept.items()}
 spikes = {kind: float(np.median([milestones.spike(run) for run in runs])) for kind, runs in swept.items()}
 logit = {"without": [*logits["none"], *logits["post"]], "with": [*logits["qk"], *logits["both"]]}
 
 # %%
-GRID = f"{len(grid)} learning rates from {grid[0]:g} to {grid[-1]:g}, {stability.count}, profile {profile}"
+GRID = f"{len(rates)} learning rates from {rates[0]:g} to {rates[-1]:g}, {stability.count}, profile {profile}"
 in_the_way = "; ".join(obstacles())
 RUNS = f"{in_the_way}. {GRID}" if in_the_way else GRID
 BESIDE = {"post": "beside QK norm, as in the note", "qk": "beside post-norm, as in the note"}
@@ -118,8 +111,8 @@ def both_ways(norm: str) -> str:
 
 
 off = PAIRS["post"][False][1]
-high = {kind: values[:, min(at_best[off] + 1, len(grid) - 1) :].mean(axis=1) for kind, values in final.items()}
-too_high = f"mean loss at rates above {grid[at_best[off]]:g}, the best one without it, with minus without"
+high = {kind: values[:, min(tried.at_best[off] + 1, len(rates) - 1) :].mean(axis=1) for kind, values in final.items()}
+too_high = f"mean loss at rates above {rates[tried.at_best[off]]:g}, the best one without it, with minus without"
 verdict = verdicts.every(sensitivities("post"), Measure(too_high, effect(high, "post"), BELOW)).unless(in_the_way)
 results.claim(
     "S1-19",
@@ -194,7 +187,7 @@ results.figure(
             "Loss against learning rate",
             "largest learning rate (log scale)",
             "final loss (nats per character)",
-            at=grid,
+            at=rates,
             lines={label: [stats.estimate(column) for column in final[kind].T] for kind, label in KINDS.items()},
             levels=counted.levels(),
         ),
@@ -215,15 +208,15 @@ results.figure(
 )
 
 # %%
-results.number("rates", len(grid))
+results.number("rates", len(rates))
 results.number("stability-steps", stability.spec["train"]["steps"], "steps")
 for norm in PAIRS:
     for name, alone in (("beside", False), ("alone", True)):
         results.estimate(f"{norm}-best-{name}", effect(best, norm, alone), "nats", digits=3)
         results.estimate(f"{norm}-sensitivity-{name}", effect(sensitivity, norm, alone), "nats", digits=3)
 results.number("obstacles", len(obstacles()))
-best_of_all = min(KINDS, key=lambda kind: float(means[kind].min()))
-rate = grid[at_best[best_of_all]]
+best_of_all = min(KINDS, key=lambda kind: float(tried.means[kind].min()))
+rate = rates[tried.at_best[best_of_all]]
 counted.report(results, stability.ends()[f"{best_of_all}-lr{rate:g}"].to_numpy(), "nats", prefix="norms-")
 for kind, found in logit.items():
     results.number(f"logit-{kind}", float(np.median(found)), digits=1)

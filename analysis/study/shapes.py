@@ -77,10 +77,6 @@ class Shapes:
         """Each ratio at the learning rate that is best on validation, its losses those of another split."""
         return tuned(self.ends("val"), self.ends(held_out))
 
-    def arm(self, ratio: float, rate: float) -> Arm:
-        """The name of the arm of a shape at a learning rate."""
-        return next(arm for arm, shape in self.each.items() if (shape.ratio, shape.rate) == (ratio, rate))
-
 
 def name(ratio: float) -> str:
     """A ratio as it is written: `0.67`, `4`."""
