@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from analysis.build.project import Project
 from analysis.study import text
 
 IDENTICAL, PRINTED, WITHIN, DIFFERS = "identical", "same as printed", "within interval", "differs"
+FEWER = "of fewer runs"  # differs, and not all of the published runs have been trained
+WORDS = (IDENTICAL, PRINTED, WITHIN, DIFFERS, FEWER)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number or verdict as text, of one's own results and of the published ones; `agrees` is one of the four
+    """One number or verdict as text, of one's own results and of the published ones; `agrees` is one of the five
     words."""
 
     name: str
@@ -28,36 +30,44 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of one notebook's results in one profile; `nothing` says why there are no published ones."""
+    """The comparison of one notebook's results in one profile; `nothing` says why there are no published ones. `runs`
+    are those that were trained here and are published, `same` those of them whose metrics are the same bytes."""
 
     name: str
     profile: str
     rows: list[Row]
     nothing: str = ""
+    runs: frozenset[str] = frozenset()
+    same: frozenset[str] = frozenset()
 
     def summary(self) -> str:
         """The comparison in one line: how many rows agree in which way."""
         if self.nothing:
             return f"{self.name}: {self.nothing}"
         counts = Counter(row.agrees for row in self.rows)
-        shown = ", ".join(f"{counts[word]} {word}" for word in (IDENTICAL, PRINTED, WITHIN, DIFFERS) if counts[word])
+        shown = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
         return f"{self.name}, {self.profile} profile, against the published results: {shown or 'no numbers'}"
 
 
 def by_post(posts: Mapping[str, Sequence[str]], found: Iterable[Comparison]) -> list[str]:
-    """A line for each post, of its notebooks' comparisons: how many numbers and verdicts are identical (or the same as
-    printed), inside the published interval, outside it, and which verdicts flip."""
+    """A line for each post, of its notebooks' comparisons: how many runs have the same bytes, how many numbers and
+    verdicts are identical (or the same as printed), inside the published interval, outside it, and which verdicts
+    flip."""
     comparisons = [one for one in found if not one.nothing]
     lines = []
     for slug, notebooks in posts.items():
-        rows = [row for one in comparisons if one.name in notebooks for row in one.rows]
+        mine = [one for one in comparisons if one.name in notebooks]
+        rows = [row for one in mine for row in one.rows]
         if not rows:
             continue
         many = Counter(row.agrees for row in rows)
+        runs, same = (frozenset().union(*(getattr(one, name) for one in mine)) for name in ("runs", "same"))
         flipped = [f"{row.name} ({row.published} → {row.here})" for row in rows if row.flips]
+        bytes_ = f"{len(same)} of {len(runs)} runs have the published bytes; " if runs else ""
+        fewer = f", {many[FEWER]} {FEWER}" if many[FEWER] else ""
         lines.append(
-            f"{slug}: of {len(rows)} numbers and verdicts {many[IDENTICAL] + many[PRINTED]} are identical, "
-            f"{many[WITHIN]} within the scatter of seeds, {many[DIFFERS]} outside; "
+            f"{slug}: {bytes_}of {len(rows)} numbers and verdicts {many[IDENTICAL] + many[PRINTED]} are identical, "
+            f"{many[WITHIN]} within the scatter of seeds, {many[DIFFERS]} outside{fewer}; "
             + (f"verdicts that flip: {', '.join(flipped)}" if flipped else "no verdict flips")
         )
     return lines
@@ -79,6 +89,9 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
         about = f"nothing is published for the profile {profile}"
         return Comparison(name, profile, [], f"{about}; published: {', '.join(available) or 'no profile'}")
     plan = execute.plan(project, name, project.logs, profile, project.published)
+    others = plan.parts["logs"]
+    runs = {run for run in read.keys() & others.keys() if "-" in read[run]}  # not of n-grams, which are counted
+    same = {run for run in runs if _metrics(read[run]) == _metrics(others[run])}
     if plan.key == kept["key"]:  # made from the same logs: there is nothing to execute
         published = folder
     else:
@@ -86,11 +99,15 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
         if lacking:
             return Comparison(name, profile, [], f"too little is published for the profile {profile}: {lacking}")
         published = plan.output
-    return Comparison(
-        name,
-        profile,
-        rows(*(json.loads((f / "results.json").read_text(encoding="utf-8")) for f in (folder, published))),
-    )
+    found = rows(*(json.loads((f / "results.json").read_text(encoding="utf-8")) for f in (folder, published)))
+    if others.keys() - read.keys():
+        found = [replace(row, agrees=FEWER) if row.agrees == DIFFERS else row for row in found]
+    return Comparison(name, profile, found, "", frozenset(runs), frozenset(same))
+
+
+def _metrics(digests: str) -> str:
+    """The hash of the metrics among those of a run's files, see `evidence.fingerprint`."""
+    return digests.rpartition("-")[2]
 
 
 def rows(here: dict[str, Any], published: dict[str, Any]) -> list[Row]:

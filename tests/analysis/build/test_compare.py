@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 from analysis.build import compare, execute
 from tests.analysis import fake
@@ -57,6 +58,9 @@ def test_a_line_a_post_says_which_verdicts_flip():
     mine["claims"]["S0-4"]["n"], other["claims"]["S0-4"]["n"] = 3, 10
     fewer = [compare.Comparison(NAME, "laptop", compare.rows(mine, other))]
     assert compare.by_post({"one": [NAME]}, fewer)[0].endswith("S0-4 (inconclusive → supported, n = 3 instead of 10)")
+    fewer = [replace(one, runs=frozenset("ab"), same=frozenset("b")) for one in fewer]
+    (line,) = compare.by_post({"one": [NAME]}, fewer)
+    assert line.startswith("one: 1 of 2 runs have the published bytes; of 4 numbers")
     same = [compare.Comparison(NAME, "laptop", compare.rows(mine, mine))]
     (line,) = compare.by_post({"one": [NAME]}, same)
     assert line.endswith("4 are identical, 0 within the scatter of seeds, 0 outside; no verdict flips")
@@ -75,7 +79,7 @@ def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
     fake.write_run(house.logs, 4, 0, shift=0.5)
 
     def stand_in(plan, project):
-        shutil.copytree(house.results / NAME / "laptop", plan.output)
+        shutil.copytree(house.results / NAME / "laptop", plan.output, dirs_exist_ok=True)
         path = plan.output / "results.json"
         results = json.loads(path.read_text())
         results["numbers"]["bar"]["value"] = 9.0
@@ -88,6 +92,10 @@ def test_other_logs_are_compared_with_the_published_ones(house, monkeypatch):
     assert [(row.name, row.here, row.published) for row in found.rows if row.agrees == "differs"] == [
         ("bar", "1.80", "9.00")
     ]
+    assert len(found.runs - found.same) == 1, "r4-s0 is another run"
+    fake.write_run(house.logs, 4, 17)
+    (of_fewer,) = compare.compare(house, NAME)
+    assert of_fewer.summary().endswith("4 identical, 1 of fewer runs")
 
 
 def test_nothing_published_is_said(house):
