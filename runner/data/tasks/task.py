@@ -9,6 +9,10 @@ import numpy as np
 from runner.data import order
 from runner.data.tokens import Span, Tokens
 
+AT_ONCE = (
+    1024  # tokens that are evaluated at once at least: with a few short sequences, calls take longer than products
+)
+
 
 class Batch(NamedTuple):
     """The inputs of a model, its targets, and their weights in the loss.
@@ -29,7 +33,7 @@ class Reading:
 
     seed: int
     block: int  # tokens per sequence
-    batch: int  # sequences per step, and per batch of an evaluation
+    batch: int  # sequences per step, and the fewest per batch of an evaluation
     mode: str = "exact"
     batches: int = 0
     train_tokens: int | None = None
@@ -80,7 +84,7 @@ class Task(ABC):
 
     def split(self, name: str) -> list[Batch]:
         """The batches on which a split is evaluated, all of one shape."""
-        span, size = self.tokens.spans[name], self.reading.batch
+        span = self.tokens.spans[name]
         starts, counted = self.every(span)
         if self.reading.mode == "sampled":
             stream = order.EVAL_STREAM + list(self.tokens.spans).index(name)
@@ -89,6 +93,7 @@ class Task(ABC):
         elif name == "train" and self.reading.train_tokens is not None:
             chosen = order.spread(len(starts), -(-self.reading.train_tokens // counted.sum(axis=1).max()))
             starts, counted = starts[chosen], counted[chosen]
+        size = max(self.reading.batch, min(len(starts), AT_ONCE // self.reading.block))
         padding = -len(starts) % size  # sequences of weight 0 fill the last batch, so that all have one shape
         starts = np.append(starts, np.full(padding, span[0]))
         weights = counted / counted.sum()

@@ -192,14 +192,14 @@ def test_runs_that_are_not_planned_are_named(tmp_path: Path):
 
 
 def test_status_shows_where_another_process_is(tiny, tmp_path: Path):
-    train_here(tiny, tmp_path, stopping=at_call(150))
+    train_here(tiny, tmp_path, stopping=at_call(50))
     folder = tiny.folder(tmp_path)
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 30, 2.5, 1000.0))
         done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
     assert "mlp-ratio/r1-s0  outdated" in done.stdout  # it has other steps than the planned one
     (loaded,) = [plan for plan in experiment.load("mlp-ratio").plans("smoke") if plan.name == tiny.name]
-    train_here(loaded, tmp_path, stopping=at_call(150))
+    train_here(loaded, tmp_path, stopping=at_call(50))
     with hold(folder):
         progress.File(folder).note(Progress(tiny.name, 20, 60, 2.5, 1000.0))
         done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))

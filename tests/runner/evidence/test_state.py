@@ -16,7 +16,7 @@ def look(plan: Plan, root: Path) -> tuple[str, str, str]:
 
 def test_every_state_has_its_reason(tiny, tmp_path):
     assert look(tiny, tmp_path) == ("train", "missing", "it has not been trained")
-    train_here(tiny, tmp_path, stopping=at_call(150))
+    train_here(tiny, tmp_path, stopping=at_call(50))
     step = checkpoint.last_step(tiny.folder(tmp_path) / "checkpoint")
     assert 0 < step < 30
     assert look(tiny, tmp_path) == ("resume", "stopped", f"it stopped after its checkpoint of step {step}")

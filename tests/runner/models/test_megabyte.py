@@ -167,7 +167,7 @@ def test_stopped_it_goes_on_to_the_same_bytes(tiny, tmp_path: Path, more):
     model = sizes | {"kind": "megabyte", "dropout": 0.2, "context_drop": 0.1, "strided": True} | more
     plan = replace(tiny, name="megabyte-s0", spec=from_dict(plain | {"model": model}, "here"))
     assert train_here(plan, tmp_path / "whole") == "finished"
-    assert train_here(plan, tmp_path / "parted", stopping=at_call(60)) == "stopped"
+    assert train_here(plan, tmp_path / "parted", stopping=at_call(30)) == "stopped"
     assert train_here(plan, tmp_path / "parted") == "finished"
     logs = [(plan.folder(tmp_path / name) / "metrics.parquet").read_bytes() for name in ("whole", "parted")]
     assert logs[0] == logs[1]

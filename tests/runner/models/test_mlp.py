@@ -90,7 +90,7 @@ def test_dropout_takes_hidden_units_in_training_alone_and_scales_the_others():
 def test_stopped_it_goes_on_to_the_same_bytes(tiny, tmp_path: Path, norm, dropout):
     plan = of_contexts(tiny, width=4, hidden=6, block_size=5, norm=norm, calibration=3, freeze_at=12, dropout=dropout)
     assert train_here(plan, tmp_path / "whole") == "finished"
-    assert train_here(plan, tmp_path / "parted", stopping=at_call(300)) == "stopped"
+    assert train_here(plan, tmp_path / "parted", stopping=at_call(35)) == "stopped"
     assert train_here(plan, tmp_path / "parted") == "finished"
     whole, parted = (plan.folder(tmp_path / name) for name in ("whole", "parted"))
     assert (whole / "metrics.parquet").read_bytes() == (parted / "metrics.parquet").read_bytes()
@@ -104,7 +104,7 @@ def test_it_is_trained_with_sgd(tiny, tmp_path: Path):
     sgd = replace(plan.spec.train, optimizer="sgd", learning_rate=0.1, min_learning_rate=0.01, drop_at=20)
     plan = replace(plan, spec=replace(plan.spec, train=sgd))
     assert train_here(plan, tmp_path / "whole") == "finished"
-    assert train_here(plan, tmp_path / "parted", stopping=at_call(300)) == "stopped"
+    assert train_here(plan, tmp_path / "parted", stopping=at_call(35)) == "stopped"
     assert train_here(plan, tmp_path / "parted") == "finished"
     logs = [(plan.folder(tmp_path / name) / "metrics.parquet").read_bytes() for name in ("whole", "parted")]
     assert logs[0] == logs[1]

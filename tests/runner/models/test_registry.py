@@ -54,7 +54,7 @@ def test_its_settings_are_its_own(toy):
 
 def test_it_learns_and_a_resume_restores_its_buffers(toy, tmp_path: Path):
     assert train_here(toy, tmp_path / "whole") == "finished"
-    assert train_here(toy, tmp_path / "parted", stopping=at_call(150)) == "stopped"
+    assert train_here(toy, tmp_path / "parted", stopping=at_call(50)) == "stopped"
     assert train_here(toy, tmp_path / "parted") == "finished"
     whole, parted = (toy.folder(tmp_path / name) for name in ("whole", "parted"))
     assert (whole / "metrics.parquet").read_bytes() == (parted / "metrics.parquet").read_bytes()

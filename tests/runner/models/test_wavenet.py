@@ -64,7 +64,7 @@ def test_stopped_it_goes_on_to_the_same_bytes(tiny, tmp_path: Path, readout):
     model = {"kind": "wavenet", "width": 8, "gate": 6, "skip": 7, "block_size": 16, "readout": readout}
     plan = replace(tiny, name="wavenet-s0", spec=from_dict(plain | {"model": model}, "here"))
     assert train_here(plan, tmp_path / "whole") == "finished"
-    assert train_here(plan, tmp_path / "parted", stopping=at_call(60)) == "stopped"
+    assert train_here(plan, tmp_path / "parted", stopping=at_call(30)) == "stopped"
     assert train_here(plan, tmp_path / "parted") == "finished"
     logs = [(plan.folder(tmp_path / name) / "metrics.parquet").read_bytes() for name in ("whole", "parted")]
     assert logs[0] == logs[1]

@@ -23,7 +23,7 @@ def test_sampled_evaluation_is_the_same_at_every_step_and_apart_from_training(sm
     spec = replace(smoke.spec, eval=replace(smoke.spec.eval, mode="sampled", batches=3))
     tokens = load(spec.data)
     first, second = (Batches(spec, tokens, torch.device("cpu"), Group()).split("train") for _ in range(2))
-    assert len(first) == 3
+    assert sum(len(x_BT) for x_BT, _, _ in first) == 3 * spec.train.batch_size
     assert all(torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0][0], Batches(spec, tokens, torch.device("cpu"), Group()).train(0)[0])
 

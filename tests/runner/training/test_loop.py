@@ -314,7 +314,7 @@ def test_progress_is_told(tiny, tmp_path):
 
 
 def test_resuming_elsewhere_is_said_and_recorded(tiny, tmp_path):
-    train_here(tiny, tmp_path, stopping=at_call(150))
+    train_here(tiny, tmp_path, stopping=at_call(50))
     path = max((tiny.folder(tmp_path) / "checkpoint").glob("*/commit.json"))
     commit = json.loads(path.read_text())
     step = commit["step"]
