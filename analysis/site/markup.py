@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.study import text
+from runner.plan import experiment
 
 LONG = 120  # characters of a cell: more are a text
 BRIEF = 15  # words of a reason: more stand behind a fold
@@ -179,8 +180,8 @@ def _agree(first: dict[str, Any], second: dict[str, Any]) -> str:
     return "yes" if points[0] == points[1] else "**no**"
 
 
-def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) -> str:
-    folder, profile, runs = f"{up}evidence/{experiment}/{entry['profile']}", entry["profile"], entry["runs"]
+def _provenance(name: str, entry: dict[str, Any], notebook: str, up: str) -> str:
+    folder, profile, runs = f"{up}evidence/{name}/{entry['profile']}", entry["profile"], entry["runs"]
     diverged = sum(run["status"] == "diverged" for run in runs)
     facts = [
         f"**{text.escape(profile)}** profile",
@@ -189,13 +190,21 @@ def _provenance(experiment: str, entry: dict[str, Any], notebook: str, up: str) 
         f"[{text.count(len(runs), 'run')}]({folder}/index.md)" + (f", {diverged} diverged" if diverged else ""),
         f"commit {', '.join(f'`{c}`' for c in entry['commits']) or 'unknown'}",
         f"[notebook]({up}notebooks/{notebook}.md)",
-        f"again: `make reproduce PROFILE={profile}`",
+        f"again: `make reproduce PROFILE={profile}{_all(name, profile, len(entry['seeds']))}`",
     ]
     links = " ".join(f"[{text.escape(run['name'])}]({folder}/{run['name']}/metrics.parquet)" for run in runs)
     return (
         f'<div class="provenance" markdown="1">\n\n{" · ".join(facts)}\n\n'
         f'<details markdown="1"><summary>logs as parquet</summary>\n\n{links}\n\n</details>\n\n</div>'
     )
+
+
+def _all(name: str, profile: str, seeds: int) -> str:
+    """What asks for all of so many seeds, where `make reproduce` trains fewer by itself."""
+    if name not in experiment.names():
+        return ""
+    loaded = experiment.load(name)
+    return " SEEDS=all" if profile in loaded.profiles and loaded.first_seeds(profile) < seeds else ""
 
 
 def _cell(value: str) -> str:

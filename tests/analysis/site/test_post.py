@@ -2,6 +2,7 @@ import pytest
 
 from analysis.site import post
 from runner.errors import UserError
+from runner.plan import experiment
 from tests.analysis import fake
 
 RESULTS = {
@@ -182,6 +183,11 @@ def test_a_figure_has_both_schemes_and_its_provenance(tmp_path):
         "(../../evidence/mlp-ratio/laptop/r1-s0/metrics.parquet)",
     ):
         assert fact in text
+
+
+def test_a_figure_of_more_seeds_than_are_trained_first_asks_for_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.Experiment, "first_seeds", lambda self, profile: 0)
+    assert "again: `make reproduce PROFILE=laptop SEEDS=all`" in render(tmp_path, '{{ figure("loss") }}').markdown
 
 
 @pytest.mark.parametrize(
