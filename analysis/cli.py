@@ -154,7 +154,10 @@ def _show_comparisons(project: projects.Project, compared: list[comparing.Compar
     for line in comparing.by_post(posts, compared):
         print(line)
     for found in compared:
-        _show_comparison(found)
+        if not found.nothing:
+            _show_comparison(found)
+    for line in comparing.nothing(compared):
+        print(line)
 
 
 def _show_comparison(found: comparing.Comparison) -> None:

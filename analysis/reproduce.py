@@ -93,7 +93,8 @@ def reproduce(
     stamp.unlink(missing_ok=True)
     outcome = _Reproduction(project, profile, parts(project, only), set(asked), show, seeds).go()
     if outcome.code == 0:
-        lines = [*outcome.lines, *(found.summary() for found in outcome.compared)]
+        there = (found.summary() for found in outcome.compared if not found.nothing)
+        lines = [*outcome.lines, *there, *compare.nothing(outcome.compared)]
         until = outcome.until.isoformat() if outcome.until else None
         kept = {"call": call, "files": fingerprint(project), "lines": lines, "until": until}
         stamp.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

@@ -73,6 +73,18 @@ def by_post(posts: Mapping[str, Sequence[str]], found: Iterable[Comparison]) -> 
     return lines
 
 
+def nothing(found: Iterable[Comparison]) -> list[str]:
+    """A line for each reason why there is nothing to compare with, with the notebook, or how many these are."""
+    by_reason: dict[str, list[Comparison]] = {}
+    for one in found:
+        if one.nothing:
+            by_reason.setdefault(one.nothing.partition(";")[0], []).append(one)
+    return [
+        group[0].summary() if len(group) == 1 else f"{len(group)} notebooks: {reason}"
+        for reason, group in by_reason.items()
+    ]
+
+
 def compare(project: Project, name: str) -> list[Comparison]:
     """Compare a notebook's results with those of the published logs, which it executes again where needed; returns one
     comparison for each profile with results, none if it was not executed."""

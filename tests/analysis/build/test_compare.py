@@ -66,6 +66,18 @@ def test_a_line_a_post_says_which_verdicts_flip():
     assert line.endswith("4 are identical, 0 within the scatter of seeds, 0 outside; no verdict flips")
 
 
+def test_what_nothing_is_published_of_is_said_once():
+    def without(name, profile="smoke"):
+        about = f"nothing is published for the profile {profile}"
+        return compare.Comparison(name, profile, [], f"{about}; published: {name}")
+
+    found = [without("a"), compare.Comparison("b", "laptop", []), without("c"), without("d", "paper")]
+    assert compare.nothing(found) == [
+        "2 notebooks: nothing is published for the profile smoke",
+        "d: nothing is published for the profile paper; published: d",
+    ]
+
+
 def test_the_same_logs_are_not_executed_again(house):
     (found,) = compare.compare(house, NAME)
     assert {row.agrees for row in found.rows} == {"identical"}
