@@ -1,4 +1,4 @@
-"""Estimates how long runs will take on this machine, from a few steps of the most expensive of them.
+"""Estimates how long runs will take on this machine, from a few steps of the most expensive of each kind of model.
 
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
 so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
@@ -54,11 +54,20 @@ class Pace:
 def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     """An estimate for the plans, measured in this process, which imports torch."""
     placement = machine.resolve(wishes)
-    weights, side_by_side = [_work(plan.spec) for plan in plans], min(placement.jobs, len(plans))
+    work, side_by_side = sum(_work(plan.spec) for plan in plans), min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
-    brief = sum(weights) / RATE + calls * CALL + len(plans) * SETUP
+    brief = work / RATE + calls * CALL + len(plans) * SETUP
     if brief < BRIEF and not placement.compile:
         return Estimate(brief / side_by_side, measured=False)
+    kinds: dict[str, list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
+    for plan in plans:
+        kinds.setdefault(plan.spec.model.kind, []).append(plan)
+    return Estimate(sum(_of_kind(alike, placement) for alike in kinds.values()) / side_by_side)
+
+
+def _of_kind(plans: Sequence[Plan], placement: Placement) -> float:
+    """The seconds that runs of one kind of model take one after another."""
+    weights = [_work(plan.spec) for plan in plans]
     heaviest = max(range(len(plans)), key=lambda i: weights[i])
     found = pace(plans[heaviest], placement)
     shares = [weight / weights[heaviest] for weight in weights]
@@ -67,7 +76,7 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
         compiled = sum(plan.placement.get("compile", placement.compile) for plan in plans)
     else:  # models of one spec share theirs
         compiled = len({plan.spec.model for plan in plans})
-    return Estimate((total + compiled * found.compile) / side_by_side)
+    return total + compiled * found.compile
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:

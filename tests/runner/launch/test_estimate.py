@@ -69,6 +69,21 @@ def test_the_heaviest_arm_is_measured(monkeypatch):
     assert found.seconds < len(plans) * plans[0].spec.train.steps
 
 
+def test_each_kind_of_model_is_measured(monkeypatch):
+    """A WaveNet uses its parameters at every position, an MLP of a context once."""
+    plans, measured = experiment.load("convergence").plans("laptop"), []
+
+    def pace(plan, placement: Placement) -> estimate.Pace:
+        measured.append(plan.name.partition("-")[0])
+        return estimate.Pace(0.0, 0.0, 1.0 if plan.spec.model.kind == "mlp" else 10.0, 0.0)
+
+    monkeypatch.setattr(estimate, "pace", pace)
+    found = estimate.measure(plans, {"jobs": 1, "device": "cpu", "compile": True})
+    assert sorted(measured) == ["mlp", "wavenet"]
+    steps = plans[0].spec.train.steps * len(plans) // 2
+    assert found.seconds == pytest.approx(11 * steps)
+
+
 @pytest.mark.parametrize(("cold", "times"), [(True, 18), (False, 2)])
 def test_runs_that_compile_from_nothing_each_pay_for_it(monkeypatch, cold, times):
     plans = experiment.load("first-step").plans("laptop")  # two of the four arms of its nine seeds are compiled
