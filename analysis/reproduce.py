@@ -221,11 +221,11 @@ class _Reproduction:
         """A line on the experiments of which only the first seeds have been trained; none if there are none."""
         parts = []
         for name, loaded in self.experiments.items():
-            if self.profile in loaded.profiles and loaded.limit:
+            if self.profile in loaded.profiles and loaded.limit and loaded.limit < loaded.seeds(self.profile):
                 ended = {run.name for run in evidence.runs(self.root, name, self.profile)}
                 planned = replace(loaded, limit=None).plans(self.profile)
                 there = {plan.spec.seed for plan in planned if plan.name in ended}
-                if len(there) < loaded.seeds(self.profile):
+                if 0 < len(there) < loaded.seeds(self.profile):  # none, where it would take days
                     parts.append(f"{name} ({len(there)} of {loaded.seeds(self.profile)})")
         return [f"the first seeds were trained of {', '.join(parts)}: SEEDS=all trains the others"] if parts else []
 

@@ -45,6 +45,7 @@ def _kill(grace: float = 0.0) -> None:
 
 
 def interrupt() -> None:
+    """Do what Ctrl-C does by itself."""
     raise KeyboardInterrupt
 
 

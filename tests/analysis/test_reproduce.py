@@ -1,3 +1,4 @@
+import shutil
 import sys
 import threading
 from dataclasses import replace
@@ -176,6 +177,11 @@ def test_at_the_end_it_says_of_what_only_the_first_seeds_were_trained(house, swe
     line = "the first seeds were trained of mlp-ratio (2 of 3): SEEDS=all trains the others"
     assert reproduce.reproduce(house, "smoke", None, [], show, "2").lines[-1] == line
     assert line not in reproduce.reproduce(house, "smoke", None, [], show, "3").lines
+    for run in (house.root / "runs" / "mlp-ratio" / "smoke").glob("*-s[12]"):  # they wait for another sitting
+        shutil.rmtree(run)
+    monkeypatch.setattr(sweep, "experiment", lambda *_: {})
+    lines = reproduce.reproduce(house, "smoke", None, [], show, "4").lines
+    assert not any("first seeds" in line for line in lines)
 
 
 @pytest.mark.parametrize("wrong", ["0", "1", "-2", "every", "", "2.5"])
