@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.data import openwebtext
+from runner.data.tasks.task import AT_ONCE
 from runner.evidence import log
 from runner.launch import fetch
 from runner.models import registry
@@ -115,7 +116,7 @@ def shortened(spec: RunSpec, steps: int) -> RunSpec:
         data = replace(data, corpus=STAND_IN, train=(0, room), val=(0, room), test=None)
     name = (spec.eval.splits or tuple(data.splits()))[-1]
     start, stop = data.splits()[name]
-    stop = min(stop, start + max(batch * spec.model.block_size, spec.model.block_size + 1))
+    stop = min(stop, start + max(_at_once(batch, spec), spec.model.block_size + 1))
     short: dict[str, Any] = {name: (start, stop)} if name != "train" else {}
     return replace(
         spec,
@@ -146,7 +147,12 @@ def _evaluations(spec: RunSpec) -> int:
 
 def _batches(spec: RunSpec) -> int:
     """How many batches one evaluation reads."""
-    return math.ceil(_evaluated(spec) / (spec.train.batch_size * spec.model.block_size))
+    return math.ceil(_evaluated(spec) / _at_once(spec.train.batch_size, spec))
+
+
+def _at_once(batch: int, spec: RunSpec) -> int:
+    """How many tokens are evaluated at once where a step trains on `batch` sequences, roughly."""
+    return max(batch * spec.model.block_size, AT_ONCE)
 
 
 def _evaluated(spec: RunSpec) -> int:
