@@ -191,7 +191,8 @@ class _Reproduction:
         loaded = experiment.load(name)
         if self.profile not in loaded.profiles or self.seeds == ALL:
             return loaded
-        return replace(loaded, limit=int(self.seeds) if self.seeds else loaded.first_seeds(self.profile))
+        limit = int(self.seeds) if self.seeds else loaded.first_seeds(self.profile)
+        return replace(loaded, limit=limit) if limit < loaded.seeds(self.profile) else loaded
 
     def go(self) -> Outcome:
         from runner.launch.local import interrupt, interruptible
@@ -221,7 +222,7 @@ class _Reproduction:
         """A line on the experiments of which only the first seeds have been trained; none if there are none."""
         parts = []
         for name, loaded in self.experiments.items():
-            if self.profile in loaded.profiles and loaded.limit and loaded.limit < loaded.seeds(self.profile):
+            if loaded.limit:
                 ended = {run.name for run in evidence.runs(self.root, name, self.profile)}
                 planned = replace(loaded, limit=None).plans(self.profile)
                 there = {plan.spec.seed for plan in planned if plan.name in ended}
@@ -309,7 +310,7 @@ class _Reproduction:
             seconds, runs = estimates[name].seconds, len(self.todo[name])
             how_long = f"about {durations.words(seconds)} here" if estimates[name].measured else "some seconds"
             limit, seeds = self.experiments[name].limit, self.experiments[name].seeds(self.profile)
-            first = f" ({limit} of {seeds} seeds)" if limit and limit < seeds else ""
+            first = f" ({limit} of {seeds} seeds)" if limit else ""
             line = f"{name}: {runs} run{'s' * (runs > 1)} to train{first}, {how_long}"
             if seconds > TOO_LONG and name not in self.asked:
                 self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
