@@ -179,7 +179,13 @@ def pullback(function: Callable[..., Any]) -> Callable[..., Any]:
             left = iter(varied)
             return function(*(next(left) if want else arg for arg, want in zip(args, wanted, strict=True)))
 
-        return torch.func.vjp(of, *(arg for arg, want in zip(args, wanted, strict=True) if want))[1](dy)
+        varied = [arg for arg, want in zip(args, wanted, strict=True) if want]
+        # Dynamo traces vjp and not grad; elsewhere vjp would import it, which takes two seconds.
+        if torch.compiler.is_compiling():
+            return torch.func.vjp(of, *varied)[1](dy)
+        with torch.enable_grad():
+            held = [arg.detach().requires_grad_() for arg in varied]
+            return torch.autograd.grad(of(*held), held, dy)
 
     backward.__name__ = f"{function.__name__}_backward"
     return backward
