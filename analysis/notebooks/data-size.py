@@ -59,8 +59,6 @@ def log_axis(ax: Axes) -> None:
     """Steps on a logarithmic axis, and room beside the first and the last size."""
     ax.margins(x=0.06)
     ax.set_yscale("log")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
 
 
 def line(ratio: float, kind: str) -> list[stats.Estimate]:

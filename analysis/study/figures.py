@@ -330,9 +330,9 @@ class Sweep(Panel):
             labels.append((points[-1].mean, name, colour))
         labels += _draw_levels(ax, self._levels())
         self._label(ax, **({"xscale": "log"} if self.log else {}))
-        ax.set_xticks(self.at, [f"{value:g}" for value in self.at])
+        ax.set_xticks(self.at, [f"{value:,g}" for value in self.at])
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.margins(x=0.04)
-        ax.minorticks_off()
         style.end_labels(ax, labels)
 
 
