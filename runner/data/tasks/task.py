@@ -9,9 +9,8 @@ import numpy as np
 from runner.data import order
 from runner.data.tokens import Span, Tokens
 
-AT_ONCE = (
-    1024  # tokens that are evaluated at once at least: with a few short sequences, calls take longer than products
-)
+# Tokens that are evaluated at once at least: with a few short sequences, calls take longer than products.
+AT_ONCE = 1024
 
 
 class Batch(NamedTuple):
