@@ -1,5 +1,6 @@
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,21 @@ def test_schemes_differ_in_colours_alone(tmp_path):
         ids = r"#?[a-z][0-9a-f]{10}(?=[\")])"  # they are hashes, of colours too
         bare = [re.sub(rf"#[0-9a-f]{{6}}|{ids}|base64[^\"]*", "", text) for text in texts]
         assert bare[0] == bare[1]
+
+
+def test_another_scheme_has_the_colours_that_are_drawn_in_it(tmp_path):
+    style.save(draw, tmp_path, "x")
+    ids = r"#?[a-z][0-9a-f]{10}(?=[\")])"
+    told, drawn = (tmp_path / "x-dark.svg").read_text(), style._drawn(draw, "dark", style.PANEL)
+    assert re.sub(ids, "", told) == re.sub(ids, "", drawn)
+
+
+def test_two_colours_that_are_one_in_another_scheme_are_drawn(tmp_path, monkeypatch):
+    light = replace(style.SCHEMES["light"], muted=style.SCHEMES["light"].ink)
+    monkeypatch.setitem(style.SCHEMES, "light", light)
+    style.save(draw, tmp_path, "x")
+    dark = style.SCHEMES["dark"]
+    assert all(colour in (tmp_path / "x-dark.svg").read_text() for colour in (dark.ink, dark.muted))
 
 
 def test_text_stays_text_in_a_system_font(tmp_path):
