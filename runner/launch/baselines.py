@@ -1,6 +1,10 @@
-"""Computes the n-gram baselines of an experiment on text, once for each data spec of its runs."""
+"""Computes the n-gram baselines of an experiment on text, once for each data spec of its runs.
+
+Experiments on the same data are counted once: what the same commit has counted for one of them holds for all.
+"""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +49,7 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
     if reason:
         raise UserError(f"{loaded.name}: no baselines: {reason}")
     folder = plans[0].folder(root).parent
-    try:
-        kept = baselines.read(folder)
-    except UserError:
-        kept = {}
+    kept = _kept(folder)
     needed: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
     for plan in plans:
         spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
@@ -58,17 +59,39 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
     for name, (data, sha256, skip, read) in needed.items():
         old = kept.get(name)
         current = old and set(old.read) == {str(n) for n in read if n < old.tokens}
-        counted[name] = old if old and current else count(data, sha256, skip, loaded.name, read)
+        if old and current:
+            counted[name] = old
+        else:
+            counted[name] = count(data, sha256, skip, loaded.name, read, _elsewhere(root, name))
     return None if counted == kept else baselines.write(folder, counted)
 
 
-def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int] = ()) -> Counted:
+def _kept(folder: Path) -> dict[str, Counted]:
+    try:
+        return baselines.read(folder)
+    except UserError:
+        return {}
+
+
+def _elsewhere(root: Path, name: str) -> Counted | None:
+    """What this commit has counted for other experiments under `root` on the data of this key."""
+    others = (_kept(path.parent).get(name) for path in sorted(root.glob(f"*/*/{baselines.NAME}")))
+    found = [other for other in others if other and other.commit == loaded_commit()]
+    return replace(found[0], read={n: one for other in found for n, one in other.read.items()}) if found else None
+
+
+def count(
+    spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int] = (), known: Counted | None = None
+) -> Counted:
     """The baselines of a data spec, whose corpus has the checksum `sha256`.
 
     The first `skip` tokens of each evaluated split are not predicted. `read` has the numbers of tokens that its runs
     read in training: for each that is less than the training split, the longest n-grams are counted once more on as
-    many of its first tokens. `where` starts the `UserError` for a training split that is too large.
+    many of its first tokens. `where` starts the `UserError` for a training split that is too large. What is `known` of
+    the same data is not counted again.
     """
+    if known and all(str(n) in known.read for n in read if n < known.tokens):
+        return replace(known, read={str(n): known.read[str(n)] for n in sorted(read) if n < known.tokens})
     tokens = dataset.load(spec)
     reason = _too_large(tokens.spans["train"])
     if reason:
@@ -94,8 +117,12 @@ def count(spec: DataSpec, sha256: str, skip: int, where: str, read: Iterable[int
         tokens=len(train_N),
         tuned_on=TUNED_ON,
         commit=loaded_commit(),
-        baselines=scored(train_N, NAMES),
-        read={str(n): scored(train_N[:n], [max(NAMES)])[0] for n in sorted(read) if n < len(train_N)},
+        baselines=known.baselines if known else scored(train_N, NAMES),
+        read={
+            str(n): (known and known.read.get(str(n))) or scored(train_N[:n], [max(NAMES)])[0]
+            for n in sorted(read)
+            if n < len(train_N)
+        },
     )
 
 

@@ -88,6 +88,23 @@ def test_runs_that_read_less_than_the_split_are_compared_with_as_much(tmp_path):
     assert set(one.read) == {"192"}
 
 
+def test_what_was_counted_for_another_experiment_is_not_counted_again(tmp_path, monkeypatch):
+    def named(name: str, steps: int) -> experiment.Experiment:
+        return replace(load(tmp_path, f"train = {{ steps = {steps}, batch_size = 8 }}"), name=name)
+
+    alone = make(named("alone", 6), tmp_path / "other").read_text()
+    make(named("first", 5), tmp_path)
+    counted = []
+    monkeypatch.setattr(counting, "Counts", lambda text_N, *more: counted.append(len(text_N)) or Counts(text_N, *more))
+    assert make(named("alone", 6), tmp_path).read_text() == alone
+    assert counted == [192]
+    assert make(named("again", 5), tmp_path)
+    assert counted == [192]
+    monkeypatch.setattr(counting, "loaded_commit", lambda: "another")
+    make(named("later", 5), tmp_path)
+    assert counted == [192, 2000, 160]
+
+
 def test_contexts_are_counted_where_they_are_predicted(tmp_path):
     loaded = load(tmp_path)
     spec = replace(loaded.plans("smoke")[0].spec.data, task="context")
