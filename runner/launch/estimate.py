@@ -3,9 +3,10 @@
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
 so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
 measured evaluation one batch. Runs so small that measuring them would take as long as training them are not measured.
-Importable without torch; `measure` needs it and is called in a worker.
+Importable without torch; `measure` and `longest_first` need it and are called in a worker.
 """
 
+import itertools
 import math
 import statistics
 import tempfile
@@ -78,6 +79,13 @@ def _of_kind(plans: Sequence[Plan], placement: Placement) -> float:
     else:  # models of one spec share theirs
         compiled = len({plan.spec.model for plan in plans})
     return total + compiled * found.compile
+
+
+def longest_first(plans: Sequence[Plan]) -> list[Plan]:
+    """The order in which runs begin side by side: seed by seed, as they come, so that what has ended at any moment is
+    paired; within a seed the most FLOPs first, so that at the end no process waits for a long run of another."""
+    seeds = [list(alike) for _, alike in itertools.groupby(plans, lambda plan: plan.spec.seed)]
+    return [plan for alike in seeds for plan in sorted(alike, key=lambda plan: -_work(plan.spec))]
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:

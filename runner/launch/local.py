@@ -23,7 +23,7 @@ from typing import Any, Self
 from runner.data.cache import cache_folder
 from runner.errors import UserError
 from runner.evidence.status import Status
-from runner.launch import progress
+from runner.launch import estimate, progress
 from runner.launch.events import Emit, Event, Line, RunEnded
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
@@ -129,16 +129,18 @@ class Workers:
         return value
 
     def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
-        """Train the plans, `placement.jobs` side by side; `emit` is called in this process with the runs' events.
+        """Train the plans, `placement.jobs` side by side; `emit` is called in this process with the runs' events. One
+        after another they keep their order, in which those that measure time take turns.
 
         Returns the statuses by run name: finished, diverged, stopped (saved before its end) or failed (its error is
         emitted as a line).
         """
         jobs = min(placement.jobs, len(plans))
         self._open(jobs)
+        ordered = self.call(estimate.longest_first, plans) if 1 < jobs < len(plans) else plans
         statuses: dict[str, Status] = {}
         with interruptible(self._stop):
-            waiting, free = list(plans), list(range(jobs))
+            waiting, free = list(ordered), list(range(jobs))
             running: dict[Future[str], tuple[Plan, int]] = {}
             try:
                 while (waiting and not self._stopping.value) or running:

@@ -69,6 +69,15 @@ def test_the_heaviest_arm_is_measured(monkeypatch):
     assert found.seconds < len(plans) * plans[0].spec.train.steps
 
 
+def test_the_longest_run_of_a_seed_begins_first():
+    plans = [plan for plan in experiment.load("mini-gpt").plans("laptop") if plan.spec.seed < 2]
+    assert [plan.name for plan in plans[:3]] == ["small-s0", "medium-s0", "large-s0"]
+    names = [plan.name for plan in estimate.longest_first(plans)]
+    assert names == ["large-s0", "medium-s0", "small-s0", "large-s1", "medium-s1", "small-s1"]
+    alike = experiment.load("initial-weights").plans("smoke")
+    assert estimate.longest_first(alike) == alike
+
+
 def test_each_kind_of_model_is_measured(monkeypatch):
     """A WaveNet uses its parameters at every position, an MLP of a context once."""
     plans, measured = experiment.load("convergence").plans("laptop"), []
