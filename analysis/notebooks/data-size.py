@@ -204,6 +204,13 @@ for kind in kinds:
         )
         results.number(f"delay-{name}-side", later.side())
 first = next(iter(specs.values()))
+ahead = [
+    counts[size].levels()[counts[size].each[-1].name] < min(curves[named[size, r, kind]].min().min()
+        for r in ratios for kind in kinds if (size, r, kind) in named)
+    for size in sizes
+    if counts[size].each
+]  # fmt: skip
+results.number("counts-ahead", int(bool(ahead) and all(ahead)))
 for name, value, unit in (
     ("seeds", len(seeds), "seeds"),
     ("runs", len(sweep.runs), "runs"),

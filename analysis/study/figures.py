@@ -401,11 +401,14 @@ class Rows(Panel):
 
 @dataclass(frozen=True)
 class Heat(Panel):
-    """A number a cell [row, column], dark to light in the order of their size, written into it."""
+    """A number a cell [row, column], dark to light in the order of their size, written into it, with a note below it if
+    there are `notes`. `ends` are the numbers that are darkest and lightest; those of the cells if there are none."""
 
     _: KW_ONLY
     cells: pd.DataFrame
     form: str = ".2f"
+    notes: pd.DataFrame | None = None
+    ends: tuple[float, float] | None = None
 
     def series(self) -> list[Series]:
         return [Series(str(row), list(self.cells.columns), list(self.cells.loc[row])) for row in self.cells.index]
@@ -413,11 +416,15 @@ class Heat(Panel):
     def draw(self, ax: Axes) -> None:
         cells = self.cells.to_numpy(dtype=float)
         colours = LinearSegmentedColormap.from_list("heat", style.colours(5))
-        ax.imshow(cells, cmap=colours, aspect="auto", interpolation="nearest")
+        low, high = self.ends or (None, None)
+        ax.imshow(cells, cmap=colours, aspect="auto", interpolation="nearest", vmin=low, vmax=high)
         for (row, column), value in np.ndenumerate(cells):
             if np.isfinite(value):
                 shown = f"{value:{self.form}}".replace("-", "−")
-                ax.annotate(shown, (column, row), ha="center", va="center", color=style.page(), fontsize=9)
+                note = "" if self.notes is None else self.notes.iat[row, column]
+                middle = row - 0.14 if note else row
+                ax.annotate(shown, (column, middle), ha="center", va="center", color=style.page(), fontsize=9)
+                ax.annotate(note, (column, row + 0.22), ha="center", va="center", color=style.page(), fontsize=7.5)
         ax.grid(False)
         ax.set_xticks(range(cells.shape[1]), [_name(label) for label in self.cells.columns])
         ax.set_yticks(range(cells.shape[0]), [_name(label) for label in self.cells.index])
