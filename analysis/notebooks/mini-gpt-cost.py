@@ -233,6 +233,7 @@ for name, value, unit, digits in (
     ("parameters-medium", totals["medium"], "parameters", 0),
     ("parameters-large", totals["large"], "parameters", 0),
     ("mlp-ratio", medium.d_ff / medium.d_model, "", 0),
+    ("hidden", medium.d_ff, "hidden units", 0),
     ("mlp-share", 100 * shares["medium"]["mlp"], "%", 0),
     ("mlp-share-four", 100 * four.parameters["mlp"] / four.total(), "%", 0),
     ("parameters-four", four.total(), "parameters", 0),

@@ -93,11 +93,18 @@ def cell(size: str, column: str, kind: float | str, digits: int) -> str:
     return wording.cell(scaled(found, 100), digits) if found.n else "–"
 
 
-def panel(name: str, sizes: list[str]) -> Sweep:
-    """A measure over temperatures, a line a size, and one for held-out text, which has no temperature."""
+def panel(name: str, sizes: list[str], over_seeds: bool = False) -> Sweep:
+    """A measure over temperatures, a line a size, and one for held-out text, which has no temperature. Intervals are
+    over texts, or over seeds."""
     column, title, unit = MEASURES[name]
     at, scale = medium.temperatures, 100 if unit.startswith("%") else 1
-    lines = {size: [scaled(drawn[size].pooled(column, t), scale) for t in at] for size in sizes}
+
+    def one(size: str, temperature: float) -> stats.Estimate:
+        if over_seeds:
+            return stats.estimate(drawn[size].by_seed(column, temperature))
+        return drawn[size].pooled(column, temperature)
+
+    lines = {size: [scaled(one(size, t), scale) for t in at] for size in sizes}
     held_out = [scaled(drawn[sizes[0]].pooled(column, HELD_OUT), scale)] * len(at)
     return Sweep(title, "temperature", unit, at=at, lines=lines | {HELD_OUT: held_out}, log=False)
 
@@ -228,9 +235,10 @@ else:
     )
     results.figure(
         "names",
-        panel("kept", SIZES),
+        panel("kept", SIZES, over_seeds=True),
         alt="The share of names that a story had before, over temperatures, a line a size and one for held-out text.",
-        caption=f"Of the names after the second sentence, in the first story of each text. {OVER} {NOTE}",
+        caption="Of the names after the second sentence, in the first story of each text. Mean over seeds with its 95% "
+        f"interval; held-out text: over texts. {NOTE}",
     )
     for size in SIZES:
         results.estimate(f"kept-{size}", stats.estimate(kept[size]), "%", 0, 100)

@@ -127,9 +127,9 @@ rows = [
 ]
 results.table(
     "sizes",
-    counts.below(pd.DataFrame(rows), "loss, nats a token"),
+    counts.below(pd.DataFrame(rows), "loss, nats a token", split=held_out),
     caption=f"The {held_out} split, at the step of the best validation loss: mean over {sweep.count} ± half of the 95% "
-    f"interval. Text: {TEXT}. Profile {profile}. n-grams: the validation split. Tokens a second: of runs with others "
+    f"interval. Text: {TEXT}. Profile {profile}. Tokens a second: of runs with others "
     f"beside them, to be compared within this table only.{counts.note}",
 )
 
@@ -238,6 +238,11 @@ for name, value, unit, digits in (
     ("tokens-different", different / 1e6, "million", 2),
     ("epochs", read / different, "epochs", 1),
     ("on-stories", int(stories), "", 0),
+    ("vocabulary", START, "", 0),
+    ("bytes-per-token", corpus["bytes_per_token"]["train"], "bytes", 2),
+    ("batch", batch, "windows", 0),
+    ("warmup", spec["train"]["warmup_steps"], "steps", 0),
+    ("last-best", int(all((runs.loc[size, "onset"] == steps).all() for size in sweep)), "", 0),
     ("ln-vocabulary", math.log(literature.MINI_GPT_VOCABULARY), "nats", 3),
     ("first-loss-stated", FIRST, "nats", 2),
     ("first-loss-step", reached, "", 0),
@@ -253,6 +258,8 @@ for size in sweep:
     results.number(f"pace-{size}", rates[size].mean, "tokens a second", digits=0)
     if early is not None:
         results.number(f"gap-{size}", float((early.final - early.train_end).loc[size].mean()), "nats", digits=2)
+if counts.counted:
+    results.number("vocabulary-used", next(one for one in counts.each if one.order == 1).parameters)
 best = min(sweep, key=lambda size: at[size].mean)
 results.number("perplexity-ratio", perplexity["small"].mean / perplexity["large"].mean, "", digits=2)
 counts.report(results, runs.loc[best, "held"].to_numpy(), "nats")
