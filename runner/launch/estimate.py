@@ -64,21 +64,26 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     kinds: dict[str, list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
     for plan in plans:
         kinds.setdefault(plan.spec.model.kind, []).append(plan)
-    return Estimate(sum(_of_kind(alike, placement) for alike in kinds.values()) / side_by_side)
+    taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, placement).items()}
+    ends = [0.0] * side_by_side  # when each process is free again
+    for plan in longest_first(plans) if side_by_side > 1 else plans:
+        ends[ends.index(min(ends))] += taken[plan.name]
+    return Estimate(max(ends))
 
 
-def _of_kind(plans: Sequence[Plan], placement: Placement) -> float:
-    """The seconds that runs of one kind of model take one after another."""
+def _of_kind(plans: Sequence[Plan], placement: Placement) -> dict[str, float]:
+    """The seconds that each of the runs of one kind of model takes, by name."""
     weights = [_work(plan.spec) for plan in plans]
     heaviest = max(range(len(plans)), key=lambda i: weights[i])
     found = pace(plans[heaviest], placement)
-    shares = [weight / weights[heaviest] for weight in weights]
-    total = sum(seconds(plans[heaviest].spec, found) * share + found.setup for share in shares)
-    if placement.cold:  # each run compiles its own kernels
-        compiled = sum(plan.placement.get("compile", placement.compile) for plan in plans)
-    else:  # models of one spec share theirs
-        compiled = len({plan.spec.model for plan in plans})
-    return total + compiled * found.compile
+    taken, there = {}, set()
+    for plan, weight in zip(plans, weights, strict=True):
+        shared = plan.spec.model in there  # models of one spec share their kernels, but for runs that compile their own
+        compiles = plan.placement.get("compile", placement.compile) if placement.cold else not shared
+        there.add(plan.spec.model)
+        share = weight / weights[heaviest]
+        taken[plan.name] = seconds(plans[heaviest].spec, found) * share + found.setup + compiles * found.compile
+    return taken
 
 
 def longest_first(plans: Sequence[Plan]) -> list[Plan]:

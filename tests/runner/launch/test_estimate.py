@@ -78,6 +78,15 @@ def test_the_longest_run_of_a_seed_begins_first():
     assert estimate.longest_first(alike) == alike
 
 
+def test_the_longest_run_takes_its_time_however_many_are_beside_it(monkeypatch):
+    plans = [plan for plan in experiment.load("mini-gpt").plans("laptop") if plan.spec.seed == 0]
+    monkeypatch.setattr(estimate, "pace", lambda plan, placement: estimate.Pace(0.0, 0.0, 1.0, 0.0))
+    one, two, three = (
+        estimate.measure(plans, {"jobs": jobs, "device": "cpu", "compile": True}).seconds for jobs in (1, 2, 3)
+    )
+    assert two == three == plans[0].spec.train.steps < one < 2 * two  # small and medium fit beside the large one
+
+
 def test_each_kind_of_model_is_measured(monkeypatch):
     """A WaveNet uses its parameters at every position, an MLP of a context once."""
     plans, measured = experiment.load("convergence").plans("laptop"), []
