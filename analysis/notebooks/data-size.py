@@ -52,18 +52,27 @@ lasts = {arm: losses.index[-1] for arm, losses in curves.items()}
 unfinished = {arm: int((onsets[arm] == lasts[arm]).sum()) for arm in curves}  # still improving when they were stopped
 SIZE = "characters of training text (log scale)"
 counts = {size: baselines.of(logs, sweep, specs[named[size, held, PLAIN]]) for size in sizes}
-NOTE = f"Mean over {sweep.count}, with the 95% interval of that mean. Profile {profile}.{sweep.omitted}"
+NOTE = f"Profile {profile}.{sweep.omitted}"
+OVER = f"over {sweep.count}, with the 95% interval of that mean"
 
 
 def log_axis(ax: Axes) -> None:
-    """Steps on a logarithmic axis, and room beside the first and the last size."""
+    """Logarithms as the steps that they stand for, and room beside the first and the last size."""
     ax.margins(x=0.06)
-    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    steps = [digit * 10**power for power in range(5) for digit in (1, 2, 5)]
+    shown = [step for step in steps if low <= np.log2(step) <= high]
+    ax.set_yticks(np.log2(shown), [f"{step:,}" for step in shown])
+
+
+def onset(size: int, ratio: float, kind: str) -> stats.Estimate:
+    """The logarithm to base 2 of the onset, as the fit has it: its interval has no step below zero."""
+    return stats.estimate(np.log2(onsets[named[size, ratio, kind]]))
 
 
 def line(ratio: float, kind: str) -> list[stats.Estimate]:
     """The onsets of a ratio, size by size."""
-    return [stats.estimate(onsets[named[size, ratio, kind]]) for size in sizes]
+    return [onset(size, ratio, kind) for size in sizes]
 
 
 # %%
@@ -84,7 +93,7 @@ results.figure(
         "The same for one ratio, plain, with dropout and with strong weight decay.",
     ],
     caption=f"Equal width, batches and learning rate; the text grows from left to right. A run whose best loss is its "
-    f"last counts with its last step. {NOTE}",
+    f"last counts with its last step. Geometric mean {OVER}. {NOTE}",
 )  # fmt: skip
 shown = {f"{size:,}": curves[named[size, held, PLAIN]].iloc[1:] for size in sizes}
 results.figure(
@@ -100,7 +109,7 @@ results.figure(
         "Validation loss against step, a line for each size of the training text.",
         "Validation loss against step on the smallest text: plain, with dropout and with strong weight decay.",
     ],
-    caption=f"Every character of the validation split is predicted once. {NOTE}",
+    caption=f"Every character of the validation split is predicted once. Mean over {sweep.count}. {NOTE}",
 )  # fmt: skip
 
 # %% [markdown]
@@ -159,11 +168,8 @@ results.claim(
 rows = [
     {
         "characters": f"{size:,}",
-        **{f"onset, r = {r:g}": wording.cell(stats.estimate(onsets[named[size, r, PLAIN]]), 0) for r in ratios},
-        **{
-            f"r = {held:g}, {kind}": wording.cell(stats.estimate(onsets[named[size, held, kind]]), 0)
-            for kind in kinds[1:]
-        },
+        **{f"onset, r = {r:g}": wording.power(onset(size, r, PLAIN)) for r in ratios},
+        **{f"r = {held:g}, {kind}": wording.power(onset(size, held, kind)) for kind in kinds[1:]},
         "steps trained": f"{lasts[named[size, held, PLAIN]]:,}",
         f"lowest loss, r = {held:g}": f"{curves[named[size, held, PLAIN]].min().mean():.3f}",
         **(
@@ -177,7 +183,7 @@ rows = [
 results.table(
     "onsets",
     pd.DataFrame(rows),
-    caption=f"Step of the best validation loss: mean over {sweep.count} ± half of the 95% interval. A run that was "
+    caption=f"Step of the best validation loss: geometric mean over {sweep.count} (95% interval). A run that was "
     "still improving when it was stopped counts with its last step. The last columns are validation losses in nats per "
     f"character, of the plain runs and of n-gram counts of the same text. Profile {profile}.",
 )

@@ -47,6 +47,12 @@ def factor(found: Estimate) -> str:
     return f"{2**found.mean:.2f}{ends}"
 
 
+def power(found: Estimate) -> str:
+    """A mean of logarithms to base 2 as what they stand for, with its interval: `1,250 (1,100 to 1,420)`."""
+    ends = "" if found.interval is None else " ({:,.0f} to {:,.0f})".format(*(2**end for end in found.interval))
+    return f"{2**found.mean:,.0f}{ends}"
+
+
 def findable(found: Estimate, doublings: bool = False, level: float | None = None) -> str:
     """How far from a bar as many seeds would decide; never how many more would decide what these found."""
     least = found.findable(level)
