@@ -136,7 +136,8 @@ beside = Span(found_title.best, found_title.interval, (min(found_title.level), m
 AXIS = "MLP ratio r (log scale)"
 HOW = (
     "Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is lowest, as "
-    "far as ratios were tried; broad bar: ratios whose loss cannot be told from the best, paired by seed"
+    "far as ratios were tried, which fits poorly where it leaves the dot out; broad bar: ratios whose loss cannot be "
+    "told from the best, paired by seed"
 )
 results.figure(
     "best",

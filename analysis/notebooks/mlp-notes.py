@@ -217,6 +217,10 @@ results.figure(
     f"lines join a seed. Profile {profile}.{baselines.read(logs, decay).beside}",
     experiment="late-decay",
 )
+never = max(decay)  # its rate does not drop before the end
+results.estimate("never-dropped", arms.difference(ends, never, late), "nats", digits=3)
+for h in helpers:
+    results.estimate(f"spread-{NAMES[h].split()[0].lower()}-usual", change(h, usual), "nats", digits=2)
 for name, value, unit in (
     ("mlp-parameters", reading.parameters["flatten"], "parameters"),
     ("mlp-block", reading.spec["model"]["block_size"], "characters"),

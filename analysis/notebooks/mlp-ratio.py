@@ -68,7 +68,7 @@ results.figure(
         f"Loss of training batches against step for {len(ratios)} MLP ratios, one seed.",
         f"Validation loss against step for {len(ratios)} MLP ratios, one seed.",
     ],
-    caption=f"The panels of the source's screenshot, drawn from our logs: seed {sweep.seeds[0]} alone, raw values "
+    caption=f"As TensorBoard would show them: seed {sweep.seeds[0]} alone, raw values "
     f"faint, TensorBoard's smoothing of {Smoothed.weight} over them. Profile {profile}.{sweep.omitted}",
 )
 

@@ -55,8 +55,8 @@ turned = int((curves["none"].iloc[-1] - best["none"] > interest.smallest(advice)
 fits = (
     ""
     if turned == len(advice.seeds)
-    else f"the advice is for networks that overfit, and without dropout {turned} of {len(advice.seeds)} do, by more "
-    "than the smallest difference of interest"
+    else "the advice is for networks that overfit, and without dropout, at the learning rate before it is raised, "
+    f"{turned} of {len(advice.seeds)} do, by more than the smallest difference of interest"
 )
 verdict = verdicts.every(
     *(

@@ -91,6 +91,9 @@ results.figure(
 )
 ends = place.ends()
 results.estimate("place-difference", arms.difference(ends, *place), "nats per character", digits=3)
+apart = arms.difference(ends, *place).values
+results.number("place-nearest", max(apart), "nats", digits=3)
+results.number("place-farthest", min(apart), "nats", digits=3)
 results.number("place-layers", len(layers), "layers")
 
 # %% [markdown]

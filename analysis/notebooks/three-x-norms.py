@@ -214,6 +214,7 @@ for norm in PAIRS:
     for name, alone in (("beside", False), ("alone", True)):
         results.estimate(f"{norm}-best-{name}", effect(best, norm, alone), "nats", digits=3)
         results.estimate(f"{norm}-sensitivity-{name}", effect(sensitivity, norm, alone), "nats", digits=3)
+results.estimate("both-best", stats.estimate(best["both"] - best["none"]), "nats", digits=3)
 results.number("obstacles", len(obstacles()))
 best_of_all = min(KINDS, key=lambda kind: float(tried.means[kind].min()))
 rate = rates[tried.at_best[best_of_all]]
@@ -221,4 +222,7 @@ counted.report(results, stability.ends()[f"{best_of_all}-lr{rate:g}"].to_numpy()
 for kind, found in logit.items():
     results.number(f"logit-{kind}", float(np.median(found)), digits=1)
     results.number(f"logit-{kind}-most", max(found), digits=1)
+for kind, those in (("without", ("none", "post")), ("with", ("qk", "both"))):
+    at_best = [np.reshape(logits[one], (len(rates), -1))[tried.at_best[one]] for one in those]
+    results.number(f"logit-{kind}-best", float(np.median(at_best)), digits=1)
 results.save()

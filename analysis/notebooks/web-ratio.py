@@ -146,7 +146,6 @@ for name, value, unit in (
 interest.report(results, sweep, REFERENCE, "bits a byte", bits=True, prefix="web-")
 middle = sorted(gains)[len(gains) // 2] if gains else None
 results.number("web-pairing", middle, "times", digits=1, reason="one seed has no scatter")
-results.estimate("web-gain", slope, "bits a byte", digits=3, scale=-1)
 results.estimate("web-slope", slope, "bits a byte", digits=3)
 if above is not None:
     results.estimate("web-slope-above", above, "bits a byte", digits=3)
