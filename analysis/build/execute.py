@@ -118,6 +118,8 @@ def plans(
         if needed not in known:
             raise UserError(f"{where}: the parameters cell must set {needed}")
     experiments = notebook.reads(known, name)
+    for other in notebook.undeclared(source.read_text(encoding="utf-8"), known, name):
+        raise UserError(f"{where}: reads {other}, which `experiments` in its parameters cell does not list")
     chosen = evidence.choose_profiles(logs, experiments, profile, project.shown(logs))
     parts = {
         "notebook": sha256(source),

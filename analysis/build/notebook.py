@@ -88,6 +88,25 @@ def reads(known: dict[str, Any], name: str) -> list[str]:
     return [named] if isinstance(named, str) else list(named)
 
 
+def undeclared(text: str, known: dict[str, Any], name: str) -> list[str]:
+    """The experiments that a notebook names in calls of `arms.read` and does not say that it reads, so that a change of
+    their runs would not be seen; none where it says that it reads everything."""
+    return [] if known.get("everything") else [one for one in _named(text) if one not in reads(known, name)]
+
+
+@lru_cache(maxsize=1024)
+def _named(text: str) -> tuple[str, ...]:
+    try:
+        tree = ast.parse(re.sub(r"^\s*[%!].*$", "", text, flags=re.M))
+    except SyntaxError:
+        return ()  # its execution reports the error, with the cell
+    calls = [
+        node.args for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "arms.read"
+    ]
+    named = (args[1].value for args in calls if len(args) > 1 and isinstance(args[1], ast.Constant))
+    return tuple(dict.fromkeys(map(str, named)))
+
+
 def imports(path: Path, root: Path) -> list[Path]:
     """The files of the project's modules that a script imports, directly or through others; sorted."""
     seen: dict[Path, None] = {}

@@ -58,6 +58,17 @@ def test_evidence_is_that_of_its_name_or_as_it_says(known, expected):
     assert notebook.reads(known, "own") == expected
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({}, ["mlp-ratio"]), ({"experiments": ["units", "mlp-ratio"]}, []), ({"experiments": [], "everything": True}, [])],
+)
+def test_what_is_read_is_declared(known, expected):
+    text = (
+        '%matplotlib inline\nsweep = arms.read(logs, "units", profile)\nother = arms.read(logs, "mlp-ratio", profile)\n'
+    )
+    assert notebook.undeclared(text, known, "units") == expected
+
+
 def test_imports_are_followed():
     source = fake.REPOSITORY / "analysis" / "notebooks" / "mlp-ratio.py"
     names = {path.relative_to(fake.REPOSITORY).as_posix() for path in notebook.imports(source, fake.REPOSITORY)}
