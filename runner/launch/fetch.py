@@ -1,4 +1,4 @@
-"""Loads the OpenWebText tokens that runs read, before the runs start."""
+"""Loads what runs read before they start: the corpus that a stand-in replaces, and the tokens of OpenWebText."""
 
 from collections.abc import Iterable
 

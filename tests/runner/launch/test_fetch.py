@@ -84,6 +84,15 @@ def test_a_folder_without_it_is_no_error_and_an_altered_file_is_one(loaded, tmp_
         corpora.load("tales")
 
 
+def test_another_corpus_stands_in_where_no_address_has_the_preferred_one(loaded, monkeypatch):
+    away = corpora.Corpus("tales", hashlib.sha256(TEXT).hexdigest(), "", "http://127.0.0.1:9/tales.txt", None, None)
+    monkeypatch.setitem(corpora.REGISTRY, "tales", away)
+    said = []
+    fetch.preferred(loaded, "smoke", lambda event: said.append(event.text))
+    assert "tales cannot be had from http://127.0.0.1:9/tales.txt" in said[-1]
+    assert corpus(loaded) == "tiny-shakespeare"
+
+
 def test_an_experiment_without_a_stand_in_prefers_nothing():
     assert experiment.load("mlp-ratio").preferred("smoke") is None
     assert experiment.load("mini-gpt").preferred("laptop") == "stories-10k"
