@@ -204,7 +204,11 @@ def names(folder: Path = FOLDER) -> list[str]:
 def load(name: str, folder: Path = FOLDER) -> Experiment:
     """Load an experiment by its name, or by the path of a TOML file. Raises a `UserError` for an unknown name, and for
     a file that is no experiment."""
-    shipped = {path.stem: path for path in folder.rglob("*.toml")}
+    shipped: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*.toml")):
+        if file.stem in shipped:
+            raise UserError(f"{file} and {shipped[file.stem]} are experiments of one name: rename one of them")
+        shipped[file.stem] = file
     path = Path(name) if name.endswith(".toml") else shipped.get(name)
     if path is not None and name.endswith(".toml") and not path.is_file():
         raise UserError(

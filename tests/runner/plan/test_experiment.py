@@ -184,3 +184,11 @@ def test_a_profile_has_to_be_a_table(tmp_path: Path):
     path.write_text('title = "t"\nname = "s{seed}"\naxes = {}\nprofiles = { smoke = 3 }\n')
     with pytest.raises(UserError, match=r"flat.toml \[profiles\]: smoke must be a table, not 3"):
         experiment.load(str(path)).plans("smoke")
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for subject in ("one", "another"):
+        (tmp_path / subject).mkdir()
+        (tmp_path / subject / "twice.toml").write_text("")
+    with pytest.raises(UserError, match="are experiments of one name: rename one of them"):
+        experiment.load("twice", tmp_path)
