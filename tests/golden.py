@@ -60,13 +60,12 @@ def main() -> None:
     """Pin them."""
     asked = sys.argv[1:]
     try:
-        for name in asked:
-            first(name)
+        plans = {name: first(name) for name in asked or experiment.names()}
     except UserError as error:
         print(f"tests.golden: {error}", file=sys.stderr)
         sys.exit(2)
     kept = json.loads(PLACE.read_text()) if asked else {**kind(), "elsewhere": {}, "losses": {}}
-    found = kept["losses"] | {name: losses(first(name)) for name in asked or experiment.names()}
+    found = kept["losses"] | {name: losses(plan) for name, plan in plans.items()}
     elsewhere = {name: one for name, one in kept["elsewhere"].items() if name not in asked}
     if kind() != {key: kept[key] for key in ("machine", "torch")}:
         elsewhere |= dict.fromkeys(asked, kind())

@@ -91,13 +91,20 @@ def reads(known: dict[str, Any], name: str) -> list[str]:
 def undeclared(text: str, known: dict[str, Any], name: str) -> list[str]:
     """The experiments that a notebook names in calls of `arms.read` and does not say that it reads, so that a change of
     their runs would not be seen; none where it says that it reads everything."""
-    return [] if known.get("everything") else [one for one in _named(text) if one not in reads(known, name)]
+    if known.get("everything"):
+        return []
+    return [one for one in _named(_python(text)) if one not in reads(known, name)]
+
+
+def _python(text: str) -> str:
+    """A notebook's source without IPython commands."""
+    return re.sub(r"^\s*[%!].*$", "", text, flags=re.M)
 
 
 @lru_cache(maxsize=1024)
 def _named(text: str) -> tuple[str, ...]:
     try:
-        tree = ast.parse(re.sub(r"^\s*[%!].*$", "", text, flags=re.M))
+        tree = ast.parse(text)
     except SyntaxError:
         return ()  # its execution reports the error, with the cell
     calls = [
@@ -124,7 +131,7 @@ def imports(path: Path, root: Path) -> list[Path]:
 def _modules(path: Path) -> frozenset[str]:
     text = path.read_text(encoding="utf-8")
     if path.parent.name == "notebooks":
-        text = re.sub(r"^\s*[%!].*$", "", text, flags=re.M)  # IPython commands
+        text = _python(text)
     return _imported(text)
 
 

@@ -168,8 +168,8 @@ results.claim(
 rows = [
     {
         "characters": f"{size:,}",
-        **{f"onset, r = {r:g}": wording.power(onset(size, r, PLAIN)) for r in ratios},
-        **{f"r = {held:g}, {kind}": wording.power(onset(size, held, kind)) for kind in kinds[1:]},
+        **{f"onset, r = {r:g}": wording.factor(onset(size, r, PLAIN), 0) for r in ratios},
+        **{f"r = {held:g}, {kind}": wording.factor(onset(size, held, kind), 0) for kind in kinds[1:]},
         "steps trained": f"{lasts[named[size, held, PLAIN]]:,}",
         f"lowest loss, r = {held:g}": f"{curves[named[size, held, PLAIN]].min().mean():.3f}",
         **(

@@ -219,8 +219,7 @@ results.figure(
 )
 never = max(decay)  # its rate does not drop before the end
 results.estimate("never-dropped", arms.difference(ends, never, late), "nats", digits=3)
-for h in helpers:
-    results.estimate(f"spread-{NAMES[h].split()[0].lower()}-usual", change(h, usual), "nats", digits=2)
+results.estimate("spread-residual-usual", change("residual", usual), "nats", digits=2)
 for name, value, unit in (
     ("mlp-parameters", reading.parameters["flatten"], "parameters"),
     ("mlp-block", reading.spec["model"]["block_size"], "characters"),

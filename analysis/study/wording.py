@@ -41,16 +41,10 @@ def cell(found: Estimate, digits: int = 3) -> str:
     return minus(f"{found.mean:,.{digits}f}" + ("" if half is None else f" ± {half:,.{digits}f}"))
 
 
-def factor(found: Estimate) -> str:
-    """A mean of doublings as a factor with its interval: `1.31 (1.10 to 1.56)`."""
-    ends = "" if found.interval is None else " ({:.2f} to {:.2f})".format(*(2**end for end in found.interval))
-    return f"{2**found.mean:.2f}{ends}"
-
-
-def power(found: Estimate) -> str:
-    """A mean of logarithms to base 2 as what they stand for, with its interval: `1,250 (1,100 to 1,420)`."""
-    ends = "" if found.interval is None else " ({:,.0f} to {:,.0f})".format(*(2**end for end in found.interval))
-    return f"{2**found.mean:,.0f}{ends}"
+def factor(found: Estimate, digits: int = 2) -> str:
+    """A mean of logarithms to base 2 as what they stand for, with its interval: `1.31 (1.10 to 1.56)`."""
+    ends = "" if found.interval is None else " ({} to {})".format(*(f"{2**end:,.{digits}f}" for end in found.interval))
+    return f"{2**found.mean:,.{digits}f}{ends}"
 
 
 def findable(found: Estimate, doublings: bool = False, level: float | None = None) -> str:

@@ -56,41 +56,44 @@ class Pace:
 def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     """An estimate for the plans, measured in this process, which imports torch."""
     placement = machine.resolve(wishes)
-    work, side_by_side = sum(_work(plan.spec) for plan in plans), min(placement.jobs, len(plans))
+    work, side_by_side = {plan.name: _work(plan.spec) for plan in plans}, min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
-    brief = work / RATE + calls * CALL + len(plans) * SETUP
+    brief = sum(work.values()) / RATE + calls * CALL + len(plans) * SETUP
     if brief < BRIEF and not placement.compile:
         return Estimate(brief / side_by_side, measured=False)
     kinds: dict[str, list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
     for plan in plans:
         kinds.setdefault(plan.spec.model.kind, []).append(plan)
-    taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, placement).items()}
+    taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, work, placement).items()}
     ends = [0.0] * side_by_side  # when each process is free again
-    for plan in longest_first(plans) if side_by_side > 1 else plans:
+    for plan in _ordered(plans, work) if side_by_side > 1 else plans:
         ends[ends.index(min(ends))] += taken[plan.name]
     return Estimate(max(ends))
 
 
-def _of_kind(plans: Sequence[Plan], placement: Placement) -> dict[str, float]:
-    """The seconds that each of the runs of one kind of model takes, by name."""
-    weights = [_work(plan.spec) for plan in plans]
-    heaviest = max(range(len(plans)), key=lambda i: weights[i])
-    found = pace(plans[heaviest], placement)
+def _of_kind(plans: Sequence[Plan], work: dict[str, float], placement: Placement) -> dict[str, float]:
+    """The seconds that each of the runs of one kind of model takes, by name, as their FLOPs are."""
+    heaviest = max(plans, key=lambda plan: work[plan.name])
+    found = pace(heaviest, placement)
     taken, there = {}, set()
-    for plan, weight in zip(plans, weights, strict=True):
+    for plan in plans:
         shared = plan.spec.model in there  # models of one spec share their kernels, but for runs that compile their own
         compiles = plan.placement.get("compile", placement.compile) if placement.cold else not shared
         there.add(plan.spec.model)
-        share = weight / weights[heaviest]
-        taken[plan.name] = seconds(plans[heaviest].spec, found) * share + found.setup + compiles * found.compile
+        share = work[plan.name] / work[heaviest.name]
+        taken[plan.name] = seconds(heaviest.spec, found) * share + found.setup + compiles * found.compile
     return taken
 
 
 def longest_first(plans: Sequence[Plan]) -> list[Plan]:
     """The order in which runs begin side by side: seed by seed, as they come, so that what has ended at any moment is
     paired; within a seed the most FLOPs first, so that at the end no process waits for a long run of another."""
+    return _ordered(plans, {plan.name: _work(plan.spec) for plan in plans})
+
+
+def _ordered(plans: Sequence[Plan], work: dict[str, float]) -> list[Plan]:
     seeds = [list(alike) for _, alike in itertools.groupby(plans, lambda plan: plan.spec.seed)]
-    return [plan for alike in seeds for plan in sorted(alike, key=lambda plan: -_work(plan.spec))]
+    return [plan for alike in seeds for plan in sorted(alike, key=lambda plan: -work[plan.name])]
 
 
 def pace(plan: Plan, placement: Placement) -> Pace:

@@ -28,8 +28,8 @@ def test_cells_and_factors():
     assert wording.cell(estimate([2.0])) == "2.000"
     assert wording.factor(FIVE) == "8.00 (2.05 to 31.20)"
     assert wording.factor(estimate([-1.0])) == "0.50"
-    assert wording.power(estimate([10.0, 11.0, 12.0])) == "2,048 (366 to 11,459)"
-    assert wording.power(estimate([10.0])) == "1,024"
+    assert wording.factor(estimate([10.0, 11.0, 12.0]), 0) == "2,048 (366 to 11,459)"
+    assert wording.factor(estimate([10.0]), 0) == "1,024"
 
 
 @pytest.mark.parametrize(
