@@ -165,6 +165,7 @@ def fill(body: str, where: str, context: dict[str, Any]) -> str:
     try:
         tree = environment.parse(body, filename=where)
         _refuse_undeclared(environment, tree, where, context)
+        _refuse_misspelt(tree, where)
         code = environment.compile(body, filename=where)
         filled = jinja2.Template.from_code(environment, code, dict(context)).render()
     except jinja2.TemplateSyntaxError as error:
@@ -450,6 +451,29 @@ def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[st
     for node in tree.find_all(jinja2.nodes.Name):
         if node.name in undeclared:
             raise UserError(f"{where}:{node.lineno}: unknown name {node.name!r}; {text.known(node.name, context)}")
+
+
+def _refuse_misspelt(tree: Any, where: str) -> None:
+    """Raise a `UserError` where a verdict is compared with a word that none can be, which would always be false."""
+    from jinja2 import nodes
+
+    def is_call(node: Any, name: str) -> bool:
+        return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == name
+
+    compared = []
+    for node in tree.find_all(nodes.Compare):
+        sides = [node.expr, *(operand.expr for operand in node.ops)]
+        if any(is_call(side, "verdict") for side in sides):
+            compared += [side for side in sides if not is_call(side, "verdict")]
+    compared += [call.args[1] for call in tree.find_all(nodes.Call) if is_call(call, "parts") and len(call.args) > 1]
+    for node in compared:
+        try:
+            value = node.as_const()
+        except nodes.Impossible:  # known only when the page is filled
+            continue
+        for word in value if isinstance(value, tuple | list) else (value,):
+            if word not in markup.MARKS:
+                raise UserError(f"{where}:{node.lineno}: no verdict is {word!r}; {text.known(str(word), markup.MARKS)}")
 
 
 def _line(error: BaseException, where: str) -> int:

@@ -199,6 +199,13 @@ def test_a_figure_of_more_seeds_than_are_trained_first_asks_for_all(tmp_path, mo
         ('{{ figure("los") }}', "unknown figure 'los'; known: loss (closest: loss)"),
         ('{{ claim("S0-5") }}', "unknown claim 'S0-5'; known: S0-4 (closest: S0-4)"),
         ('{{ verdict("S0-5") }}', "unknown claim 'S0-5'; known: S0-4 (closest: S0-4)"),
+        (
+            '{% if false and verdict("S0-4") == "suported" %}{% endif %}',
+            "no verdict is 'suported'; known: inconclusive, not tested, one run agrees, one run disagrees, refuted, "
+            "remark, supported (closest: supported)",
+        ),
+        ('{% if verdict("S0-4") in ("refuted", "open") %}{% endif %}', "no verdict is 'open'; "),
+        ('{{ parts("S0-4", "refute") }}', "no verdict is 'refute'; "),
         ("{{ profil }}", "unknown name 'profil'; known: "),
         ('{% if false %}{{ nmber("best-r") }}{% endif %}', "unknown name 'nmber'; known: "),
         ("{{ provenance.seed }}", "'dict object' has no attribute 'seed'"),
