@@ -107,7 +107,7 @@ def serve(
     def update() -> weaving.Woven:
         names = project.notebook_names()
         plans = [plan for name in names for plan in executing.as_before(project, name)]
-        _execute(project, plans + _replications(project, plans))
+        _execute(project, plans + executing.replicated(project, plans))
         return _weave(project, drafts)
 
     def reweave() -> None:
@@ -188,16 +188,7 @@ def _plans(
 ) -> list[executing.Plan]:
     root, names = (logs or project.logs).resolve(), _names(project, notebooks)
     plans = [plan for name in names for plan in executing.plans(project, name, root, profile)]
-    return plans + _replications(project, plans)
-
-
-def _replications(project: projects.Project, plans: list[executing.Plan]) -> list[executing.Plan]:
-    """The plans from machines of other kinds that stand beside these."""
-    shown: dict[str, set[str]] = {}
-    for plan in plans:
-        shown.setdefault(plan.name, set()).add(plan.profile)
-    there = (executing.replications(project, name, profiles).values() for name, profiles in shown.items())
-    return [plan for by_kind in there for plans in by_kind for plan in plans]
+    return plans + executing.replicated(project, plans)
 
 
 def _execute(project: projects.Project, plans: list[executing.Plan], force: bool = False, quiet: bool = False) -> None:

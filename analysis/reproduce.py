@@ -363,9 +363,8 @@ class _Reproduction:
 
     def _replications(self) -> None:
         """Bring the results from machines of other kinds up to date that stand beside those of this one."""
-        shown = {name: {plan.profile for plan in self._plans(name)} for name in self.project.notebook_names()}
-        found = (execute.replications(self.project, name, profiles) for name, profiles in shown.items())
-        self._run([plans for by_kind in found for plans in by_kind.values()])
+        shown = (plan for name in self.project.notebook_names() for plan in self._plans(name))
+        self._run([execute.replicated(self.project, shown)])
 
     def _execute(self, names: Iterable[str]) -> None:
         """Bring the results of notebooks up to date."""

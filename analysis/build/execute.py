@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,15 @@ def replications(project: Project, name: str, profiles: Collection[str]) -> dict
         if plans:
             found[kind] = [replace(one, label=f"{name}, {one.profile}, {kind}") for one in plans]
     return found
+
+
+def replicated(project: Project, plans: Iterable[Plan]) -> list[Plan]:
+    """The plans from machines of other kinds that stand beside these."""
+    shown: dict[str, set[str]] = {}
+    for plan in plans:
+        shown.setdefault(plan.name, set()).add(plan.profile)
+    there = (replications(project, name, profiles).values() for name, profiles in shown.items())
+    return [plan for by_kind in there for plans in by_kind for plan in plans]
 
 
 def as_before(project: Project, name: str) -> list[Plan]:
