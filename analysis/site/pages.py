@@ -323,7 +323,9 @@ def _notebook(name: str, title: str, source: str) -> str:
     heading = "" if body.startswith("# ") else f"# {text.escape(title)}\n\n"
     lead, _, rest = body.partition("\n") if not heading else ("", "", body)
     link = f'<p class="crumbs" markdown="span">[Notebooks](index.md) / [{name}.py]({name}.py)</p>'
-    return f"{front(title=title)}{link}\n\n{heading}{lead}\n\n{rest}\n"
+    # Their code was half of the index that every reader who searches downloads, and what it finds is in the posts.
+    head = front(title=title, search={"exclude": True})
+    return f"{head}{link}\n\n{heading}{lead}\n\n{rest}\n"
 
 
 def _when(post: Post, rendered: Rendered) -> str:

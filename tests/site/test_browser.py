@@ -3,6 +3,7 @@ Chromium."""
 
 import functools
 import http.server
+import json
 import re
 import shutil
 import threading
@@ -150,6 +151,15 @@ def test_search_finds_the_post(address, open_page):
     page.locator(".md-search__input").press_sequentially("magic", delay=30)
     page.wait_for_selector(".md-search-result__link", timeout=20_000)
     assert any("posts/" in link.get_attribute("href") for link in page.locator(".md-search-result__link").all())
+
+
+def test_what_is_searched_is_what_is_read(folder):
+    """The index has the posts and the claims, and of the notebooks the list alone."""
+    index = json.loads((folder / "search" / "search_index.json").read_text())
+    places = {entry["location"].split("#")[0] for entry in index["docs"]}
+    assert "claims/" in places
+    assert any(place.startswith("posts/") for place in places)
+    assert {place for place in places if place.startswith("notebooks/")} == {"notebooks/"}
 
 
 def test_links_lead_somewhere(folder):
