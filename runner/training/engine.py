@@ -170,6 +170,14 @@ class Engine:
         return losses, {probe.name: probe.combine(found[probe.name]) for probe in probes if probe.name in found}
 
     @torch.no_grad()
+    def taps(self, x_BT: Tensor, y_BS: Tensor) -> set[str]:
+        """The names of the taps that the model shows while the first sequence of a batch is evaluated."""
+        found: set[str] = set()
+        with listening(lambda tap, layer, *shown: found.add(tap)):
+            self.evaluate(x_BT[:1], y_BS[:1], torch.ones_like(y_BS[:1], dtype=torch.float32))
+        return found
+
+    @torch.no_grad()
     def squares(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The sums of the squares of each hidden unit over inputs [B, T], without dropout: [F] a layer. The processes
         of a group add theirs."""

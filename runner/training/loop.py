@@ -5,7 +5,7 @@ import contextlib
 import errno
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from runner.training.engine import Engine
 from runner.training.group import Group
 from runner.training.machine import environment, loaded_commit
 from runner.training.optimizer import learning_rate
-from runner.training.probes.probe import Evaluated, Removed, Rounded, Shown, Updated, Watching, rows_of
+from runner.training.probes.probe import Evaluated, Probe, Removed, Rounded, Shown, Updated, Watching, rows_of
 from runner.training.probes.registry import named
 from runner.training.probes.rounding import rounded
 from runner.training.progress import Progress
@@ -150,6 +150,7 @@ class _Run:
         if placement.samples and TASKS[self.spec.data.task].continues:
             samples.begin(self.spec, self.tokens.codec)  # what cannot be drawn is refused before it is trained
         probes = named(self.spec.eval)
+        self._refuse_blind([probe for probe in probes if probe.name in self.spec.eval.probes])
         self.evaluated = [probe for probe in probes if isinstance(probe, Evaluated)]
         self.removed = [probe for probe in probes if isinstance(probe, Removed)]
         self.shown = [probe for probe in probes if isinstance(probe, Shown)]
@@ -159,6 +160,20 @@ class _Run:
         self.rows, self.loss = log.Rows(), math.nan
         self.committed: checkpoint.Checkpoint | None = None
         self.status = Status.RUNNING
+
+    def _refuse_blind(self, probes: Sequence[Probe]) -> None:
+        """Raise a `UserError` for a probe that was asked for by its name and has nothing to observe in this model."""
+        observing = [probe for probe in probes if isinstance(probe, Evaluated | Removed | Shown)]
+        if not observing:
+            return
+        batch = self.batches.train(0)
+        shown = self.engine.taps(batch.inputs_BT, batch.targets_BU)
+        for probe in observing:
+            if probe.tap not in shown:
+                raise UserError(
+                    f"{self.plan.name}: the probe {probe.name!r} observes {probe.tap}, which a model of kind "
+                    f"{self.spec.model.kind!r} does not show: take it out of eval.probes"
+                )
 
     def go(self, stopping: Callable[[], bool], until: int | None) -> Status:
         # The step of the last checkpoint, and whether its evaluation is due: the same in every process of a group.

@@ -14,7 +14,7 @@ Shown and Updated observe every `eval.probe_every` steps. What these find goes u
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class Removed:
     name: str
     shares: Mapping[int, float]
     order: Callable[[Tensor], Tensor]
+    tap: ClassVar[str] = "mlp.hidden"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,6 @@ class Rounded:
 
 
 Probe = Evaluated | Removed | Rounded | Shown | Updated
-HIDDEN = "mlp.hidden"
 
 
 class Listening:
@@ -111,7 +111,7 @@ class Squaring:
         self.place = 0
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
-        if tap == HIDDEN:
+        if tap == Removed.tap:
             square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
             if self.place == len(self.sums):
                 self.sums.append(square_F)
@@ -132,7 +132,7 @@ class Removing:
         self.dropped = itertools.cycle(dropped)
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
-        if tap == HIDDEN:
+        if tap == Removed.tap:
             shown[0][..., next(self.dropped)] = 0
 
 

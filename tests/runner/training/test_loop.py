@@ -134,6 +134,13 @@ def test_gradients_by_layer_are_parts_of_the_whole(tiny, tmp_path):
     assert parts.layer.isna().sum() == 3, "the embeddings belong to no layer"
 
 
+def test_a_probe_with_nothing_to_observe_is_refused_before_it_is_trained(tiny, tmp_path):
+    plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, probes=("open_units",))))
+    with pytest.raises(UserError, match=r"the probe 'open_units' observes mlp\.gate, which a model of kind 'gpt' does"):
+        train_here(plan, tmp_path)
+    assert not (plan.folder(tmp_path) / "manifest.json").exists()
+
+
 def test_a_probe_that_does_not_exist_is_named(tiny, tmp_path):
     asked = replace(tiny.spec, eval=replace(tiny.spec.eval, probes=("alive",)))
     known = f"known: {', '.join(PROBES)}, or all"
