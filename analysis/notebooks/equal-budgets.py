@@ -6,7 +6,7 @@
 # runs of other lengths. Seeds are paired. All intervals are 95% Student's t intervals over seeds.
 
 # %% tags=["parameters"]
-experiments = ["equal-parameters", "step-counts", "shape-time", "mlp-ratio"]
+experiments = ["equal-parameters", "step-counts", "shape-time"]
 logs = "logs"
 profile = "laptop"
 output = "build/analysis/equal-budgets"
@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, budgets, milestones, optimum, pace, shapes, stats, verdicts, wording
+from analysis.study import arms, budgets, optimum, pace, shapes, stats, verdicts, wording
 from analysis.study.figures import Groups, Span, Spans
 from analysis.study.literature import FINDINGS, MODELS
 from analysis.study.optimum import MARGIN, REFERENCE
@@ -33,11 +33,8 @@ results = Results(output)
 # out ahead; how often is counted. Losses are those of the test split.
 
 # %%
-sweep, longer, timed, title = (
-    arms.read(logs, name, profile, arms.setting("model.mlp_ratio") if name == "mlp-ratio" else arms.by_name)
-    for name in experiments
-)
-for one in (sweep, longer, timed, title):
+sweep, longer, timed = (arms.read(logs, name, profile) for name in experiments)
+for one in (sweep, longer, timed):
     results.provenance(one.runs)
 family, lengths = shapes.Shapes(sweep), shapes.Shapes(longer)
 by_ratio = {r: shape for r, shape in family.by_ratio.items() if r in lengths.by_ratio}
@@ -117,44 +114,21 @@ def unneeded(axis: str, margin: float = MARGIN) -> verdicts.Verdict:
 
 words = {axis: unneeded(axis) for axis in at_budget}
 
-# %% [markdown]
-# The title experiment holds the width and the steps equal, so that a larger ratio is a larger model. It stands beside
-# the others for comparison, and decides nothing here.
-
 # %%
-held_out = milestones.of(title, "test").held_out
-wider = {float(r): held_out.loc[r].to_numpy() for r in title}
-found_title = optimum.find(wider)
 ROWS = {
     "parameters": "parameters\n(and steps)",
     "FLOPs": "FLOPs",
     "FLOPs without output layer": "FLOPs, no\noutput layer",
     "time": "time",
 }
-spans = {ROWS[axis]: Span(o.best, o.interval, (min(o.level), max(o.level))) for axis, o in found.items()}
-beside = Span(found_title.best, found_title.interval, (min(found_title.level), max(found_title.level)))
+spans = {ROWS[axis]: o.span for axis, o in found.items()}
 AXIS = "MLP ratio r (log scale)"
-HOW = (
-    "Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is lowest, as "
-    "far as ratios were tried, which fits poorly where it leaves the dot out; broad bar: ratios whose loss cannot be "
-    "told from the best, paired by seed"
-)
 results.figure(
     "best",
-    [
-        Spans("What is held equal", AXIS, rows=spans, at=list(by_ratio), mark=REFERENCE),
-        Spans(
-            "Nothing but width and steps", AXIS, rows={"width\n(and steps)": beside}, at=sorted(wider), mark=REFERENCE
-        ),
-    ],
-    alt=[
-        "For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
-        "The same for the title experiment, in which a larger ratio is a larger model.",
-    ],
-    caption=f"{HOW}. First, every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks, and what else "
-    "is held equal is named. Second, the title experiment in the same profile, in which a larger ratio is a larger "
-    "model. Dotted: r = 4. "
-    f"{wording.seeds(seeds)} in the first, {title.count} in the second, profile {profile}.{RATES}",
+    Spans("What is held equal", AXIS, rows=spans, at=list(by_ratio), mark=REFERENCE),
+    alt="For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
+    caption=f"{optimum.SPANS}. Every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks; what else is "
+    f"held equal is named. Dotted: r = 4. {wording.seeds(seeds)}, profile {profile}.{RATES}",
 )
 
 # %%

@@ -14,8 +14,8 @@ output = "build/analysis/mlp-ratio"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, milestones, stats, verdicts, wording
-from analysis.study.figures import Curves, Dots, Smoothed
+from analysis.study import arms, baselines, interest, milestones, optimum, stats, verdicts, wording
+from analysis.study.figures import Curves, Dots, Smoothed, Spans
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
 
@@ -151,6 +151,22 @@ results.figure(
     f"around it, {every} steps apart, is lowest. Dots: mean over {sweep.count}, with its 95% interval; faint lines "
     f"join the runs of one seed. Profile {profile}.{sweep.omitted}",
 )
+
+# %% [markdown]
+# The best ratio where width and steps are held equal and nothing else is, so that a larger ratio is a larger model.
+
+# %%
+by_loss = {float(r): per_run.loc[r].held_out.to_numpy() for r in ratios}
+results.figure(
+    "best-ratio",
+    Spans(
+        "Nothing but width and steps", "MLP ratio r (log scale)", at=ratios, mark=REFERENCE,
+        rows={"width\n(and steps)": optimum.find(by_loss).span},
+    ),
+    alt="The best ratio at an equal width and equal steps, its interval, and the ratios that are level with it.",
+    caption=f"{optimum.SPANS}. A larger ratio is a larger model. Dotted: r = {REFERENCE}. {sweep.count}, "
+    f"profile {profile}.{sweep.omitted}",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What the models write

@@ -350,11 +350,9 @@ class _Names:
         return [one for one in telling if one["verdict"] != shown["verdict"]]
 
     def _named(self, notebook: str) -> list[str]:
-        """The notebooks of the front matter, or only `notebook` if it is given."""
-        if notebook and notebook not in self.post.notebooks:
-            raise _Fault(
-                f"unknown notebook {notebook!r} in the front matter; {text.known(notebook, self.post.notebooks)}"
-            )
+        """The notebooks of the front matter, or only `notebook` if it is given: any, as a post may quote another's."""
+        if notebook and notebook not in self.sources.results:
+            raise _Fault(f"unknown notebook {notebook!r}; {text.known(notebook, self.sources.results)}")
         return [notebook] if notebook else self.post.notebooks
 
     def _results(self, notebook: str, profile: str) -> dict[str, Any] | None:

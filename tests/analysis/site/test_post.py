@@ -308,8 +308,8 @@ def test_a_name_of_two_notebooks_is_told_apart(tmp_path):
             '{{ verdict("S0-4", profile="smoke") }}',
             "claim 'S0-4' has no verdict of profile 'smoke'; there are: paper, lap",
         ),
-        ('{{ number("best-r", notebook="nope") }}', "unknown notebook 'nope' in the front matter; known: mlp-ratio"),
-        ('{{ published("nope", "paper") }}', "unknown notebook 'nope' in the front matter; known: mlp-ratio"),
+        ('{{ number("best-r", notebook="nope") }}', "unknown notebook 'nope'; known: mlp-ratio"),
+        ('{{ published("nope", "paper") }}', "unknown notebook 'nope'; known: mlp-ratio"),
     ],
 )
 def test_a_profile_or_notebook_that_is_not_there_is_named(tmp_path, line, said):
