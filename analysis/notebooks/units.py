@@ -5,7 +5,8 @@
 # uses: $(\sum h^2)^2 / \sum h^4$, which is the width where all are equally large. *Directions* is the participation
 # ratio of the units' covariance over tokens, $(\operatorname{tr} C)^2 / \operatorname{tr} C^2$. A unit is *dead* if no
 # token moves it beyond a hundredth of the layer's root mean square. *Removal* sets the least active share of each
-# layer's units to zero, ranked by their mean square on training text, and evaluates again. Seeds are paired. All
+# layer's units to zero, ranked by their mean square on training text, and evaluates again. As a control, the last half
+# of each layer's units goes, whatever they do: units start alike, so that is as good as any half. Seeds are paired. All
 # intervals are 95% Student's t intervals over seeds.
 
 # %% tags=["parameters"]
@@ -40,8 +41,10 @@ active_SL, directions_SL, dead_SL = (
     units.by_layer(sweep, probe) for probe in ("active_units", "participation_ratio", "dead_units")
 )
 active, directions, dead = (units.mean_of_layers(each) for each in (active_SL, directions_SL, dead_SL))
-cost = units.removed(sweep, "removal")
+cost, control = units.removed(sweep, "removal"), units.removed(sweep, "narrowed")
+any_half = {r: control[r][2] for r in ratios}  # narrowed to one in two
 shares = list(next(iter(cost.values())))
+gone = {f"{share}%": {r: cost[r][share] for r in ratios} for share in shares} | {f"any {HALF}%": any_half}
 ends = sweep.ends("val")
 layers = range(next(iter(active_SL.values())).shape[1])
 counts = baselines.read(logs, sweep)
@@ -93,10 +96,8 @@ results.figure(
     "removal",
     [
         Sweep(
-            "Without the least active units", RATIO, "rise of the loss (nats, log scale)", shape=log_axis,
-            at=ratios,
-            lines={f"{share}% less": [stats.estimate(np.maximum(cost[r][share], 1e-5)) for r in ratios]
-                   for share in shares},
+            "Without some of the units", RATIO, "rise of the loss (nats, log scale)", shape=log_axis, at=ratios,
+            lines={name: [stats.estimate(np.maximum(rise[r], 1e-5)) for r in ratios] for name, rise in gone.items()},
         ),
         Sweep(
             "Whole, and without half of it", RATIO, "validation loss (nats per character)",
@@ -108,11 +109,12 @@ results.figure(
         ),
     ],
     alt=[
-        "Rise of the validation loss when the least active share of the units is removed, a line for each share, "
-        "against the MLP ratio.",
+        "Rise of the validation loss when the least active share of the units is removed, a line for each share, and "
+        "when any half of them is, against the MLP ratio.",
         "Validation loss of the whole model and of the model without the less active half of its units, against r.",
     ],
-    caption=f"{EQUAL}. Units are ranked on training text, layer by layer, and set to zero without further training. "
+    caption=f"{EQUAL}. The least active units, ranked on training text layer by layer, are set to zero without further "
+    f"training; *any {HALF}%* are the last half of a layer's units, whatever they do. "
     f"An interval that reaches zero ends at the edge of the first panel. {NOTE}{counts.note}",
 )  # fmt: skip
 results.figure(
@@ -194,7 +196,7 @@ rows = [
         "active a token": wording.cell(active[r], 1),
         "directions": wording.cell(directions[r], 1),
         "dead": f"{100 * dead[r].mean:.1f}%",
-        **{f"without {share}%": stats.estimate(cost[r][share]).signed(4) for share in shares},
+        **{f"without {name}": stats.estimate(rise[r]).signed(4) for name, rise in gone.items()},
     }
     for r in ratios
 ]
@@ -202,8 +204,8 @@ results.table(
     "units",
     counts.below(pd.DataFrame(rows), "validation loss"),
     caption=f"Mean of the layers, over {sweep.count}, ± half of the 95% interval; *without*: the rise of the "
-    f"validation loss in nats per character when that share of each layer's units is removed, the least active first. "
-    f"Profile {profile}.{counts.note}",
+    f"validation loss in nats per character when that share of each layer's units is removed, the least active first, "
+    f"or *any* of them. Profile {profile}.{counts.note}",
 )
 for name, found in later.items():
     results.estimate(f"growth-{name}-later", found, digits=2)
@@ -221,9 +223,12 @@ for place, r in (("narrow", ratios[0]), ("four", REFERENCE), ("wide", ratios[-1]
     results.number(f"dead-{place}", 100 * dead[r].mean, "percent", digits=1)
     for share in shares:
         results.estimate(f"without-{share}-{place}", stats.estimate(cost[r][share]), "nats", digits=3)
+    results.estimate(f"without-any-{place}", stats.estimate(any_half[r]), "nats", digits=3)
 halved = ends[ratios[-1]].to_numpy() + cost[ratios[-1]][HALF] - ends[ratios[-1] / 2].to_numpy()
 results.estimate("halved-against-trained", stats.estimate(halved), "nats", digits=3)
 results.number("side-halved", stats.estimate(halved).side())
+ranked = {r: stats.estimate(any_half[r] - cost[r][HALF]).among(len(extra)) for r in extra}
+results.number("side-ranked", min(one.side() for one in ranked.values()))  # 1: at each, activity tells what can go
 spare = {r: max([0, *(s for s in shares if stats.estimate(cost[r][s]).side(MARGIN) == -1)]) for r in ratios}
 for name, value, unit, digits in (
     ("seeds", len(seeds), "seeds", None),
