@@ -121,14 +121,16 @@ ROWS = {
     "FLOPs without output layer": "FLOPs, no\noutput layer",
     "time": "time",
 }
-spans = {ROWS[axis]: o.span for axis, o in found.items()}
+spans = {ROWS[axis]: Span(o.best, o.interval, (min(o.level), max(o.level))) for axis, o in found.items()}
 AXIS = "MLP ratio r (log scale)"
 results.figure(
     "best",
     Spans("What is held equal", AXIS, rows=spans, at=list(by_ratio), mark=REFERENCE),
     alt="For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
-    caption=f"{optimum.SPANS}. Every shape has {by_ratio[REFERENCE].matrices:,} parameters in its blocks; what else is "
-    f"held equal is named. Dotted: r = 4. {wording.seeds(seeds)}, profile {profile}.{RATES}",
+    caption="Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is "
+    "lowest, as far as ratios were tried, which fits poorly where it leaves the dot out; broad bar: ratios whose loss "
+    f"cannot be told from the best, paired by seed. Every shape has {by_ratio[REFERENCE].matrices:,} parameters in its "
+    f"blocks; what else is held equal is named. Dotted: r = 4. {wording.seeds(seeds)}, profile {profile}.{RATES}",
 )
 
 # %%

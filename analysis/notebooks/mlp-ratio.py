@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.study import arms, baselines, interest, milestones, optimum, stats, verdicts, wording
-from analysis.study.figures import Curves, Dots, Smoothed, Spans
+from analysis.study.figures import Curves, Dots, Smoothed
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
 
@@ -153,22 +153,6 @@ results.figure(
 )
 
 # %% [markdown]
-# The best ratio where width and steps are held equal and nothing else is, so that a larger ratio is a larger model.
-
-# %%
-by_loss = {float(r): per_run.loc[r].held_out.to_numpy() for r in ratios}
-results.figure(
-    "best-ratio",
-    Spans(
-        "Nothing but width and steps", "MLP ratio r (log scale)", at=ratios, mark=REFERENCE,
-        rows={"width\n(and steps)": optimum.find(by_loss).span},
-    ),
-    alt="The best ratio at an equal width and equal steps, its interval, and the ratios that are level with it.",
-    caption=f"{optimum.SPANS}. A larger ratio is a larger model. Dotted: r = {REFERENCE}. {sweep.count}, "
-    f"profile {profile}.{sweep.omitted}",
-)  # fmt: skip
-
-# %% [markdown]
 # ## What the models write
 # The samples that the narrowest and the widest model of one seed leave at their end.
 
@@ -243,6 +227,8 @@ results.number("diverged", len(sweep.diverged))
 results.number("ratio-count", len(ratios))
 results.number("bar", bar, "nats", digits=3)
 results.number("best-ratio", means.best.idxmin(), digits=0 if float(means.best.idxmin()).is_integer() else 2)
+# Of held-out losses at an equal width and equal steps, where a larger ratio is a larger model.
+optimum.report(results, optimum.find({float(r): per_run.loc[r].held_out.to_numpy() for r in ratios}), "held-out-")
 counts.report(results, per_run.loc[means.best.idxmin(), "held_out"].to_numpy(), "nats")
 for name, r in (("narrow", narrow), ("reference", REFERENCE), ("wide", wide)):
     for column, digits in (("best", 3), ("final", 3), ("train_end", 3), ("steps_to", 0)):

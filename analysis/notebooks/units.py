@@ -105,13 +105,14 @@ results.figure(
             lines={
                 "whole": [stats.estimate(ends[r]) for r in ratios],
                 f"{HALF}% less": [stats.estimate(ends[r].to_numpy() + cost[r][HALF]) for r in ratios],
+                f"any {HALF}% less": [stats.estimate(ends[r].to_numpy() + any_half[r]) for r in ratios],
             },
         ),
     ],
     alt=[
         "Rise of the validation loss when the least active share of the units is removed, a line for each share, and "
         "when any half of them is, against the MLP ratio.",
-        "Validation loss of the whole model and of the model without the less active half of its units, against r.",
+        "Validation loss of the whole model, without the less active half of its units, and without any half of them.",
     ],
     caption=f"{EQUAL}. The least active units, ranked on training text layer by layer, are set to zero without further "
     f"training; *any {HALF}%* are the last half of a layer's units, whatever they do. "

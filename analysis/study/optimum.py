@@ -13,18 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.study import interest, stats, verdicts
-from analysis.study.figures import Span
 from analysis.study.results import Results
 from analysis.study.stats import Estimate
 from analysis.study.verdicts import BELOW, Measure, Verdict
 
 REFERENCE = 4.0  # the ratio that the others are compared with
 MARGIN = interest.SMALLEST  # nats a character
-SPANS = (  # how a figure of `Spans` is read
-    "Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is lowest, as "
-    "far as ratios were tried, which fits poorly where it leaves the dot out; broad bar: ratios whose loss cannot be "
-    "told from the best, paired by seed"
-)
 POINTS = 2001  # at which the slope of the fitted curve is looked at
 Losses = Mapping[float, Sequence[float]]  # value → losses [seed]
 
@@ -71,11 +65,6 @@ class Optimum:
     differences: dict[float, Estimate]
     level: list[float]
     close: list[float]
-
-    @property
-    def span(self) -> Span:
-        """As a row of a figure."""
-        return Span(self.best, self.interval, (min(self.level), max(self.level)))
 
 
 def find(losses: Losses, margin: float = MARGIN) -> Optimum:
