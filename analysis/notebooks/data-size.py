@@ -221,6 +221,8 @@ for name, value, unit in (
     ("seeds", len(seeds), "seeds"),
     ("runs", len(sweep.runs), "runs"),
     ("sizes", len(sizes), ""),
+    ("layers", first["model"]["n_layer"], ""),
+    ("width", first["model"]["d_model"], ""),
     ("smallest", sizes[0], "characters"),
     ("largest", sizes[-1], "characters"),
     ("held", held, ""),
