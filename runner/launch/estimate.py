@@ -30,6 +30,7 @@ from runner.training import machine
 STEPS = 3
 STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
 CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
+DOCUMENT = 200  # tokens of a document, roughly
 BRIEF = 20.0  # seconds below which an experiment is not measured, by what any machine of today can do:
 RATE, CALL, SETUP = 1e10, 0.005, 0.05  # FLOP/s, seconds of a step or an evaluated batch, seconds of a run
 
@@ -132,7 +133,7 @@ def shortened(spec: RunSpec, steps: int) -> RunSpec:
         data = replace(data, corpus=STAND_IN, train=(0, room), val=(0, room), test=None)
     name = (spec.eval.splits or tuple(data.splits()))[-1]
     start, stop = data.splits()[name]
-    stop = min(stop, start + max(_at_once(batch, spec), spec.model.block_size + 1))
+    stop = min(stop, start + math.ceil(max(_at_once(batch, spec), spec.model.block_size + 1) / _tokens_a_unit(spec)))
     short: dict[str, Any] = {name: (start, stop)} if name != "train" else {}
     return replace(
         spec,
@@ -172,15 +173,20 @@ def _at_once(batch: int, spec: RunSpec) -> int:
 
 
 def _evaluated(spec: RunSpec) -> int:
-    """How many tokens one evaluation reads, over all its splits."""
+    """How many tokens one evaluation reads, over all its splits, roughly."""
     spans = spec.data.splits()
     names = spec.eval.splits or tuple(spans)
     if spec.eval.mode == "sampled":
         return len(names) * spec.eval.batches * spec.train.batch_size * spec.model.block_size
-    lengths = {name: spans[name][1] - spans[name][0] for name in names}
+    lengths = {name: (spans[name][1] - spans[name][0]) * _tokens_a_unit(spec) for name in names}
     if "train" in lengths and spec.eval.train_tokens:
         lengths["train"] = min(lengths["train"], spec.eval.train_tokens)
     return sum(lengths.values())
+
+
+def _tokens_a_unit(spec: RunSpec) -> int:
+    """How many tokens there are in one of what a split's ends are counted in, roughly."""
+    return DOCUMENT if spec.data.unit == "documents" else 1
 
 
 def _work(spec: RunSpec) -> float:

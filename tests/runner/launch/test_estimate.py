@@ -46,6 +46,18 @@ def test_seconds_count_micro_batches_and_evaluations():
     assert estimate.seconds(spec, replace(pace, micro_batch=0.0, token=1.0)) == pytest.approx(looked * tokens)
 
 
+def test_splits_of_documents_are_counted_in_tokens():
+    spec = experiment.load("mini-gpt").plans("laptop")[0].spec
+    spec = replace(
+        spec, data=replace(spec.data, unit="documents", train=(0, 1000), val=(1000, 1010), test=(1010, 1040))
+    )
+    spec = replace(spec, eval=replace(spec.eval, every=spec.train.steps, train_tokens=5_000))
+    of_each = [5_000, 10 * estimate.DOCUMENT, 30 * estimate.DOCUMENT]  # of the training split a part
+    assert estimate.seconds(spec, estimate.Pace(0.0, 0.0, 0.0, 1.0)) == 2 * sum(of_each)
+    short = estimate.shortened(spec, 3)
+    assert short.data.test == (1010, 1010 + -(-8 * 256 // estimate.DOCUMENT)), "one batch of 8 windows of 256"
+
+
 def test_token_shards_that_are_not_here_are_not_loaded(monkeypatch, tmp_path):
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
     spec = experiment.load("web-ratio").plans("paper")[0].spec
