@@ -41,8 +41,8 @@ active_SL, directions_SL, dead_SL = (
     units.by_layer(sweep, probe) for probe in ("active_units", "participation_ratio", "dead_units")
 )
 active, directions, dead = (units.mean_of_layers(each) for each in (active_SL, directions_SL, dead_SL))
-cost, control = units.removed(sweep, "removal"), units.removed(sweep, "narrowed")
-any_half = {r: control[r][2] for r in ratios}  # narrowed to one in two
+cost = units.removed(sweep, "removal")
+any_half = {r: rise[2] for r, rise in units.removed(sweep, "narrowed").items()}  # narrowed to one in two
 shares = list(next(iter(cost.values())))
 gone = {f"{share}%": {r: cost[r][share] for r in ratios} for share in shares} | {f"any {HALF}%": any_half}
 ends = sweep.ends("val")
@@ -228,8 +228,8 @@ for place, r in (("narrow", ratios[0]), ("four", REFERENCE), ("wide", ratios[-1]
 halved = ends[ratios[-1]].to_numpy() + cost[ratios[-1]][HALF] - ends[ratios[-1] / 2].to_numpy()
 results.estimate("halved-against-trained", stats.estimate(halved), "nats", digits=3)
 results.number("side-halved", stats.estimate(halved).side())
-ranked = {r: stats.estimate(any_half[r] - cost[r][HALF]).among(len(extra)) for r in extra}
-results.number("side-ranked", min(one.side() for one in ranked.values()))  # 1: at each, activity tells what can go
+beyond = [stats.estimate(any_half[r] - cost[r][HALF]).among(len(extra)) for r in extra]
+results.number("side-ranked", min(one.side() for one in beyond))  # 1: at each ratio, activity tells what can go
 spare = {r: max([0, *(s for s in shares if stats.estimate(cost[r][s]).side(MARGIN) == -1)]) for r in ratios}
 for name, value, unit, digits in (
     ("seeds", len(seeds), "seeds", None),
