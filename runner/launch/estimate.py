@@ -31,6 +31,7 @@ STEPS = 3
 STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
 CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
 DOCUMENT = 200  # tokens of a document, roughly
+SLOWER = 1.75  # times that a run takes in float32 where bf16 is fast, roughly: with AVX512-BF16, and more with AMX
 BRIEF = 20.0  # seconds below which an experiment is not measured, by what any machine of today can do:
 RATE, CALL, SETUP = 1e10, 0.005, 0.05  # FLOP/s, seconds of a step or an evaluated batch, seconds of a run
 
@@ -57,14 +58,14 @@ class Pace:
 def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
     """An estimate for the plans, measured in this process, which imports torch."""
     placement = machine.resolve(wishes)
-    work, side_by_side = {plan.name: _work(plan.spec) for plan in plans}, min(placement.jobs, len(plans))
+    work, side_by_side = {plan.name: _work(plan, placement) for plan in plans}, min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
     brief = sum(work.values()) / RATE + calls * CALL + len(plans) * SETUP
     if brief < BRIEF and not placement.compile:
         return Estimate(brief / side_by_side, measured=False)
-    kinds: dict[str, list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
+    kinds: dict[tuple[str, str], list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
     for plan in plans:
-        kinds.setdefault(plan.spec.model.kind, []).append(plan)
+        kinds.setdefault((plan.spec.model.kind, _precision(plan, placement)), []).append(plan)
     taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, work, placement).items()}
     ends = [0.0] * side_by_side  # when each process is free again
     for plan in _ordered(plans, work) if side_by_side > 1 else plans:
@@ -86,10 +87,10 @@ def _of_kind(plans: Sequence[Plan], work: dict[str, float], placement: Placement
     return taken
 
 
-def longest_first(plans: Sequence[Plan]) -> list[Plan]:
+def longest_first(plans: Sequence[Plan], placement: Placement) -> list[Plan]:
     """The order in which runs begin side by side: seed by seed, as they come, so that what has ended at any moment is
     paired; within a seed the most FLOPs first, so that at the end no process waits for a long run of another."""
-    return _ordered(plans, {plan.name: _work(plan.spec) for plan in plans})
+    return _ordered(plans, {plan.name: _work(plan, placement) for plan in plans})
 
 
 def _ordered(plans: Sequence[Plan], work: dict[str, float]) -> list[Plan]:
@@ -189,11 +190,17 @@ def _tokens_a_unit(spec: RunSpec) -> int:
     return DOCUMENT if spec.data.unit == "documents" else 1
 
 
-def _work(spec: RunSpec) -> float:
+def _precision(plan: Plan, placement: Placement) -> str:
+    return str(plan.placement.get("precision", placement.precision))
+
+
+def _work(plan: Plan, placement: Placement) -> float:
     """A run's FLOPs, roughly, to compare runs of one experiment: per parameter, 6 for each trained and 2 for each
-    evaluated token."""
+    evaluated token; in float32 beside runs in bf16, `SLOWER` times as many."""
+    spec = plan.spec
+    slower = SLOWER if (_precision(plan, placement), placement.precision) == ("float32", "bf16") else 1.0
     vocabulary = VOCABULARY if spec.data.tokenizer == "gpt2" else CHARACTERS
     # Not on PyTorch's meta device, which imports its compiler first. Weights that are never filled take no memory.
     count = sum(p.numel() for p in registry.network(spec.model.kind)(spec.model, vocabulary).parameters())
     trained = spec.train.steps * spec.train.batch_size * spec.model.block_size
-    return count * (6 * trained + 2 * _evaluations(spec) * _evaluated(spec))
+    return slower * count * (6 * trained + 2 * _evaluations(spec) * _evaluated(spec))

@@ -137,7 +137,7 @@ class Workers:
         """
         jobs = min(placement.jobs, len(plans))
         self._open(jobs)
-        ordered = self.call(estimate.longest_first, plans) if 1 < jobs < len(plans) else plans
+        ordered = self.call(estimate.longest_first, plans, placement) if 1 < jobs < len(plans) else plans
         statuses: dict[str, Status] = {}
         with interruptible(self._stop):
             waiting, free = list(ordered), list(range(jobs))

@@ -84,10 +84,31 @@ def test_the_heaviest_arm_is_measured(monkeypatch):
 def test_the_longest_run_of_a_seed_begins_first():
     plans = [plan for plan in experiment.load("mini-gpt").plans("laptop") if plan.spec.seed < 2]
     assert [plan.name for plan in plans[:3]] == ["small-s0", "medium-s0", "large-s0"]
-    names = [plan.name for plan in estimate.longest_first(plans)]
+    names = [plan.name for plan in estimate.longest_first(plans, Placement())]
     assert names == ["large-s0", "medium-s0", "small-s0", "large-s1", "medium-s1", "small-s1"]
     alike = experiment.load("initial-weights").plans("smoke")
-    assert estimate.longest_first(alike) == alike
+    assert estimate.longest_first(alike, Placement()) == alike
+
+
+def test_a_run_in_float32_is_longer_where_bf16_is_fast():
+    plans = experiment.load("mini-gpt-ablations").plans("laptop")[:5]
+    assert [plan.name for plan in plans][-1] == "float32-s0"
+    assert estimate.longest_first(plans, Placement(precision="bf16"))[0].name == "float32-s0"
+    same = estimate.longest_first(plans, Placement(precision="float32"))
+    assert [plan.name for plan in same][-1] == "float32-s0", "all of them are"
+
+
+def test_each_precision_is_measured(monkeypatch):
+    plans, measured = experiment.load("mini-gpt-ablations").plans("laptop")[:5], []
+
+    def pace(plan, placement: Placement) -> estimate.Pace:
+        measured.append(plan.name)
+        return estimate.Pace(0.0, 0.0, 3.0 if plan.name == "float32-s0" else 1.0, 0.0)
+
+    monkeypatch.setattr(estimate, "pace", pace)
+    found = estimate.measure(plans, {"jobs": 2, "device": "cpu", "precision": "bf16"})
+    assert measured == ["learned-s0", "float32-s0"]
+    assert found.seconds == pytest.approx(4 * plans[0].spec.train.steps, rel=0.05)
 
 
 def test_the_longest_run_takes_its_time_however_many_are_beside_it(monkeypatch):
