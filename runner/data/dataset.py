@@ -1,6 +1,7 @@
 """The data of a run: its tokens, its tokenizer, and its task."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,16 @@ def load(spec: DataSpec) -> Tokens:
         return _checked(Tokens(openwebtext.load(last(spec)), GPT2(), spec.splits()), spec)
     if spec.unit != "tokens":
         return _by_split(spec)
-    codec = tokenizer(spec)
-    return _checked(Tokens(codec.encode(corpora.text(spec.corpus)), codec, spec.splits()), spec)
+    ids, codec = _whole(TOKENIZERS[spec.tokenizer], corpora.text(spec.corpus), spec.settings(spec.tokenizer))
+    return _checked(Tokens(ids, codec, spec.splits()), spec)
+
+
+@lru_cache(maxsize=2)
+def _whole(kind: type[Tokenizer], text: str, settings: Any) -> tuple[np.ndarray, Tokenizer]:
+    """A corpus encoded as one text, and the tokenizer. Kept by content, as experiments on one corpus that differ in
+    their splits follow each other, and encoding it takes as long as a small run."""
+    codec = kind.of(Source(text, text, settings))
+    return codec.encode(text), codec
 
 
 def _checked(tokens: Tokens, spec: DataSpec) -> Tokens:
