@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,23 +117,22 @@ def _named(text: str) -> tuple[str, ...]:
 
 def imports(path: Path, root: Path) -> list[Path]:
     """The files of the project's modules that a script imports, directly or through others; sorted."""
-    seen: dict[Path, None] = {}
-    waiting = [path]
+    seen: dict[str, None] = {}
+    waiting = [str(path)]
     while waiting:
         for module in _modules(waiting.pop()):
-            file = root / Path(*module.split("."))
-            for candidate in (file.with_suffix(".py"), file / "__init__.py"):
-                if candidate.is_file() and candidate not in seen:
+            file = f"{root}/{module.replace('.', '/')}"
+            for candidate in (f"{file}.py", f"{file}/__init__.py"):
+                if candidate not in seen and os.path.isfile(candidate):
                     seen[candidate] = None
                     waiting.append(candidate)
-    return sorted(seen)
+    return sorted(map(Path, seen))
 
 
-def _modules(path: Path) -> frozenset[str]:
-    text = path.read_text(encoding="utf-8")
-    if path.parent.name == "notebooks":
-        text = _python(text)
-    return _imported(text)
+def _modules(path: str) -> frozenset[str]:
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    return _imported(_python(text) if path.split("/")[-2] == "notebooks" else text)
 
 
 @lru_cache(maxsize=1024)
