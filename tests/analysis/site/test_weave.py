@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -119,6 +120,31 @@ def test_only_what_changed_is_written(house):
     (house.docs / "stray" / "deep" / "old.md").write_text("gone")
     assert weave.weave(house).removed == 1
     assert not (house.docs / "stray").exists()
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_file_is_there_whether_it_can_be_linked_or_not(tmp_path, monkeypatch, linked):
+    def refused(source, target):
+        raise OSError("another file system")
+
+    if not linked:
+        monkeypatch.setattr("os.link", refused)
+    source, docs, target = (
+        tmp_path / "metrics.parquet",
+        tmp_path / "docs",
+        tmp_path / "docs" / "run" / "metrics.parquet",
+    )
+    source.write_bytes(b"numbers")
+    files = {"run/metrics.parquet": source}
+    assert weave.sync(docs, files) == (1, 0)
+    assert (target.read_bytes(), os.path.samefile(source, target)) == (b"numbers", linked)
+    assert weave.sync(docs, files) == (0, 0)
+    (tmp_path / "other").write_bytes(b"another")
+    (tmp_path / "other").replace(source)  # as all evidence is written
+    assert target.read_bytes() == b"numbers", "what is woven stays until it is woven again"
+    assert weave.sync(docs, files) == (1, 0)
+    assert target.read_bytes() == b"another"
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
 @pytest.mark.parametrize(
