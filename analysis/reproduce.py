@@ -238,12 +238,20 @@ class _Reproduction:
 
         with sweep.workers() as workers:
             self._say_unchanged()
-            if any(self.todo.values()):
-                self._estimate(workers)
-                if self.show.left() > SOON:
-                    self._pages()
+            ahead = [part for part in self.parts if self._todo(part)]
+            if ahead:
+                self._load()
+            if len(ahead) > 1:
+                self._estimate([name for name, missing in self.todo.items() if missing], workers, compiled=False)
+                self._together()
             for part in self.parts:
-                trained = [name for name in part.experiments if self.todo[name]]
+                self._estimate(self._todo(part), workers)
+                if part in ahead[:1]:
+                    if len(ahead) == 1:
+                        self._together()
+                    if self.show.left() > SOON:
+                        self._pages()
+                trained = self._todo(part)
                 for name in trained:
                     if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
                         self.behind.wait()
@@ -288,36 +296,52 @@ class _Reproduction:
         }
         return {name: due for name, due in found.items() if due.waiting}
 
-    def _estimate(self, workers: "Workers") -> None:
-        """Measure and print how long each experiment will take on this machine, and leave out those that take too
-        long."""
+    def _todo(self, part: Part) -> list[str]:
+        """A post's experiments that have runs to train."""
+        return [name for name in part.experiments if self.todo[name]]
+
+    def _load(self) -> None:
+        """Load all texts, once, before several workers need them at the same time."""
         from runner.data import corpora, openwebtext
+        from runner.launch import estimate
+
+        texts = {plan.spec.data.corpus for missing in self.todo.values() for plan in missing}
+        for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
+            corpora.load(text, self.show.line)
+
+    def _estimate(self, names: list[str], workers: "Workers", compiled: bool = True) -> None:
+        """Measure how long experiments will take on this machine, print it, and leave out those that take too long.
+        Those that are not `compiled` are measured in a fraction of the time, and may be up to twice too long: they are
+        for the time of all together."""
         from runner.launch import durations, estimate
 
-        names = [name for name, missing in self.todo.items() if missing]
-        texts = {plan.spec.data.corpus for name in names for plan in self.todo[name]}
-        for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
-            corpora.load(text, self.show.line)  # once, before several workers need it at the same time
-        self.show.line(f"estimating how long {', '.join(names)} will take")
-        estimates: dict[str, estimate.Estimate] = {}
+        if not names:
+            return
+        self.show.line(f"estimating how long {', '.join(names) if compiled else f'{len(names)} experiments'} will take")
+        found: dict[str, estimate.Estimate] = {}
         wishes = {name: self.experiments[name].placement(self.profile) for name in names}
         # Measured with as many side by side as in training; the most first, so that all workers start at once.
         for jobs in sorted({wishes[name].get("jobs", 1) for name in names}, reverse=True):
             alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
-            args = [(self.todo[name], wishes[name]) for name in alike]
-            estimates |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
+            args = [(self.todo[name], wishes[name], compiled) for name in alike]
+            found |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
         for name in names:
-            seconds, runs = estimates[name].seconds, len(self.todo[name])
-            how_long = f"about {durations.words(seconds)} here" if estimates[name].measured else "some seconds"
-            limit, seeds = self.experiments[name].limit, self.experiments[name].seeds(self.profile)
-            first = f" ({limit} of {seeds} seeds)" if limit else ""
+            seconds, runs, loaded = found[name].seconds, len(self.todo[name]), self.experiments[name]
+            how_long = f"about {durations.words(seconds)} here" if found[name].measured else "some seconds"
+            first = f" ({loaded.limit} of {loaded.seeds(self.profile)} seeds)" if loaded.limit else ""
             line = f"{name}: {runs} run{'s' * (runs > 1)} to train{first}, {how_long}"
             if seconds > TOO_LONG and name not in self.asked:
                 self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
+                self.show.expect(name, 0.0, runs)
                 self.todo[name] = []
                 continue
-            self.show.line(line)
+            if compiled:
+                self.show.line(line)
             self.show.expect(name, seconds, runs)
+
+    def _together(self) -> None:
+        from runner.launch import durations
+
         self.show.line(f"together about {durations.words(self.show.left())}")
 
     def _train(self, loaded: "Experiment", workers: "Workers") -> None:

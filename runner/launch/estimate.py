@@ -1,8 +1,9 @@
 """Estimates how long runs will take on this machine, from a few steps of the most expensive of each kind of model.
 
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
-so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
-measured evaluation one batch. Runs so small that measuring them would take as long as training them are not measured.
+so that the kernels compiled for it are those that the runs need; or, in a fraction of the time, without compiling. A
+measured step has one micro-batch of full size, a measured evaluation one batch. Runs so small that measuring them would
+take as long as training them are not measured.
 Importable without torch; `measure` and `longest_first` need it and are called in a worker.
 """
 
@@ -55,9 +56,10 @@ class Pace:
     token: float
 
 
-def measure(plans: Sequence[Plan], wishes: dict[str, Any]) -> Estimate:
-    """An estimate for the plans, measured in this process, which imports torch."""
-    placement = machine.resolve(wishes)
+def measure(plans: Sequence[Plan], wishes: dict[str, Any], compiled: bool = True) -> Estimate:
+    """An estimate for the plans, measured in this process, which imports torch; where they are not to be `compiled`,
+    it may be up to twice too long."""
+    placement = machine.resolve(wishes | ({} if compiled else {"compile": False}))
     work, side_by_side = {plan.name: _work(plan, placement) for plan in plans}, min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
     brief = sum(work.values()) / RATE + calls * CALL + len(plans) * SETUP

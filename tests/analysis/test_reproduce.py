@@ -202,6 +202,34 @@ def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, 
         reproduce.reproduce(house, "paper", None, ["nosuch"], again)
 
 
+def test_a_post_waits_for_no_estimate_of_what_others_compile(house, show, said, monkeypatch):
+    done = []
+
+    class Measuring(Workers):
+        def call_each(self, function, args, jobs):
+            done.extend((plans[0].experiment, "compiled" if compiled else "as it is") for plans, _, compiled in args)
+            return super().call_each(function, args, jobs)
+
+    def train(loaded, profile, root, wishes, workers, emit):
+        done.append((loaded.name, "trained"))
+        return {"r1-s0": Status.FINISHED}
+
+    two = [reproduce.Part("first", (), ("mlp-ratio",)), reproduce.Part("second", (), ("web-ratio",))]
+    monkeypatch.setattr(reproduce, "parts", lambda project, only: two)
+    monkeypatch.setattr(sweep, "workers", Measuring)
+    monkeypatch.setattr(sweep, "experiment", train)
+    for name in ("_pages", "_left_out"):
+        monkeypatch.setattr(reproduce._Reproduction, name, lambda self: [])
+    monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
+    assert reproduce.reproduce(house, "smoke", None, [], show).code == 0
+    names = ("mlp-ratio", "web-ratio")
+    assert done == [
+        *((name, "as it is") for name in names),
+        *((name, what) for name in names for what in ("compiled", "trained")),
+    ]
+    assert said.index("together about 20 s") < said.index("mlp-ratio: 10 runs to train, about 10 s here")
+
+
 def test_an_experiment_without_the_profile_keeps_what_is_published(house, swept, show, said, monkeypatch):
     load = experiment.load
 
