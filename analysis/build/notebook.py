@@ -12,6 +12,7 @@ from typing import Any
 from runner.errors import UserError
 
 MARKER = re.compile(r"^# %%(?P<rest>.*)$")
+PLACE = re.compile(r"\w+(\.\w+)+:\w+")  # module:class, as registries name what is imported when it is asked for
 TAGGED = re.compile(r"""tags\s*=\s*\[[^\]]*["']parameters["'][^\]]*\]""")
 
 
@@ -137,8 +138,9 @@ def _modules(path: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _imported(text: str) -> frozenset[str]:
-    """The project's modules that this source imports itself. Kept by content, as every notebook imports the same few
-    modules, and parsing them again for each took most of the time of a build with nothing to execute."""
+    """The project's modules that this source imports itself, or names in a text as registries do. Kept by content, as
+    every notebook imports the same few modules, and parsing them again for each took most of the time of a build with
+    nothing to execute."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -149,6 +151,8 @@ def _imported(text: str) -> frozenset[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and PLACE.fullmatch(node.value):
+            names.add(node.value.partition(":")[0])
     return frozenset(name for name in names if name.split(".")[0] in ("analysis", "runner"))
 
 

@@ -79,3 +79,9 @@ def test_imports_are_followed():
         "runner/errors.py",
     } <= names
     assert not {"analysis/site/weave.py", "analysis/site/generator.py", "runner/training/loop.py"} & names
+
+
+def test_what_a_registry_imports_when_it_is_asked_is_followed():
+    source = fake.REPOSITORY / "analysis" / "notebooks" / "three-x-cost.py"
+    names = {path.relative_to(fake.REPOSITORY).as_posix() for path in notebook.imports(source, fake.REPOSITORY)}
+    assert {"runner/models/gpt/network.py", "runner/models/mlp/spec.py", "runner/models/layers.py"} <= names
