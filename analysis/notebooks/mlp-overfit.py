@@ -266,6 +266,22 @@ for split in NAMES:
     results.number(f"levels-{NAMES[split]}-refuted", words.count(verdicts.REFUTED))
 
 # %% [markdown]
+# The delay of learning at three of these training losses: four fifths of the way; the lowest that the widest reaches
+# before its own onset; and the lowest that all reach.
+
+# %%
+onset = float(in_doublings.onset.loc[wide].mean())
+before = [share for share in SHARES if float(timed_at["train", share].loc[wide].mean()) < onset]
+for name, share in {"most": 0.8, "before": max(before, default=None), "all": 1.0}.items():
+    if share and not open_ended:
+        found = found_at["train", share][0]
+        ends = found.interval and (2 ** found.interval[0], 2 ** found.interval[1])
+        results.number(f"delay-at-{name}", 2**found.mean, "times the steps", digits=2, interval=ends)
+        results.number(f"loss-at-{name}", levels["train", share], "nats", digits=2)
+most, everything = (against_wide(timed_at["train", share], narrow) for share in (0.8, 1.0))
+results.number("delay-grows", int(not open_ended and stats.estimate(everything - most).side() > 0))
+
+# %% [markdown]
 # S0-8 asks every pair of neighbours among the source's widths the two questions, with Holm's correction for asking all.
 
 # %%
