@@ -16,7 +16,7 @@ from runner.evidence import archive, baselines, log, planned, state
 from runner.evidence.status import Status
 from runner.launch import durations, fetch, progress, sweep
 from runner.plan import experiment, presets
-from runner.training.ranks import processes
+from runner.training.ranks import local_processes, processes
 
 
 def train_one(
@@ -73,7 +73,9 @@ def train_one(
         if device:
             workers.resolve(wishes)  # a missing device is reported before data are loaded
         if loaded:
-            fetch.preferred(loaded, profile, display.handle)
+            if local_processes()[0] == 0:
+                fetch.preferred(loaded, profile, display.handle)
+            workers.broadcast(None, wishes)  # all processes of a group plan with what is there now
             plan = loaded.variant(profile, wanted, seed)
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text

@@ -24,7 +24,7 @@ def load(spec: DataSpec) -> Tokens:
     if kind.generated:
         return kind.generate(spec.splits(), spec.settings(spec.task))
     if spec.corpus == openwebtext.NAME:
-        return _checked(Tokens(openwebtext.load(last(spec)), GPT2(), spec.splits()), spec)
+        return _checked(Tokens(openwebtext.opened(last(spec)), GPT2(), spec.splits()), spec)
     if spec.unit != "tokens":
         return _by_split(spec)
     ids, codec = _whole(TOKENIZERS[spec.tokenizer], corpora.text(spec.corpus), spec.settings(spec.tokenizer))

@@ -82,6 +82,17 @@ def load(
     return shards.Stream(place)
 
 
+def opened(wanted: int) -> shards.Stream:
+    """At least `wanted` tokens of the cache, after checking their checksums, which any number of processes can do at a
+    time; what is missing is loaded."""
+    place = folder()
+    if sum(shard.tokens for shard in shards.read_index(place)) < wanted:
+        return load(wanted)
+    stream = shards.Stream(place)
+    stream.check(wanted)
+    return stream
+
+
 def _make(
     place: Path, number: int, tokens: int, source: "_Hub | _Folder", encode: Encode, say: Say, report: Report
 ) -> shards.Shard:

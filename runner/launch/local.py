@@ -124,7 +124,7 @@ class Workers:
                 raise
             yield result
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The value itself: no process has another one."""
         return value
 
@@ -219,11 +219,13 @@ class Group:
         """The placement of this process on its machine."""
         return machine.resolve(wishes)
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The leader's value, at every process: on other machines there may be no runs, or unfinished ones."""
         from runner.training import group
 
-        return group.Group().from_leader(value)
+        together = group.Group()
+        together.join(self.resolve(wishes).device)
+        return together.from_leader(value)
 
     def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
         """Train one run after another; returns what `Workers.train` does. When torchrun has ended, save and stop."""

@@ -23,7 +23,7 @@ from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
 from runner.training.probes import names as probes
-from runner.training.ranks import processes
+from runner.training.ranks import local_processes, processes
 
 ENGINES = ("local", "ray")
 
@@ -37,8 +37,8 @@ class Workers(Protocol):
     def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
         """Train the plans; returns the statuses by run name."""
 
-    def broadcast(self, value: Any) -> Any:
-        """The leader's value, at every process of a group."""
+    def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
+        """The leader's value, at every process of a group, once all of them have come here."""
 
 
 @contextlib.contextmanager
@@ -79,8 +79,9 @@ def experiment(
     such a name, and for a wrong setting.
     """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
-    if processes()[0] == 0:
+    if local_processes()[0] == 0:
         fetch.preferred(loaded, profile, emit)
+    workers.broadcast(None, wishes)  # all processes of a group plan with what is there now
     plans, everything = loaded.plans(profile), replace(loaded, limit=None)
     known = planned.plans(everything, profile, root) + planned.added(loaded, profile, root)
     for folder in planned.unplanned(known, root):
@@ -102,7 +103,7 @@ def experiment(
         return statuses
     if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
         return statuses
-    decision = workers.broadcast(planned.decide(loaded, profile, root))
+    decision = workers.broadcast(planned.decide(loaded, profile, root), wishes)
     if decision is not None:
         emit(Decided(loaded.name, decision.reason))
         statuses |= runs(title, decision.more or [], root, wishes, workers, emit)
@@ -136,7 +137,9 @@ def runs(
     if tokens:  # before the runs are inspected, as the corpus' bytes are part of their identity
         if not fetch.loaded(tokens):
             workers.resolve(wishes)  # a missing device should be reported before hours of loading
-        fetch.load(tokens, emit)
+        if local_processes()[0] == 0:
+            fetch.load(tokens, emit)
+        workers.broadcast(None, wishes)  # the other processes of a group wait for the tokens
     todo = list(unfinished(plans, root, emit))
     if not todo:
         return {}

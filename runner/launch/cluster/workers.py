@@ -59,7 +59,7 @@ class Workers:
         self._connect()
         return train(plans, root, placement, emit)
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The value itself: no process has another one."""
         return value
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from runner import lock
 from runner.data import hub, openwebtext, shards
 from runner.data.tokenizers import gpt2
 from runner.errors import UserError
@@ -153,6 +154,17 @@ def test_a_damaged_token_shard_is_noticed_and_made_again_when_deleted(served: Hu
     (cache / "0000.bin").unlink()
     openwebtext.load(1)
     assert content(cache) == before
+
+
+def test_tokens_that_are_there_are_opened_whoever_holds_the_folder(served: Hub, cache: Path):
+    assert len(openwebtext.opened(1)) == len(expected(range(1))), "loaded, as they are not there"
+    served.requests.clear()
+    with lock.hold(cache):
+        assert len(openwebtext.opened(1)) == len(expected(range(1)))
+        (cache / "0000.bin").write_bytes(bytes((cache / "0000.bin").stat().st_size))
+        with pytest.raises(UserError, match=r"0000\.bin has sha256 .*: delete it"):
+            openwebtext.opened(1)
+    assert not served.requests
 
 
 KILLED = """

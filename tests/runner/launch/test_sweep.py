@@ -43,7 +43,7 @@ class Here:
             raise NoDevice("device 'tpu' is not available")
         return Placement()
 
-    def broadcast(self, value: Any) -> Any:
+    def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         return value
 
     def train(self, plans, root, placement, emit) -> dict[str, Status]:
