@@ -74,12 +74,17 @@ def read(logs: str | Path, least: float = LEAST) -> list[Entry]:
         experiment, profile = folder.parts[-2:]
         ended = log.read_runs(Path(logs), experiment, profile)
         runs = [run for run in ended if run.manifest["status"] == "finished" and _length(run) >= least]
-        grouped: dict[str, list[log.Run]] = {}
-        for run in runs:
-            grouped.setdefault(_without_seed(run.manifest["spec"]), []).append(run)
+        grouped: dict[tuple[str, str], list[log.Run]] = {}
+        for run in runs:  # arms may differ by their placement alone, such as their precision, which no spec has
+            grouped.setdefault((_arm(run), _without_seed(run.manifest["spec"])), []).append(run)
         found += [entry for same in grouped.values() for entry in _entry(same)]
         found += _counted(folder, runs)
     return found
+
+
+def _arm(run: log.Run) -> str:
+    """A run's name without its seed; that of its experiment, where there is one arm."""
+    return str(run.manifest["run"].rpartition("-s")[0] or run.manifest["experiment"])
 
 
 def _without_seed(spec: dict[str, Any]) -> str:
@@ -105,7 +110,7 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
         scope_of(spec["data"], corpus["name"]),
         manifest["experiment"],
         manifest["profile"],
-        manifest["run"].rpartition("-s")[0],
+        _arm(runs[0]),
         built.model.kind,
         tuple(bits),
         manifest["parameters"]["total"],

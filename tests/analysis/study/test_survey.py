@@ -1,6 +1,9 @@
 """Ranking all models: scopes, and what no other beats."""
 
-from analysis.study.survey import Entry, Scope, frontier, scope_of, scopes
+import shutil
+
+from analysis.study.survey import Entry, Scope, frontier, read, scope_of, scopes
+from tests.conftest import ROOT
 
 TEXT, OTHER = Scope("text", (0, 9000), "characters"), Scope("text", (0, 5000), "characters")
 
@@ -19,6 +22,18 @@ def test_the_frontier_holds_what_no_other_beats_at_a_lower_cost():
     ]
     assert [one.name for one in frontier(entries, "flops")] == ["a", "b", "c"]
     assert [one.name for one in frontier([*entries, entry("6-gram", 0.5, None, kind="n-gram")], "flops")][-1] == "c"
+
+
+def test_arms_that_differ_by_their_precision_alone_are_two_models(tmp_path):
+    for name in ("bf16-s0", "bf16-s1", "float32-s0"):
+        shutil.copytree(ROOT / "logs/mini-gpt-pace/laptop" / name, tmp_path / "mini-gpt-pace" / "laptop" / name)
+    assert {one.name: len(one.bits) for one in read(tmp_path, least=0)} == {"bf16": 2, "float32": 1}
+
+
+def test_the_only_arm_of_an_experiment_has_its_name(tmp_path):
+    folder = "source-mlp/laptop/s0"
+    shutil.copytree(ROOT / "logs" / folder, tmp_path / folder)
+    assert [one.name for one in read(tmp_path, least=0)] == ["source-mlp"]
 
 
 def test_only_what_is_measured_on_one_text_is_ranked_together():
