@@ -330,14 +330,13 @@ class _Reproduction:
             how_long = f"about {durations.words(seconds)} here" if found[name].measured else "some seconds"
             first = f" ({loaded.limit} of {loaded.seeds(self.profile)} seeds)" if loaded.limit else ""
             line = f"{name}: {runs} run{'s' * (runs > 1)} to train{first}, {how_long}"
-            if seconds > TOO_LONG and name not in self.asked:
-                self.show.line(f"{line}, which is too long: left out; add it with WITH={name}")
-                self.show.expect(name, 0.0, runs)
+            too_long = seconds > TOO_LONG and name not in self.asked
+            self.show.expect(name, 0.0 if too_long else seconds, runs)
+            if too_long and compiled:
                 self.todo[name] = []
-                continue
+                line += f", which is too long: left out; add it with WITH={name}"
             if compiled:
                 self.show.line(line)
-            self.show.expect(name, seconds, runs)
 
     def _together(self) -> None:
         from runner.launch import durations

@@ -26,6 +26,18 @@ def test_every_state_has_its_reason(tiny, tmp_path):
     assert look(other, tmp_path) == ("train", "outdated", "its specification changed: model.dropout 0.2 → 0.5")
 
 
+def test_an_arm_that_is_a_placement_is_trained_again_with_another_one(tiny, tmp_path):
+    arm = replace(tiny, placement={"precision": "float32", "sample_tokens": 5})
+    train_here(arm, tmp_path)
+    assert look(arm, tmp_path)[:2] == ("skip", "finished")
+    assert look(replace(arm, placement={"sample_tokens": 9}), tmp_path)[:2] == ("skip", "finished"), "no number changes"
+    other = replace(arm, placement={"precision": "bf16"})
+    assert look(other, tmp_path) == ("train", "outdated", "its arm has another placement now: precision")
+    train_here(other, tmp_path)
+    assert look(other, tmp_path)[:2] == ("skip", "finished")
+    assert len(list((tiny.folder(tmp_path).parent / ".set-aside").iterdir())) == 1
+
+
 def test_code_that_changed_since_is_drift(tiny, tmp_path):
     train_here(tiny, tmp_path)
     assert not state.inspect(tiny, tmp_path).drift
