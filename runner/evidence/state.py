@@ -54,6 +54,9 @@ def inspect(plan: Plan, root: Path) -> State:
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State(Action.TRAIN, Status.OUTDATED, f"its specification changed: {', '.join(changed)}")
+    moved = _moved(manifest["environment"], plan.placement)
+    if moved:
+        return State(Action.TRAIN, Status.OUTDATED, f"its arm has another placement now: {', '.join(moved)}")
     drift = not _current(folder, manifest, code.fingerprint(plan.spec))
     if manifest["status"] == Status.FINISHED:
         return State(Action.SKIP, Status.FINISHED, f"it finished at step {plan.spec.train.steps}", drift)
@@ -63,6 +66,12 @@ def inspect(plan: Plan, root: Path) -> State:
     if step is None:
         return State(Action.TRAIN, status, "it stopped before its first checkpoint", drift)
     return State(Action.RESUME, status, f"it stopped after its checkpoint of step {step}", drift)
+
+
+def _moved(environment: dict[str, Any], placement: dict[str, Any]) -> list[str]:
+    """The settings of an arm's placement that a run was not trained with, of those that decide its numbers."""
+    trained = {"cold": False} | environment
+    return [name for name in ("precision", "compile", "cold") if name in placement and placement[name] != trained[name]]
 
 
 @dataclass(frozen=True)

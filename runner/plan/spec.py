@@ -1,8 +1,9 @@
 """The specification of a run, which decides its numbers, and the identity computed from it.
 
 A `RunSpec` has nothing about where and how a run is trained (device, precision, threads, log cadence): that is its
-placement, see `runner.plan.placement`. Two runs with the same identity have the same numbers on the same kind of
-machine.
+placement, see `runner.plan.placement`. Two runs with the same identity, trained the same way on the same kind of
+machine, have the same numbers. An arm that is a placement, such as one in float32, has the identity of the arm that it
+is compared with: they differ by their names.
 """
 
 import hashlib
