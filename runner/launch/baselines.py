@@ -6,6 +6,7 @@ Experiments on the same data are counted once: what the same commit has counted 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,12 @@ from runner.data.spec import DataSpec
 from runner.data.tasks.registry import TASKS
 from runner.data.tokens import Tokens
 from runner.errors import UserError
-from runner.evidence import baselines
+from runner.evidence import baselines, log
 from runner.evidence.baselines import Baseline, Counted
+from runner.evidence.status import ENDED
 from runner.plan.experiment import Experiment
 from runner.plan.plan import Plan
-from runner.plan.spec import as_dict
+from runner.plan.spec import as_dict, from_dict
 from runner.settings import plain
 from runner.training.machine import loaded_commit
 
@@ -52,8 +54,8 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
     kept = _kept(folder)
     needed: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
     for plan in plans:
-        spec, sha256 = as_dict(plan.spec), dataset.fingerprint(plan.spec.data)
-        one = plan.spec.data, sha256, baselines.skipped(spec), set[int]()
+        spec, sha256 = _trained(plan, root) or (as_dict(plan.spec), dataset.fingerprint(plan.spec.data))
+        one = from_dict(spec, str(plan.folder(root))).data, sha256, baselines.skipped(spec), set[int]()
         needed.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
     counted = {}
     for name, (data, sha256, skip, read) in needed.items():
@@ -64,6 +66,15 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
         else:
             counted[name] = count(data, sha256, skip, loaded.name, read, _elsewhere(root, name))
     return None if counted == kept else baselines.write(folder, counted)
+
+
+def _trained(plan: Plan, root: Path) -> tuple[dict[str, Any], str] | None:
+    """What a run that has ended was trained on, which may be another text than where it would be trained now; None
+    where it has not ended."""
+    manifest = log.read_manifest(plan.folder(root))
+    if manifest is None or manifest["status"] not in ENDED:
+        return None
+    return manifest["spec"], manifest["corpus"]["sha256"]
 
 
 def _kept(folder: Path) -> dict[str, Counted]:

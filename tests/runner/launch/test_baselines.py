@@ -10,6 +10,7 @@ from runner.errors import UserError
 from runner.evidence import baselines
 from runner.launch import baselines as counting
 from runner.plan import experiment
+from tests.conftest import train_here
 
 TEXT = """
 title = "A text"
@@ -61,6 +62,20 @@ def test_an_experiment_is_counted_once(tmp_path):
     before = path.stat().st_mtime_ns
     assert make(loaded, tmp_path) is None
     assert path.stat().st_mtime_ns == before
+
+
+def test_what_ended_runs_were_trained_on_is_counted(tmp_path):
+    """It may be another text than the one that is planned here, as where a corpus cannot be had."""
+    loaded = load(tmp_path, more="train = { steps = 2, batch_size = 2 }")
+    for plan in loaded.plans("smoke"):
+        train_here(plan, tmp_path)
+    ((key, _),) = baselines.read(make(loaded, tmp_path).parent).items()
+    others = [
+        replace(plan, spec=replace(plan.spec, data=replace(plan.spec.data, train=(0, 1000))))
+        for plan in loaded.plans("smoke")
+    ]
+    assert counting.make(loaded, others, tmp_path) is None, "up to date"
+    assert list(baselines.read(others[0].folder(tmp_path).parent)) == [key]
 
 
 def test_what_is_stale_or_damaged_is_counted_again(tmp_path):
