@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from runner.cli import options
+from runner.cli.experiments import having
 from runner.cli.terminal import say
 from runner.evidence import baselines
 from runner.launch import baselines as counting
-from runner.plan import experiment
 
 
 def count_baselines(
@@ -20,7 +20,7 @@ def count_baselines(
 ) -> None:
     """Compute the losses of n-gram counts on an experiment's text, and store them beside its runs. A sweep does this at
     its end; `--runs logs` does it for published runs."""
-    for loaded in map(experiment.load, [name] if name else experiment.names()):
+    for loaded in having(profile, name):
         plans = loaded.plans(profile)
         reason = counting.why_not(loaded, plans)
         if reason and name is None:

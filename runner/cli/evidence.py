@@ -11,6 +11,7 @@ from runner.errors import UserError
 from runner.evidence import archive, baselines, planned
 from runner.plan import experiment
 from runner.plan.experiment import SCRATCH
+from runner.plan.spec import as_dict, differences
 
 
 def publish_runs(
@@ -21,13 +22,18 @@ def publish_runs(
 ) -> None:
     """Copy the evidence of an experiment's ended runs, without checkpoints, into logs/, for Git and the site."""
     loaded = experiment.load(name)
-    names = {plan.name for plan in planned.plans(loaded, profile, runs)}
-    ended = [run for run in archive.ended(runs, loaded.name, profile) if run.name in names]
+    plans = {plan.name: plan for plan in planned.plans(loaded, profile, runs)}
+    known = [run for run in archive.ended(runs, loaded.name, profile) if run.name in plans]
+    ended = [run for run in known if planned.as_planned(run.manifest, plans[run.name])]
+    for run in known:
+        if run not in ended:
+            changed = ", ".join(differences(run.manifest["spec"], as_dict(plans[run.name].spec)))
+            say(f"{loaded.name}/{run.name} is not published: its specification changed since: {changed}")
     if not ended:
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
     counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
-    changed = archive.publish(ended, folder)
-    say(f"{len(ended)} runs, {len(changed)} of them new or changed in {folder / loaded.name / profile}")
+    fresh = archive.publish(ended, folder)
+    say(f"{len(ended)} runs, {len(fresh)} of them new or changed in {folder / loaded.name / profile}")
     for path in counted:
         say(f"{path} is new or changed")
 

@@ -57,12 +57,32 @@ def sweep_all(
     continues. What it trains stands in its file: more seeds or another value of an axis add runs to those that are
     there."""
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
-    chosen = [experiment.load(each) for each in ([name] if name else experiment.names())]
+    chosen = having(profile, name)
     with sweep.workers(engine, address) as workers, Display(console) as display:
         if device:
             workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
+        statuses: dict[str, Status] = {}
         for loaded in chosen:
-            leave_unless_ended(sweep.experiment(loaded, profile, runs, wishes, workers, display.handle, only))
+            found = sweep.experiment(loaded, profile, runs, wishes, workers, display.handle, only)
+            statuses |= {f"{loaded.name}/{run}": status for run, status in found.items()}
+            if Status.STOPPED in found.values():
+                break
+    leave_unless_ended(statuses)
+
+
+def having(profile: str, name: str | None) -> list[experiment.Experiment]:
+    """The experiment of that name, or all that have the profile; says which of all do not. Raises a `UserError` where
+    none has it."""
+    if name:
+        return [experiment.load(name)]
+    everything = [experiment.load(each) for each in experiment.names()]
+    found = [loaded for loaded in everything if profile in loaded.profiles]
+    if not found:
+        known = dict.fromkeys(each for loaded in everything for each in loaded.profiles)
+        raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
+    if lacking := [loaded.name for loaded in everything if loaded not in found]:
+        say(f"without a {profile} profile, and left out: {', '.join(lacking)}")
+    return found
 
 
 def leave_unless_ended(statuses: dict[str, Status]) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from runner.cli import options
 from runner.cli.display import Display
-from runner.cli.experiments import leave_unless_ended
+from runner.cli.experiments import having, leave_unless_ended
 from runner.cli.terminal import console, say
 from runner.errors import UserError
 from runner.evidence import archive, baselines, log, planned, state
@@ -116,8 +116,7 @@ def show_status(
         raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
     if name:
         _refuse_run(Path(name))
-    for experiment_name in [name] if name else experiment.names():
-        loaded = experiment.load(experiment_name)
+    for loaded in having(profile, name):
         plans = planned.plans(loaded, profile, runs)
         states = [state.inspect(plan, runs) for plan in plans]
         drifted, none = 0, len(plans) > 1 and all(each.status == Status.MISSING for each in states)

@@ -88,7 +88,7 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
     if split not in splits:
         raise UserError(f"{plan.name} has no {split} loss for its rule: name one of {', '.join(splits)}")
     run = log.read_run(plan.folder(root))
-    if run is None or run.manifest["status"] not in ENDED or not _as_planned(run.manifest, plan):
+    if run is None or run.manifest["status"] not in ENDED or not as_planned(run.manifest, plan):
         return None
     if run.manifest["status"] == Status.DIVERGED:
         return math.inf
@@ -98,8 +98,9 @@ def last_loss(root: Path, plan: Plan, split: str) -> float | None:
 def _manifest(root: Path, plan: Plan) -> dict[str, Any] | None:
     """The manifest of a run that was begun as it is planned; None where there is none."""
     manifest = log.read_manifest(plan.folder(root))
-    return manifest if manifest and _as_planned(manifest, plan) else None
+    return manifest if manifest and as_planned(manifest, plan) else None
 
 
-def _as_planned(manifest: dict[str, Any], plan: Plan) -> bool:
+def as_planned(manifest: dict[str, Any], plan: Plan) -> bool:
+    """Whether a run was trained with the specification that is planned."""
     return bool(manifest["spec"] == as_dict(plan.spec))

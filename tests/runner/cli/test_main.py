@@ -1,5 +1,6 @@
 import contextlib
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from runner.cli import experiments, main, options
 from runner.errors import UserError
 from runner.evidence import log
+from runner.evidence.status import Status
 from runner.launch import progress
 from runner.lock import hold
 from runner.plan import experiment
+from runner.plan.spec import identity
 from runner.training.progress import Progress
 from tests.conftest import at_call, train_here
 
@@ -168,6 +171,47 @@ def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Pat
     done = here("status", str(folder))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "this run is of 'scratch', which is none; known: activations, " in done.stderr
+
+
+def test_of_all_experiments_those_without_the_profile_are_left_out(tmp_path: Path):
+    done = here("status", "--profile", "paper", cwd=tmp_path)
+    lacking = [name for name in experiment.names() if "paper" not in experiment.load(name).profiles]
+    assert (done.returncode, bool(lacking)) == (0, True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"without a paper profile, and left out: {', '.join(lacking)}"
+    assert len(lines) == 1 + len(experiment.names()) - len(lacking)
+    done = here("status", "--profile", "huge", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "runner: unknown profile 'huge'; known: paper, laptop, smoke\n")
+
+
+@pytest.mark.parametrize(("then", "code"), [("failed", 2), ("stopped", 1), ("finished", 0)])
+def test_a_run_that_fails_keeps_no_other_experiment_from_its_sweep(monkeypatch, then, code):
+    swept = []
+
+    def train(loaded, *_):
+        swept.append(loaded.name)
+        return {"r1-s0": Status(then if len(swept) == 1 else "finished")}
+
+    monkeypatch.setattr(experiments.sweep, "experiment", train)
+    assert here("sweep", "--profile", "smoke").returncode == code
+    assert len(swept) == (1 if then == "stopped" else len(experiment.names()))
+
+
+def test_a_run_whose_specification_changed_is_not_published(trained, tmp_path: Path):
+    runs = tmp_path / "runs" / "mlp-ratio" / "smoke"
+    shutil.copytree(trained, runs / trained.name)
+    path = runs / trained.name / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"]["train"]["learning_rate"] = 0.5
+    manifest["identity"] = identity(manifest["spec"], manifest["corpus"]["sha256"])
+    path.write_text(json.dumps(manifest))
+    done = here("publish", "mlp-ratio", "--profile", "smoke", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        f"mlp-ratio/{trained.name} is not published: its specification changed since: train.learning_rate"
+        in done.stdout
+    )
+    assert not (tmp_path / "logs").exists()
 
 
 def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_path: Path):
