@@ -111,8 +111,8 @@ def fingerprint(project: Project) -> str:
         found = path.stat() if path.exists() else None
         digest.update(f"{path} {found and (found.st_size, found.st_mtime_ns)}\n".encode())
     for place in filter(None, (project.root / cache_folder(), os.environ.get("RUNNER_DATA"))):
-        there = sorted(path for path in Path(place).glob("*") if path.is_file())
-        digest.update(f"{place} {[(path.name, path.stat().st_size) for path in there]}\n".encode())
+        there = sorted(path for kind in ("*", "*/index.json") for path in Path(place).glob(kind) if path.is_file())
+        digest.update(f"{place} {[(f'{path}', path.stat().st_size) for path in there]}\n".encode())
     return digest.hexdigest()
 
 

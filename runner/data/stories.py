@@ -50,7 +50,8 @@ def load(say: Say = lambda line: None) -> bytes:
     place = folder()
     if not (place / "index.json").is_file():
         with hold(place):
-            _gather(place, say)
+            if not (place / "index.json").is_file():  # another process may just have made it
+                _gather(place, say)
     parts = []
     for name, wanted in _index(place).items():
         path = place / name

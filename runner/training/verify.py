@@ -91,7 +91,7 @@ def _distance(one: float, other: float) -> float:
 
 def _placement(manifest: dict[str, Any]) -> Placement:
     then = manifest["environment"]
-    wishes = {key: then[key] for key in ("device", "precision", "compile", "threads")}
+    wishes = {key: then[key] for key in ("device", "precision", "compile", "cold", "threads") if key in then}
     try:
         placement = resolve(wishes)
     except NoDevice:

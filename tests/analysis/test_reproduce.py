@@ -278,6 +278,9 @@ def test_a_corpus_that_has_come_is_a_change(house, tmp_path, monkeypatch):
         before = reproduce.fingerprint(project)
         assert reproduce.fingerprint(project) == before
         (tmp_path / name / "stories-10k.txt").write_text("Once upon a time")
+        assert before != (before := reproduce.fingerprint(project))
+        (tmp_path / name / "stories").mkdir()
+        (tmp_path / name / "stories" / "index.json").write_text("{}")
         assert reproduce.fingerprint(project) != before
 
 

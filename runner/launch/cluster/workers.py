@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from runner import lock
-from runner.data import corpora, openwebtext
+from runner.data import corpora, openwebtext, stories
 from runner.errors import Held, UserError
 from runner.evidence import archive, checkpoint, code, log, state
 from runner.evidence.state import Action
@@ -127,9 +127,9 @@ class _Sweep:
         # No retries by Ray: it would start the run again from the checkpoint of its first order.
         resources = {"num_cpus": self.placement.threads, "num_gpus": machines.share(self.placement), "max_retries": 0}
         self.work = self.ray.remote(**resources)(work)
-        # Token shards are too large to be sent: the error of a machine that lacks them names the command that loads
-        # them.
-        names = {plan.spec.data.corpus for plan in self.plans} - {openwebtext.NAME}
+        # Token shards and half a million stories are too large to be sent: a machine loads the stories by itself, and
+        # the error of one that lacks tokens names the command that loads them.
+        names = {plan.spec.data.corpus for plan in self.plans} - {openwebtext.NAME, stories.NAME}
         self.texts = {name: self.ray.put(corpora.load(name)) for name in names}
 
     def go(self) -> dict[str, Status]:

@@ -55,6 +55,11 @@ def test_another_kind_of_machine_is_allowed_a_tolerance(copy: Path):
     assert verify.verify(copy, 20).kind == "different"
 
 
+def test_a_run_that_was_compiled_from_nothing_is_of_this_kind_of_machine(copy: Path):
+    rewrite(copy, lambda manifest: manifest["environment"].update(cold=True))
+    assert verify.verify(copy, 20) == verify.Verdict("identical", 8, 0.0, True)
+
+
 def test_rows_that_are_not_numbers_compare_as_themselves():
     row = {"step": 0, "split": "batch", "loss": math.nan}
     assert verify.compare([row], [dict(row)], True).kind == "identical"
