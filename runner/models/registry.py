@@ -48,7 +48,7 @@ def spec_of(table: dict[str, Any], where: str) -> type:
     """The class of the settings in a table "model", by its key `kind`, "gpt" by default. Raises a `UserError` for an
     unknown kind; `where` names the table's origin."""
     kind = table.get("kind", "gpt")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{where}: unknown kind of model {kind!r}; known: {', '.join(KINDS)}")
     return _named(KINDS[kind][0])
 

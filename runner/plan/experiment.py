@@ -102,8 +102,12 @@ class Experiment:
     def preferred(self, profile: str) -> str | None:
         """The corpus of a profile for which the profile names a stand-in, None where it names none. The stand-in is
         read as long as this corpus is neither in the cache nor in RUNNER_DATA."""
-        table = self._profile(profile)
-        return str(table["data"]["corpus"]) if "stand_in" in table else None
+        table, where = self._profile(profile), f"{self.where} [profiles.{profile}]"
+        if "stand_in" not in table:
+            return None
+        corpus = _table(table, "data", where).get("corpus")
+        need(where, isinstance(corpus, str), "stand_in needs data.corpus, the name of the corpus that it stands in for")
+        return str(corpus)
 
     def axes_of(self, profile: str) -> dict[str, list[Any]]:
         """The axes of a profile: its own, or else those of the experiment."""
@@ -112,6 +116,8 @@ class Experiment:
     def plans(self, profile: str, axes: dict[str, list[Any]] | None = None) -> list[Plan]:
         """All runs of the profile, up to `limit`, with `axes` in place of its own where given. They are ordered seed by
         seed, so that a stopped sweep has complete comparisons."""
+        for axis, values in (axes or {}).items():
+            _arms(axis, values, self.where)
         axes = self.axes_of(profile) | (axes or {})
         plans = [
             self.plan(profile, dict(zip(axes, values, strict=True)), seed)
@@ -294,7 +300,8 @@ def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
             "train"
         ]
     if corpus == "openwebtext":
-        train_spec, block = from_dict({"train": tables["train"]}, where).train, tables["model"]["block_size"]
+        train_spec = from_dict({"train": tables["train"]}, where).train
+        block = _model(tables["model"], where).block_size
         seen = train_spec.steps * train_spec.batch_size * block
         spans = {"val": [0, 2**20], "train": [2**20, 2**20 + max(seen, block + 1)]}
     else:
@@ -338,10 +345,15 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
             raise UserError(f"{where}: axis {axis} is empty: give it at least one value, or remove the axis")
         if not isinstance(values, list):
             raise UserError(f"{where}: axis {axis} must be a list of values, such as [1, 2, 3]")
-        for arm in values:
-            if isinstance(arm, dict) and not isinstance(arm.get("name"), str):
-                raise UserError(f'{where}: an arm of axis {axis} has no name; give one, such as {{ name = "wide", … }}')
+        _arms(axis, values, where)
     return axes
+
+
+def _arms(axis: str, values: list[Any], where: str) -> None:
+    """Raise a `UserError` for an arm without a name."""
+    for arm in values:
+        if isinstance(arm, dict) and not isinstance(arm.get("name"), str):
+            raise UserError(f'{where}: an arm of axis {axis} has no name; give one, such as {{ name = "wide", … }}')
 
 
 def _table(tables: dict[str, Any], name: str, where: str) -> dict[str, Any]:

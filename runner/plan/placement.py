@@ -47,12 +47,15 @@ def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
     for key, value in wishes.items():
         if key not in known:
             raise UserError(f"{where}unknown placement setting {key!r}; known: {', '.join(known)}")
-        if known[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise UserError(f"{where}placement {key} = {value!r} must be a whole number of at least 1")
-        if known[key] is int and value > 2**16:
+        least = 0 if key == "from_token_0" else 1
+        if known[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UserError(f"{where}placement {key} = {value!r} must be a whole number of at least {least}")
+        if key in ("threads", "jobs") and value > 2**16:
             raise UserError(f"{where}placement {key} = {value} is more than any machine has")
-        if known[key] is float and not isinstance(value, int | float):
-            raise UserError(f"{where}placement {key} = {value!r} must be a number of seconds")
+        if known[key] is float and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
+            raise UserError(f"{where}placement {key} = {value!r} must be a number of seconds, at least 0")
+        if known[key] is str and not isinstance(value, str):
+            raise UserError(f"{where}placement {key} = {value!r} must be a text")
         if known[key] is bool and not isinstance(value, bool):
             raise UserError(f"{where}placement {key} = {value!r} must be true or false")
     if wishes.get("precision", "bf16") not in ("bf16", "float32"):

@@ -45,6 +45,6 @@ COMPARED = (
 
 def named(name: str) -> GPTSpec:
     """The model of that name; a `UserError` for an unknown one."""
-    if name not in CONFIGS:
+    if not isinstance(name, str) or name not in CONFIGS:
         raise UserError(f"unknown model {name!r}; known: {', '.join(CONFIGS)}")
     return CONFIGS[name]

@@ -123,6 +123,9 @@ def test_a_bad_file_is_named(tmp_path: Path, text, message):
         ("seeds = 2", "seeds = 2\nsittings = 3", "sittings = 3 must be .* divides seeds = 2: 1, 2$"),
         ("seeds = 2", "seeds = 2\nsittings = 0", "sittings = 0 must be a whole number"),
         ("seeds = 2", "seeds = 2\naxes = { seed = [1, 2] }", "seed is no axis; seeds = 2 in a profile trains"),
+        ("seeds = 2", 'seeds = 2\nstand_in = { corpus = "shakespeare-plays" }', "stand_in needs data.corpus"),
+        ("d_model = 32", 'd_model = 32\nkind = ["gpt"]', r"unknown kind of model \['gpt'\]; known: gpt"),
+        ("d_model = 32", 'd_model = 32\nconfig = ["d12"]', r"unknown model \['d12'\]; known: "),
         ("[axes]", "baseline = false\n[axes]", "unknown key baseline; did you mean baselines?"),
         (
             "train = [0, 10_000]",

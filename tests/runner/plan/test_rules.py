@@ -51,9 +51,12 @@ def test_a_rule_that_lacks_a_key_is_named(tmp_path):
         rules.decide(experiment.load(str(path)), "smoke", final({}))
 
 
-def test_a_further_arm_that_cannot_be_is_said_before_any_run_has_ended(tmp_path):
+@pytest.mark.parametrize(
+    ("arm", "message"), [('"sillu"', "sillu"), ("{ model.n_head = 1 }", "an arm of axis model.activation has no name")]
+)
+def test_a_further_arm_that_cannot_be_is_said_before_any_run_has_ended(tmp_path, arm, message):
     path = tmp_path / "rule.toml"
-    path.write_text(RULED.replace('if_it_loses = ["gelu"]', 'if_it_loses = ["sillu"]'))
+    path.write_text(RULED.replace('if_it_loses = ["gelu"]', f"if_it_loses = [{arm}]"))
     waiting = dict.fromkeys(("relu2-s0", "silu-s0", "relu2-s1", "silu-s1"))
-    with pytest.raises(UserError, match="sillu"):
+    with pytest.raises(UserError, match=message):
         rules.decide(experiment.load(str(path)), "smoke", final(waiting))
