@@ -17,16 +17,7 @@ from runner.evidence.baselines import NAME as BASELINES
 from runner.evidence.status import ENDED
 from runner.files import sha256
 
-DOWNLOADS = (
-    "manifest.json",
-    "metrics.parquet",
-    "timing.parquet",
-    "probes.parquet",
-    "embedding.parquet",
-    "samples.parquet",
-    "samples.txt",
-)  # the same as runner.evidence.log.EVIDENCE
-DECISIVE = ("manifest.json", "metrics.parquet")  # no result depends on timing, which differs by run
+DECISIVE = ("manifest.json", "metrics.parquet")  # the first has the checksums of all others
 PREFERRED = ("paper", "laptop", "smoke")
 
 

@@ -52,7 +52,8 @@ def serve(project: Project, port: int, reweave: Callable[[], None], newest: date
             self.busy = threading.Lock()
 
         def on_any_event(self, event: FileSystemEvent) -> None:
-            if event.is_directory or event.event_type in ("opened", "closed_no_write") or "/." in str(event.src_path):
+            hidden = "/." in str(event.src_path).removeprefix(str(project.root))
+            if event.is_directory or event.event_type in ("opened", "closed_no_write") or hidden:
                 return
             if self.timer:
                 self.timer.cancel()

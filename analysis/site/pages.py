@@ -13,6 +13,7 @@ from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.site.references import Reference
 from analysis.study import text
+from runner.evidence.status import EVIDENCE
 from runner.plan.spec import from_dict
 
 Files = dict[str, bytes | Path]  # path of a page or file → its content, or the file to copy
@@ -258,7 +259,7 @@ def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
         up = "../" * place.count("/") + "../index.md"
         files[f"evidence/{place}/index.md"] = _proof(experiment, profile, runs, manifests, counted, up).encode()
         for run in runs:
-            found = {name: run / name for name in evidence.DOWNLOADS if (run / name).is_file()}
+            found = {name: run / name for name in EVIDENCE if (run / name).is_file()}
             files |= {f"evidence/{place}/{run.name}/{name}": path for name, path in found.items()}
         if counted:
             files[f"evidence/{place}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
@@ -278,9 +279,7 @@ def _proof(
     columns = ["run", *(path.rsplit(".", 1)[-1] for path in varies), "spec", "status", "files"]
     rows = [f"| {' | '.join(columns)} |", f"|:--|{'--:|' * len(varies)}:--|:--|:--|"]
     for run, manifest, flat in zip(runs, manifests, flats, strict=True):
-        links = " · ".join(
-            f"[{name.split('.')[0]}]({run.name}/{name})" for name in evidence.DOWNLOADS if (run / name).is_file()
-        )
+        links = " · ".join(f"[{name.split('.')[0]}]({run.name}/{name})" for name in EVIDENCE if (run / name).is_file())
         cells = [
             text.escape(run.name),
             *(text.escape(f"{flat[p]:g}" if isinstance(flat[p], float) else str(flat[p])) for p in varies),

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from runner.errors import Damaged, UserError
 from runner.evidence import baselines, log
-from runner.evidence.status import ENDED
+from runner.evidence.status import ENDED, EVIDENCE
 from runner.files import write_atomic
 
 LARGEST = 16 * 2**20  # bytes of an archive: small enough to be copied by hand from a machine without a network
@@ -107,7 +107,7 @@ def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
     """
     with tempfile.TemporaryDirectory() as scratch:
         staged = Path(scratch, *folder.parts[-3:])
-        for name in set(files) & set(log.EVIDENCE):
+        for name in set(files) & set(EVIDENCE):
             write_atomic(staged / name, files[name])
         run = log.read_run(staged)
         if run is None or run.manifest["identity"] != identity:
@@ -129,5 +129,5 @@ def _check_kept(run: log.Run, target: Path) -> None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    names = [name for name in log.EVIDENCE if (one / name).is_file()]
+    names = [name for name in EVIDENCE if (one / name).is_file()]
     return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in names)

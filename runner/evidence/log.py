@@ -73,7 +73,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner.errors import Damaged, UserError
-from runner.evidence.status import ENDED
+from runner.evidence.status import ENDED, EVIDENCE
 from runner.files import sha256, write_atomic
 from runner.plan.spec import identity
 
@@ -125,15 +125,6 @@ SAMPLES = pa.schema(
 )
 SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}  # those that grow while a run goes
 NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
-EVIDENCE = (
-    "manifest.json",
-    "metrics.parquet",
-    "timing.parquet",
-    "probes.parquet",
-    "embedding.parquet",
-    "samples.parquet",
-    "samples.txt",
-)
 
 
 def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The status of a run."""
+"""The status of a run, and the files that it leaves."""
 
 from enum import StrEnum
 
@@ -16,3 +16,12 @@ class Status(StrEnum):
 
 
 ENDED = (Status.FINISHED, Status.DIVERGED)  # the statuses of runs with complete evidence
+EVIDENCE = (  # the files of a run that has ended, as far as it leaves them
+    "manifest.json",
+    "metrics.parquet",
+    "timing.parquet",
+    "probes.parquet",
+    "embedding.parquet",
+    "samples.parquet",
+    "samples.txt",
+)

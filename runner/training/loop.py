@@ -21,7 +21,7 @@ from runner.errors import UserError
 from runner.evidence import checkpoint, code, log, state
 from runner.evidence.log import Seen
 from runner.evidence.state import Action
-from runner.evidence.status import Status
+from runner.evidence.status import EVIDENCE, Status
 from runner.files import sha256, write_atomic
 from runner.models import kernels
 from runner.plan import budget
@@ -208,6 +208,8 @@ class _Run:
                 self.status = Status.FINISHED
                 return self._end()
             if step == until or self._stops(stopping, step):
+                if step > trained:
+                    self.rows.time(step, "train", clock)
                 return self._stop(step, committed)
             loss, norm = self._step(step)
             if step % self.placement.log_every == 0:
@@ -441,7 +443,7 @@ class _Run:
                 log.write(self.folder / "embedding.parquet", embedding.table(self.engine.model, self.tokens))
             if self.placement.samples or self.placement.from_token_0:
                 log.write(self.folder / "samples.parquet", samples.table(self.folder, self.placement.from_token_0))
-        sums = {name: sha256(self.folder / name) for name in log.EVIDENCE[1:] if (self.folder / name).is_file()}
+        sums = {name: sha256(self.folder / name) for name in EVIDENCE[1:] if (self.folder / name).is_file()}
         self._write_manifest(self.status, finished=_now(), files=sums, peak_bytes=self.engine.peak_bytes())
         checkpoint.prune(folder, [self.committed])
         return self.status

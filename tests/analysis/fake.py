@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.build.project import Project
 from runner.evidence import log
+from runner.evidence.status import EVIDENCE
 from runner.files import sha256
 from runner.models.gpt.spec import GPTSpec
 from runner.plan.spec import DataSpec, EvalSpec, RunSpec, TrainSpec, as_dict, identity
@@ -103,7 +104,7 @@ def write_run(
         "started": "2026-11-21T09:00:00Z",
         "sessions": [],
         "finished": "2026-11-21T09:00:07Z",
-        "files": {file: sha256(folder / file) for file in log.EVIDENCE[1:] if (folder / file).is_file()},
+        "files": {file: sha256(folder / file) for file in EVIDENCE[1:] if (folder / file).is_file()},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return folder

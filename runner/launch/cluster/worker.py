@@ -17,8 +17,8 @@ from runner import lock
 from runner.data import corpora
 from runner.data.cache import cache_folder
 from runner.errors import UserError
-from runner.evidence import checkpoint, code, log, state
-from runner.evidence.status import ENDED, Status
+from runner.evidence import checkpoint, code, state
+from runner.evidence.status import ENDED, EVIDENCE, Status
 from runner.files import sha256, write_atomic
 from runner.launch.cluster import machines
 from runner.launch.cluster.client import ray_module
@@ -71,7 +71,7 @@ def work(order: Order, stop_flag: Any) -> Iterator[list[Message]]:
         status = Status(training.result())
         messages = []
         _add_checkpoint(folder, identity, sent, messages)
-        names = log.EVIDENCE if status in ENDED else ()
+        names = EVIDENCE if status in ENDED else ()
         evidence = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
         yield [*messages, Result(status, evidence)]
 

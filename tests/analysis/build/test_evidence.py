@@ -2,12 +2,7 @@ import pytest
 
 from analysis.build import evidence
 from runner.errors import UserError
-from runner.evidence import log
 from tests.analysis import fake
-
-
-def test_downloads_are_the_files_of_the_log():
-    assert evidence.DOWNLOADS == log.EVIDENCE
 
 
 def test_runs_come_in_natural_order_and_only_ended_ones(tmp_path):
