@@ -238,7 +238,10 @@ def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:
     reasons = []
     if old.get("notebook") != new["notebook"]:
         reasons.append("notebook changed")
-    reasons += [f"{path} changed" for path in _changed(old, new, "modules")]
+    modules = _changed(old, new, "modules")
+    reasons += [f"{path} changed" for path in modules[:3]] + [f"{len(modules) - 3} more modules changed"] * bool(
+        modules[3:]
+    )
     reasons += [
         f"parameter {name}: {old.get('parameters', {}).get(name)} → {new['parameters'].get(name)}"
         for name in _changed(old, new, "parameters")
