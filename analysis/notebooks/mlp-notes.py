@@ -219,7 +219,15 @@ results.figure(
 )
 never = max(decay)  # its rate does not drop before the end
 results.estimate("never-dropped", arms.difference(ends, never, late), "nats", digits=3)
-results.estimate("spread-residual-usual", change("residual", usual), "nats", digits=2)
+for name, helper in (("residual", "residual"), ("norm", "norm"), ("adam", "optimizer")):
+    if helper in helpers:
+        results.estimate(f"spread-{name}-usual", change(helper, usual), "nats", digits=2)
+for name, path in (("bare", "plain"), ("residual", "residual")):  # where the plain way begins
+    losses_of = factorial.curves().get(f"plain-{path}-none-sgd")
+    first = None if losses_of is None else float(losses_of.iloc[0].mean())
+    results.number(f"plain-first-{name}", first, "nats", digits=0, reason="it was not trained")
+uniform = baselines.read(logs, factorial).levels().get("uniform")
+results.number("uniform", uniform, "nats", digits=1, reason="nothing was counted")
 for name, value, unit in (
     ("mlp-parameters", reading.parameters["flatten"], "parameters"),
     ("mlp-block", reading.spec["model"]["block_size"], "characters"),

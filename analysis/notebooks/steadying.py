@@ -87,6 +87,11 @@ verdict = verdicts.parts(
     },
     hedged=[EARLY],
 )
+costs = [arms.difference(ends, f"batch-b{size}", f"none-b{size}") for size in sizes]
+results.estimate("norm-costs", costs[0], "nats", digits=2)
+results.number("norm-sizes", len(sizes), "batch sizes")
+results.number("norm-behind", sum(cost.side() > 0 for cost in costs))
+results.number("smallest-batch", sizes[0])
 results.claim(
     "S4-20",
     verdict,

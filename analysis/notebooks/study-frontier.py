@@ -213,11 +213,11 @@ results.table(
         ]
         or [{"measured on": "–"}]
     ),
-    caption="Bits per character of validation text, the texts on which a model is farthest ahead first. Means of "
+    caption="Bits per character of validation text, the stretches on which a model is farthest ahead first. Means of "
     "seeds; no interval, and no verdict.",
 )
 leads = {sign: [one for one in duels if (one[2].score - one[1].score) * sign > 0] for sign in (1, -1)}
-results.number("texts-counted", len(duels), "texts")
+results.number("texts-counted", len(duels), "stretches of text")
 for name, sign in (("ahead", 1), ("behind", -1)):
     by = [abs(counted.score - model.score) for _, model, counted, _ in leads[sign]]
     sizes = [model.parameters for _, model, _, _ in leads[sign]]
@@ -235,7 +235,7 @@ edge = survey.frontier([one for one in ranked[main] if one.kind != "n-gram"], "f
 results.number("all-models", len(models), "models")
 results.number("all-runs", sum(len(one.bits) for one in models), "runs")
 results.number(
-    "all-texts", len([1 for entries in ranked.values() if any(o.kind != "n-gram" for o in entries)]), "texts"
+    "all-texts", len([1 for entries in ranked.values() if any(o.kind != "n-gram" for o in entries)]), "stretches"
 )
 results.number("main-first", main.val[0])
 results.number("main-last", main.val[1])

@@ -87,5 +87,9 @@ results.figure(
     f"over {patches.count}, with 95% intervals. Profile {profile}.{counts.beside}",
     experiment="byte-patches",
 )
+results.estimate("patch-loss", stats.estimate(ends["adjacent"].to_numpy()), "nats per byte", digits=2)
+trigram = counts.levels().get("trigram")
+results.number("patch-trigram", trigram, "nats per byte", digits=2, reason="nothing was counted")
+results.number("patch-steps", patches.spec["train"]["steps"], "steps")
 results.number("patch-runs", len(patches.runs), "runs")
 results.save()

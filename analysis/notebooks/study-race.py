@@ -136,5 +136,9 @@ results.figure(
     f"{counts.note}",
     experiment="convergence",
 )
+results.number("race-rates", len(rates) // len(KINDS), "learning rates")
+results.number("race-steps", race.spec["train"]["steps"], "steps")
+last = reached["mlp"] >= race.spec["train"]["steps"]  # its lowest loss is its last
+results.number("race-at-end", int(last.all()))
 results.number("race-runs", len(race.runs), "runs")
 results.save()

@@ -15,7 +15,7 @@ output = "build/analysis/study-samples"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms
+from analysis.study import arms, baselines
 from analysis.study.literature import STUDY_SAMPLES
 from analysis.study.results import Results
 from analysis.study.samples import printed, token_0
@@ -64,6 +64,8 @@ for model, (name, begin) in MODELS.items():
         results.number("source-size-words", drawn["words"], "words")
         results.number("source-size-unknown", drawn["unknown"])
         results.number("source-size-bits", last, "bits", digits=2)
+        counted = baselines.read(logs, read).levels(bits=True).get("unigram")
+        results.number("source-size-unigram", counted, "bits", digits=2, reason="nothing was counted")
     rows.append(
         {
             "model": model,
@@ -101,7 +103,8 @@ if rows:
         "token-0",
         whole.drop(columns="text"),
         caption="What token 0 stands for, and how often it comes; the validation loss of the run that wrote the text, "
-        f"at its end; words of the text that the training text does not have. Profile {profile}.",
+        "at its end, each on another stretch of text, so that they are not to be compared; words of the text that the "
+        f"training text does not have. Profile {profile}.",
     )
     results.number("sample-length", length, "tokens")
     results.number("different-samples", len(set(texts.values())), "texts")
