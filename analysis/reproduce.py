@@ -515,22 +515,18 @@ class Show:
         match event:
             case events.Line(text):
                 self.line(text)
-            case events.Unplanned(folder):
-                self.line(f"{folder.name} is in {folder.parent}, but not in the plan: figures leave it out")
+            case events.Unplanned() | events.Decided():
+                self.line(f"{event}")
             case events.Inspected(run, state):
                 if state.action != "skip":
                     self.line(f"{self.now}/{run} {state.action}s: {state.reason}")
-            case events.Decided(experiment, reason):
-                self.line(f"{experiment}: {reason}")
             case events.Progress():
                 self._advance(event.run, event.step / event.steps)
             case events.RunEnded(run, status):
                 self.line(f"{'✓' if status == 'finished' else '·'} {self.now}/{run} {status}")
                 self._advance(run, 1.0)
-            case events.AllEnded(statuses, seconds) if statuses:
-                words = sorted(set(statuses.values()))
-                counts = ", ".join(f"{sum(s == word for s in statuses.values())} {word}" for word in words)
-                self.line(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")
+            case events.AllEnded(statuses) if statuses:
+                self.line(f"{event}")
 
     def end(self) -> None:
         """Remove the bar."""

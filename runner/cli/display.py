@@ -1,6 +1,5 @@
 """Shows training and loading: progress bars on a terminal, lines elsewhere."""
 
-from collections import Counter
 from typing import Self
 
 from rich.console import Console
@@ -40,13 +39,11 @@ class Display:
         match event:
             case events.Line(text):
                 self._say(escape(text))
-            case events.Unplanned(folder):
-                self._say(escape(f"{folder.name} is in {folder.parent}, but not in the plan: figures leave it out"))
+            case events.Unplanned() | events.Decided():
+                self._say(escape(f"{event}"))
             case events.Inspected(run, state):
                 action = "unchanged" if state.action == Action.SKIP else f"{state.action}s"
                 self._say(escape(f"{run} {action}: {state.reason}"))
-            case events.Decided(experiment, reason):
-                self._say(escape(f"{experiment}: {reason}"))
             case events.Loading(corpus, wanted, progress):
                 if corpus not in self.loading:
                     self.loading[corpus] = _Loading(corpus, wanted, self.console)
@@ -63,11 +60,10 @@ class Display:
                 if self.runs:
                     self.runs.end(run)
                 self._say(f"{MARKS[status]} {escape(run)} {status}")
-            case events.AllEnded(statuses, seconds):
+            case events.AllEnded(statuses):
                 self._stop()
-                counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(statuses.values()).items()))
                 if statuses:
-                    self._say(f"{len(statuses)} {'run' if len(statuses) == 1 else 'runs'} in {seconds:.0f} s: {counts}")
+                    self._say(f"{event}")
 
     def _say(self, markup: str) -> None:
         self.console.print(markup, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from runner.errors import UserError
 from runner.evidence import archive, baselines, log, planned, state
 from runner.evidence.status import Status
 from runner.launch import durations, fetch, progress, sweep
+from runner.launch.events import Unplanned
 from runner.plan import experiment, presets
 from runner.training.ranks import local_processes, processes
 
@@ -132,7 +133,7 @@ def show_status(
         if due.waiting and not none:
             say(f"{loaded.name}: {due}")
         for path in planned.unplanned(plans, runs):
-            say(f"{loaded.name}/{path.name}  unplanned it is in {path}, but not in the plan: figures leave it out")
+            say(f"{loaded.name}/{path.name}  unplanned {Unplanned(path)}")
         if drifted:
             say(
                 f"drift: since {drifted} of {len(plans)} runs started, the code that decides numbers has changed; "

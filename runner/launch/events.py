@@ -1,5 +1,6 @@
 """The events that a sweep emits while it runs, for a terminal or another caller to show. Importable without torch."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ class Unplanned:
     """A run's folder that belongs to no plan of the experiment."""
 
     folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.folder.name} is in {self.folder.parent}, but not in the plan: figures leave it out"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class AllEnded:
     statuses: dict[str, Status]
     seconds: float
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(self.statuses.values()).items()))
+        return f"{len(self.statuses)} run{'s' * (len(self.statuses) != 1)} in {self.seconds:.0f} s: {counts}"
+
 
 @dataclass(frozen=True)
 class Decided:
@@ -78,6 +86,9 @@ class Decided:
 
     experiment: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.experiment}: {self.reason}"
 
 
 Event = Line | Unplanned | Inspected | Loading | Loaded | Started | Progress | RunEnded | AllEnded | Decided
