@@ -203,6 +203,11 @@ class Engine:
                 found[index] = float(self.evaluate_all(batches, before_each=before_each)[0].sum())
         return found
 
+    def wait(self) -> None:
+        """Wait until the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def peak_bytes(self) -> int | None:
         """The peak of bytes allocated on the device since the engine was made; None where it is unknown (without
         CUDA)."""

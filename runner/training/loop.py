@@ -188,6 +188,7 @@ class _Run:
         while True:
             if (step % every == 0 or step == steps) and (step != committed or due):
                 if step > trained:
+                    self.engine.wait()  # or the steps that a GPU has still to do would count as evaluation
                     clock = self.rows.time(step, "train", clock)
                 try:
                     finite = self._evaluate(step, stopping)
@@ -209,6 +210,7 @@ class _Run:
                 return self._end()
             if step == until or self._stops(stopping, step):
                 if step > trained:
+                    self.engine.wait()
                     self.rows.time(step, "train", clock)
                 return self._stop(step, committed)
             loss, norm = self._step(step)

@@ -134,6 +134,15 @@ def test_gradients_by_layer_are_parts_of_the_whole(tiny, tmp_path):
     assert parts.layer.isna().sum() == 3, "the embeddings belong to no layer"
 
 
+def test_the_steps_before_a_stop_are_timed(tiny, tmp_path):
+    train_here(tiny, tmp_path, stopping=at_call(50))
+    step = checkpoint.last_step(tiny.folder(tmp_path) / "checkpoint")
+    assert step % 10 != 1, "no row is due there"
+    train_here(tiny, tmp_path)
+    timing = log.read_run(tiny.folder(tmp_path)).timing().to_pandas()
+    assert step in set(timing.query("phase == 'train'").step)
+
+
 def test_a_probe_with_nothing_to_observe_is_refused_before_it_is_trained(tiny, tmp_path):
     plan = replace(tiny, spec=replace(tiny.spec, eval=replace(tiny.spec.eval, probes=("open_units",))))
     with pytest.raises(UserError, match=r"the probe 'open_units' observes mlp\.gate, which a model of kind 'gpt' does"):
