@@ -82,7 +82,7 @@ def save(
     files[f"{step:08d}/state.safetensors"] = hashlib.sha256(tensors).hexdigest()
     checkpoint = Checkpoint(step, identity, files, manifest, due)
     _place(folder, checkpoint, tensors)
-    prune(folder, [checkpoint, before] if before else [checkpoint])
+    prune(folder, [checkpoint, *(_before(folder, checkpoint) if before else [])])
     return checkpoint
 
 
@@ -118,10 +118,15 @@ def unpack(folder: Path, packed: dict[str, bytes], identity: str) -> Checkpoint:
             raise UserError(f"{folder.parent}: {path} arrived without matching its checksum: send it again")
     for path in checkpoint.segments:
         write_atomic(folder / path, packed[path])
-    before = [_read(folder / f"{step:08d}" / "commit.json") for step in _steps(folder) if step < checkpoint.step]
     _place(folder, checkpoint, packed[state])
-    prune(folder, [checkpoint, *[kept for kept in before[-1:] if kept and kept.identity == identity]])
+    prune(folder, [checkpoint, *_before(folder, checkpoint)])
     return checkpoint
+
+
+def _before(folder: Path, checkpoint: Checkpoint) -> list[Checkpoint]:
+    """The checkpoint of the same run before this one, if there is one."""
+    before = [_read(folder / f"{step:08d}" / "commit.json") for step in _steps(folder) if step < checkpoint.step]
+    return [kept for kept in before[-1:] if kept and kept.identity == checkpoint.identity]
 
 
 def latest(folder: Path, identity: str, say: Callable[[str], None]) -> tuple[Checkpoint, dict[str, Any]] | None:

@@ -42,6 +42,14 @@ def test_the_newest_is_used_and_two_are_kept(three: Path):
     assert sorted(p.name for p in three.iterdir()) == ["00000020", "00000030", "log"]
 
 
+def test_a_step_whose_evaluation_was_due_keeps_the_one_before_it(three: Path):
+    found = checkpoint.latest(three, "abc", print)
+    due = checkpoint.save(three, found[0], 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, rows(40), due=True)
+    checkpoint.save(three, due, 40, "abc", {"m": 41}, {"w": torch.tensor([40])}, rows(40))
+    assert sorted(p.name for p in three.iterdir()) == ["00000030", "00000040", "log"]
+    assert seen(three, []) == (40, 40, 41, [10, 20, 30, 40, 40])
+
+
 @pytest.mark.parametrize("hurt", ["flip", "cut", "remove", "commit", "log"])
 def test_where_it_is_damaged_the_one_before_is_used_and_the_log_goes_back(three: Path, hurt: str):
     path = {"commit": three / "00000030/commit.json", "log": three / "log/metrics-00000030.parquet"}.get(
