@@ -507,11 +507,7 @@ class Spans(Panel):
 
 def smoothed(values: Iterable[float], weight: float) -> np.ndarray:
     """TensorBoard's moving average, corrected for its start from nothing."""
-    kept, out = 0.0, []
-    for i, value in enumerate(values, 1):
-        kept = weight * kept + (1 - weight) * value
-        out.append(kept / (1 - weight**i))
-    return np.array(out)
+    return pd.Series(values).ewm(alpha=1 - weight).mean().to_numpy()
 
 
 def _band(losses: pd.DataFrame) -> tuple[pd.Series, np.ndarray]:
