@@ -54,7 +54,7 @@ def checked(wishes: dict[str, Any], where: str = "") -> dict[str, Any]:
             raise UserError(f"{where}placement {key} = {value} is more than any machine has")
         if known[key] is float and (not isinstance(value, int | float) or isinstance(value, bool) or value < 0):
             raise UserError(f"{where}placement {key} = {value!r} must be a number of seconds, at least 0")
-        if known[key] is str and not isinstance(value, str):
+        if known[key] is str and not isinstance(value, str | None):  # None is chosen for the machine
             raise UserError(f"{where}placement {key} = {value!r} must be a text")
         if known[key] is bool and not isinstance(value, bool):
             raise UserError(f"{where}placement {key} = {value!r} must be true or false")
