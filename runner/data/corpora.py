@@ -77,9 +77,9 @@ REGISTRY = {
         ),
         Corpus(
             name="stories-10k",
-            sha256="5a19b936d7b53bbdac1eea03230b00161dceca24ae272f5bd8e9dbbc2a883418",
+            sha256=stories.LINES_SHA256,
             credit="the first 10,000 lines of TinyStories (Eldan and Li 2023, CDLA-Sharing-1.0), its GPT-4 part",
-            prefix=Prefix(hub.Dataset("roneneldan/TinyStories", "main", ""), "TinyStoriesV2-GPT4-train.txt", 1_424_708),
+            prefix=Prefix(stories.DATASET, stories.TRAIN, stories.LINES),
             separator=stories.SEPARATOR,
             opening=stories.OPENING,
         ),
