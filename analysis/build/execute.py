@@ -239,9 +239,9 @@ def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:
     if old.get("notebook") != new["notebook"]:
         reasons.append("notebook changed")
     modules = _changed(old, new, "modules")
-    reasons += [f"{path} changed" for path in modules[:3]] + [f"{len(modules) - 3} more modules changed"] * bool(
-        modules[3:]
-    )
+    reasons += [f"{path} changed" for path in modules[:3]]
+    if modules[3:]:
+        reasons.append(f"{len(modules) - 3} more changed")
     reasons += [
         f"parameter {name}: {old.get('parameters', {}).get(name)} → {new['parameters'].get(name)}"
         for name in _changed(old, new, "parameters")

@@ -58,6 +58,13 @@ def test_each_input_is_a_reason(house):
     assert why(house).startswith("notebook changed; analysis/study/results.py changed; parameter bar: 1.8 → 1.9; logs")
 
 
+def test_of_many_modules_three_are_named(house):
+    kept = record(house.results / NAME / "laptop")
+    kept["parts"]["modules"] |= dict.fromkeys(("analysis/a.py", "analysis/b.py", "analysis/c.py", "runner/d.py"), "old")
+    said = reason(plan(house, NAME, house.logs), kept)
+    assert said == "analysis/a.py changed; analysis/b.py changed; analysis/c.py changed; 1 more changed"
+
+
 def test_missing_results_are_a_reason(house):
     (house.results / NAME / "laptop" / "results.json").unlink()
     assert why(house) == "first time"
