@@ -25,6 +25,7 @@ from runner.errors import UserError
 
 if TYPE_CHECKING:
     from runner.evidence.planned import Due
+    from runner.launch.estimate import Estimate
     from runner.launch.events import Event
     from runner.launch.local import Workers
     from runner.plan.experiment import Experiment
@@ -179,6 +180,7 @@ class _Reproduction:
                 fetch.preferred(loaded, profile, show.handle)
         # All experiments are expanded and inspected first, so that a wrong name is reported at once.
         self.todo = {n: [] if n in without else self._missing(loaded) for n, loaded in self.experiments.items()}
+        self.brief: dict[str, Estimate] = {}  # of experiments so short that none is measured
         self.complete: set[str] = set()  # experiments all of whose runs have ended
         self.outcome = Outcome()
         self.waiting: list[Part] = []  # with results, but without their pages
@@ -315,16 +317,17 @@ class _Reproduction:
         for the time of all together."""
         from runner.launch import durations, estimate
 
-        if not names:
-            return
-        self.show.line(f"estimating how long {', '.join(names) if compiled else f'{len(names)} experiments'} will take")
-        found: dict[str, estimate.Estimate] = {}
-        wishes = {name: self.experiments[name].placement(self.profile) for name in names}
+        found = {name: self.brief[name] for name in names if name in self.brief}
+        new = [name for name in names if name not in found]
+        if new:
+            self.show.line(f"estimating how long {', '.join(new) if compiled else f'{len(new)} experiments'} will take")
+        wishes = {name: self.experiments[name].placement(self.profile) for name in new}
         # Measured with as many side by side as in training; the most first, so that all workers start at once.
-        for jobs in sorted({wishes[name].get("jobs", 1) for name in names}, reverse=True):
-            alike = [name for name in names if wishes[name].get("jobs", 1) == jobs]
+        for jobs in sorted({wishes[name].get("jobs", 1) for name in new}, reverse=True):
+            alike = [name for name in new if wishes[name].get("jobs", 1) == jobs]
             args = [(self.todo[name], wishes[name], compiled) for name in alike]
             found |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
+        self.brief |= {name: one for name, one in found.items() if not one.measured}
         for name in names:
             seconds, runs, loaded = found[name].seconds, len(self.todo[name]), self.experiments[name]
             how_long = f"about {durations.words(seconds)} here" if found[name].measured else "some seconds"
