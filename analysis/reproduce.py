@@ -170,7 +170,7 @@ class _Reproduction:
             )
         without = [name for name, loaded in self.experiments.items() if profile not in loaded.profiles]
         if len(without) == len(self.experiments):  # only then may the name be wrong, and the other files are read
-            known = dict.fromkeys(one for name in experiment.names() for one in experiment.load(name).profiles)
+            known = experiment.profiles()
             if profile not in known:
                 raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         for name in without:
@@ -242,7 +242,7 @@ class _Reproduction:
             self._say_unchanged()
             ahead = [part for part in self.parts if self._todo(part)]
             if ahead:
-                self._load()
+                self._load_texts()
             if len(ahead) > 1:
                 self._estimate([name for name, missing in self.todo.items() if missing], workers, compiled=False)
                 self._together()
@@ -269,11 +269,12 @@ class _Reproduction:
     def _missing(self, loaded: "Experiment") -> "list[Plan]":
         """The runs of an experiment that may be trained by now and have not ended, including those that its rule
         adds."""
+        from runner.data import openwebtext
         from runner.evidence import planned, state
         from runner.launch import fetch
 
         plans = planned.due(loaded, self.profile, self.root).plans
-        if not fetch.loaded(fetch.wanted(plans)):
+        if not openwebtext.here(fetch.wanted(plans)):
             return plans  # without their data, their identity is unknown
         plans += planned.added(loaded, self.profile, self.root)
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
@@ -302,7 +303,7 @@ class _Reproduction:
         """A post's experiments that have runs to train."""
         return [name for name in part.experiments if self.todo[name]]
 
-    def _load(self) -> None:
+    def _load_texts(self) -> None:
         """Load all texts, once, before several workers need them at the same time."""
         from runner.data import corpora, openwebtext
         from runner.launch import estimate

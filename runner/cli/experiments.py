@@ -78,8 +78,7 @@ def having(profile: str, name: str | None) -> list[experiment.Experiment]:
     everything = [experiment.load(each) for each in experiment.names()]
     found = [loaded for loaded in everything if profile in loaded.profiles]
     if not found:
-        known = dict.fromkeys(each for loaded in everything for each in loaded.profiles)
-        raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
+        raise UserError(f"unknown profile {profile!r}; known: {', '.join(experiment.profiles())}")
     if lacking := [loaded.name for loaded in everything if loaded not in found]:
         say(f"without a {profile} profile, and left out: {', '.join(lacking)}")
     return found

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from runner.evidence.status import Status
 from runner.launch import durations, fetch, progress, sweep
 from runner.launch.events import Unplanned
 from runner.plan import experiment, presets
-from runner.training.ranks import local_processes, processes
+from runner.training.ranks import processes
 
 
 def train_one(
@@ -74,9 +75,7 @@ def train_one(
         if device:
             workers.resolve(wishes)  # a missing device is reported before data are loaded
         if loaded:
-            if local_processes()[0] == 0:
-                fetch.preferred(loaded, profile, display.handle)
-            workers.broadcast(None, wishes)  # all processes of a group plan with what is there now
+            sweep.once_a_machine(partial(fetch.preferred, loaded, profile, display.handle), wishes, workers)
             plan = loaded.variant(profile, wanted, seed)
         else:
             corpus = wanted.pop("data.corpus", "openwebtext") if text is None else text

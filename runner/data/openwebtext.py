@@ -82,13 +82,17 @@ def load(
     return shards.Stream(place)
 
 
+def here(wanted: int) -> bool:
+    """Whether at least `wanted` tokens are in the cache."""
+    return sum(shard.tokens for shard in shards.read_index(folder())) >= wanted
+
+
 def opened(wanted: int) -> shards.Stream:
     """At least `wanted` tokens of the cache, after checking their checksums, which any number of processes can do at a
     time; what is missing is loaded."""
-    place = folder()
-    if sum(shard.tokens for shard in shards.read_index(place)) < wanted:
+    if not here(wanted):
         return load(wanted)
-    stream = shards.Stream(place)
+    stream = shards.Stream(folder())
     stream.check(wanted)
     return stream
 

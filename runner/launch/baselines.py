@@ -52,18 +52,18 @@ def make(loaded: Experiment, plans: Sequence[Plan], root: Path) -> Path | None:
         raise UserError(f"{loaded.name}: no baselines: {reason}")
     folder = plans[0].folder(root).parent
     kept = _kept(folder)
-    needed: dict[str, tuple[DataSpec, str, int, set[int]]] = {}
+    needed: dict[str, tuple[dict[str, Any], str, set[int]]] = {}
     for plan in plans:
         spec, sha256 = _trained(plan, root) or (as_dict(plan.spec), dataset.fingerprint(plan.spec.data))
-        one = from_dict(spec, str(plan.folder(root))).data, sha256, baselines.skipped(spec), set[int]()
-        needed.setdefault(baselines.key_of(spec, sha256), one)[-1].add(baselines.tokens_read(spec))
+        needed.setdefault(baselines.key_of(spec, sha256), (spec, sha256, set()))[-1].add(baselines.tokens_read(spec))
     counted = {}
-    for name, (data, sha256, skip, read) in needed.items():
+    for name, (spec, sha256, read) in needed.items():
         old = kept.get(name)
         current = old and set(old.read) == {str(n) for n in read if n < old.tokens}
         if old and current:
             counted[name] = old
         else:
+            data, skip = from_dict(spec, f"{folder}").data, baselines.skipped(spec)
             counted[name] = count(data, sha256, skip, loaded.name, read, _elsewhere(root, name))
     return None if counted == kept else baselines.write(folder, counted)
 

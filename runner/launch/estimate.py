@@ -20,7 +20,6 @@ from typing import Any
 from runner.data import openwebtext
 from runner.data.tasks.task import AT_ONCE
 from runner.evidence import log
-from runner.launch import fetch
 from runner.models import registry
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
@@ -131,7 +130,7 @@ def shortened(spec: RunSpec, steps: int) -> RunSpec:
     train = spec.train
     batch = train.batch_size // train.grad_accumulation
     data = spec.data
-    if data.corpus == openwebtext.NAME and not fetch.loaded(max(stop for _, stop in data.splits().values())):
+    if data.corpus == openwebtext.NAME and not openwebtext.here(max(stop for _, stop in data.splits().values())):
         room = 8 * batch * spec.model.block_size
         data = replace(data, corpus=STAND_IN, train=(0, room), val=(0, room), test=None)
     name = (spec.eval.splits or tuple(data.splits()))[-1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from runner.data import corpora, dataset, hub, openwebtext, shards
+from runner.data import corpora, dataset, hub, openwebtext
 from runner.errors import Absent
 from runner.launch.events import Emit, Line, Loaded, Loading
 from runner.plan.experiment import Experiment
@@ -25,11 +25,6 @@ def preferred(loaded: Experiment, profile: str, emit: Emit) -> None:
 def wanted(plans: Iterable[Plan]) -> int:
     """How many tokens of openwebtext the plans need; 0 where none reads it."""
     return max((dataset.last(p.spec.data) for p in plans if p.spec.data.corpus == openwebtext.NAME), default=0)
-
-
-def loaded(tokens: int) -> bool:
-    """Whether at least this many tokens of openwebtext are in the cache already."""
-    return sum(shard.tokens for shard in shards.read_index(openwebtext.folder())) >= tokens
 
 
 def load(tokens: int, emit: Emit) -> None:

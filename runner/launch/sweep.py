@@ -6,9 +6,10 @@ is a run to train.
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,9 +80,7 @@ def experiment(
     such a name, and for a wrong setting.
     """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
-    if local_processes()[0] == 0:
-        fetch.preferred(loaded, profile, emit)
-    workers.broadcast(None, wishes)  # all processes of a group plan with what is there now
+    once_a_machine(partial(fetch.preferred, loaded, profile, emit), wishes, workers)
     plans, everything = loaded.plans(profile), replace(loaded, limit=None)
     known = planned.plans(everything, profile, root) + planned.added(loaded, profile, root)
     for folder in planned.unplanned(known, root):
@@ -112,6 +111,14 @@ def experiment(
     return statuses
 
 
+def once_a_machine(load: Callable[[], None], wishes: dict[str, Any], workers: Workers) -> None:
+    """Call `load` in the first process of each machine, while the others of a group wait: what is there then is what
+    all of them plan with and read."""
+    if local_processes()[0] == 0:
+        load()
+    workers.broadcast(None, wishes)
+
+
 def _count(loaded: Experiment, plans: Sequence[Plan], root: Path, emit: Emit) -> None:
     """Compute the missing baselines of an experiment. The runs are valid without them, so an error is emitted as a line
     and does not fail the sweep."""
@@ -135,11 +142,9 @@ def runs(
         probes.asked(plan.spec.eval)  # as is an unknown probe
     tokens = fetch.wanted(plans)
     if tokens:  # before the runs are inspected, as the corpus' bytes are part of their identity
-        if not fetch.loaded(tokens):
+        if not openwebtext.here(tokens):
             workers.resolve(wishes)  # a missing device should be reported before hours of loading
-        if local_processes()[0] == 0:
-            fetch.load(tokens, emit)
-        workers.broadcast(None, wishes)  # the other processes of a group wait for the tokens
+        once_a_machine(partial(fetch.load, tokens, emit), wishes, workers)
     todo = list(unfinished(plans, root, emit))
     if not todo:
         return {}

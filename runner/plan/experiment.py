@@ -207,6 +207,11 @@ def names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.rglob("*.toml"))
 
 
+def profiles() -> list[str]:
+    """The names of all profiles that an experiment has."""
+    return list(dict.fromkeys(profile for name in names() for profile in load(name).profiles))
+
+
 def load(name: str, folder: Path = FOLDER) -> Experiment:
     """Load an experiment by its name, or by the path of a TOML file. Raises a `UserError` for an unknown name, and for
     a file that is no experiment."""
