@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+SCRATCH = "scratch"  # the folder, and so the experiment, of runs that no experiment plans: no figure includes them
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:

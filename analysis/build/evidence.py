@@ -15,15 +15,15 @@ from analysis.study import text
 from runner.errors import UserError
 from runner.evidence.baselines import NAME as BASELINES
 from runner.evidence.status import ENDED
-from runner.files import sha256
+from runner.files import SCRATCH, sha256
 
 DECISIVE = ("manifest.json", "metrics.parquet")  # the first has the checksums of all others
 PREFERRED = ("paper", "laptop", "smoke")
 
 
 def experiments(root: Path) -> list[str]:
-    """The experiments with a folder under `root`."""
-    return _folders(root)
+    """The experiments with a folder under `root`; runs that belong to none are in none."""
+    return [name for name in _folders(root) if name != SCRATCH]
 
 
 def kinds(root: Path) -> list[str]:

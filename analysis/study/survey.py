@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from runner.evidence import baselines, log
+from runner.files import SCRATCH
 from runner.models.cost import describe
 from runner.plan.spec import from_dict
 
@@ -67,10 +68,10 @@ def scope_of(data: dict[str, Any], corpus: str) -> Scope:
 
 
 def read(logs: str | Path, least: float = LEAST) -> list[Entry]:
-    """Every arm that finished and has a validation loss of at least so many bytes of text, and the n-gram counts beside
-    it."""
+    """Every arm of an experiment that finished and has a validation loss of at least so many bytes of text, and the
+    n-gram counts beside it."""
     found: list[Entry] = []
-    for folder in sorted(path for path in Path(logs).glob("*/*") if path.is_dir()):
+    for folder in sorted(path for path in Path(logs).glob("*/*") if path.is_dir() and path.parent.name != SCRATCH):
         experiment, profile = folder.parts[-2:]
         ended = log.read_runs(Path(logs), experiment, profile)
         runs = [run for run in ended if run.manifest["status"] == "finished" and _length(run) >= least]

@@ -9,8 +9,8 @@ from runner.cli import options
 from runner.cli.terminal import say
 from runner.errors import UserError
 from runner.evidence import archive, baselines, planned
+from runner.files import SCRATCH
 from runner.plan import experiment
-from runner.plan.experiment import SCRATCH
 from runner.plan.spec import as_dict, differences
 
 

@@ -12,6 +12,7 @@ from runner.cli.terminal import console, say
 from runner.errors import UserError
 from runner.evidence import baselines, log
 from runner.evidence.status import Status
+from runner.files import SCRATCH
 from runner.launch import baselines as counting
 from runner.plan import experiment
 
@@ -28,7 +29,7 @@ def show_losses(
 ) -> None:
     """Show the losses of the runs that have ended: of each split at its last evaluation, and the least on validation
     text with its step. In nats a token; n-gram counts of the same text are named below."""
-    called = name if name == experiment.SCRATCH else experiment.load(name).name
+    called = name if name == SCRATCH else experiment.load(name).name
     ended = log.read_runs(runs, called, profile)
     if not ended:
         raise UserError(

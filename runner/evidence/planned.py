@@ -10,8 +10,9 @@ from typing import Any
 from runner.errors import UserError
 from runner.evidence import log
 from runner.evidence.status import ENDED, Status
+from runner.files import SCRATCH
 from runner.plan import rules
-from runner.plan.experiment import APART, SCRATCH, Experiment
+from runner.plan.experiment import APART, Experiment
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 

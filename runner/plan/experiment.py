@@ -14,6 +14,7 @@ from typing import Any
 from runner.data import corpora, dataset
 from runner.data.spec import DataSpec
 from runner.errors import UserError
+from runner.files import SCRATCH
 from runner.models import registry
 from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
@@ -27,7 +28,6 @@ FOLDER = Path(__file__).parents[1] / "experiments"
 OF_PROFILES = ("seeds", "first_seeds", "sittings", "placement", "axes", "stand_in")
 KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
 APART = timedelta(hours=6)  # between two sittings of one measurement, see `Experiment.sittings`
-SCRATCH = "scratch"  # the experiment of runs that no experiment plans, so that no figure includes them
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import shutil
 
+from analysis.build import evidence
 from analysis.study.survey import Entry, Scope, frontier, read, scope_of, scopes
 from tests.conftest import ROOT
 
@@ -28,6 +29,12 @@ def test_arms_that_differ_by_their_precision_alone_are_two_models(tmp_path):
     for name in ("bf16-s0", "bf16-s1", "float32-s0"):
         shutil.copytree(ROOT / "logs/mini-gpt-pace/laptop" / name, tmp_path / "mini-gpt-pace" / "laptop" / name)
     assert {one.name: len(one.bits) for one in read(tmp_path, least=0)} == {"bf16": 2, "float32": 1}
+
+
+def test_runs_of_no_experiment_are_not_ranked(tmp_path):
+    shutil.copytree(ROOT / "logs/source-mlp/laptop/s0", tmp_path / "scratch/laptop/mine-s0")
+    assert read(tmp_path, least=0) == []
+    assert evidence.experiments(tmp_path) == []
 
 
 def test_the_only_arm_of_an_experiment_has_its_name(tmp_path):

@@ -13,6 +13,7 @@ from runner.cli import experiments, main, options
 from runner.errors import UserError
 from runner.evidence import log
 from runner.evidence.status import Status
+from runner.files import SCRATCH
 from runner.launch import progress
 from runner.lock import hold
 from runner.plan import experiment
@@ -167,7 +168,7 @@ def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Pat
     assert f"{trained} is the folder of a run, and status takes an experiment: {remedy}" in done.stderr
     folder = shutil.copytree(trained, tmp_path / "run")
     manifest = log.read_manifest(folder)
-    log.write_manifest(folder, {**manifest, "experiment": experiment.SCRATCH})
+    log.write_manifest(folder, {**manifest, "experiment": SCRATCH})
     done = here("status", str(folder))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "this run is of 'scratch', which is none; known: activations, " in done.stderr
