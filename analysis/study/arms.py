@@ -4,7 +4,7 @@
     arms.curves("val")            # arm → losses [step, seed]
 
 A seed gives every arm the same batches in the same order, so arms are compared seed by seed, and only on the seeds that
-every arm has. Runs that the experiment does not plan are not read.
+every arm has. Runs that the experiment does not plan, or plans otherwise by now, are not read.
 """
 
 import math
@@ -171,16 +171,28 @@ def read(
 ) -> Arms:
     """Read an experiment. `more` are plans beside its own, such as those of its rule; `order` is the order of the arms
     where they are not numbers. Diverged runs are left out unless `diverged`; `all_planned` refuses a missing arm."""
-    asked = [(plan, arm(plan.name, as_dict(plan.spec))) for plan in experiment.load(name).plans(profile)]
+    loaded = experiment.load(name)
+    # The text of runs may be the preferred one or its stand-in, whichever would be read here.
+    ignored = {"data"} if loaded.preferred(profile) else set()
+
+    def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+        return {part: value for part, value in spec.items() if part not in ignored}
+
+    asked = [(plan, arm(plan.name, as_dict(plan.spec))) for plan in loaded.plans(profile)]
     own = {plan.name: its for plan, its in asked if its is not None}
-    runs = log.read_runs(Path(logs), name, profile, [*own, *(plan.name for plan in more)])
+    planned = {plan.name: settings(as_dict(plan.spec)) for plan in (*(plan for plan, _ in asked), *more)}
+    ended = log.read_runs(Path(logs), name, profile, [*own, *(plan.name for plan in more)])
+    runs = [run for run in ended if settings(run.manifest["spec"]) == planned[run.name]]
     whole = [run for run in runs if diverged or run.manifest["status"] == "finished"]
     if not whole:
         raise Incomplete(f"no run of {name} in profile {profile} has {'ended' if diverged else 'finished'}")
     found: dict[Arm, dict[int, log.Run]] = {}
     for run in whole:
         spec = run.manifest["spec"]
-        found.setdefault(arm(run.name, spec), {})[spec["seed"]] = run
+        by_seed = found.setdefault(arm(run.name, spec), {})
+        if other := by_seed.get(spec["seed"]):
+            raise UserError(f"{name}, profile {profile}: {other.name} and {run.name} are the same arm and seed")
+        by_seed[spec["seed"]] = run
     rank = {name: place for place, name in enumerate(order)}
     arms = sorted(found, key=lambda a: (rank.get(a, len(rank)), a))
     lost = sorted(set(own.values()) - found.keys())

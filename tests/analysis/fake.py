@@ -3,29 +3,36 @@
 import json
 import math
 import shutil
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from analysis.build.project import Project
 from runner.evidence import log
 from runner.evidence.status import EVIDENCE
 from runner.files import sha256
-from runner.models.gpt.spec import GPTSpec
-from runner.plan.spec import DataSpec, EvalSpec, RunSpec, TrainSpec, as_dict, identity
+from runner.plan import experiment as planning
+from runner.plan.spec import RunSpec, as_dict, identity
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHA = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 RATIOS = (1, 2, 3, 4, 5)
 
 
-def spec(ratio: float, seed: int) -> RunSpec:
-    """A laptop-like spec."""
-    return RunSpec(
-        DataSpec(train=(0, 40_000), val=(1_003_854, 1_023_854), test=(1_023_854, 1_043_854)),
-        GPTSpec(n_layer=2, n_head=4, d_model=64, block_size=64, mlp_ratio=ratio),
-        TrainSpec(steps=1500, batch_size=32),
-        EvalSpec(every=50),
-        seed,
-    )
+STEPS, EVERY = 1500, 50  # of the rows, whatever the spec says
+
+
+@cache
+def _planned(experiment: str, profile: str) -> dict[tuple[float, int], RunSpec]:
+    plans = planning.load(experiment).plans(profile)
+    return {(plan.spec.model.mlp_ratio, plan.spec.seed): plan.spec for plan in plans}
+
+
+def spec(ratio: float, seed: int, profile: str = "laptop", experiment: str = "mlp-ratio") -> RunSpec:
+    """The spec that is planned for this ratio and seed; of others, the nearest to it."""
+    found = _planned(experiment, profile)
+    first = next(iter(found.values()))
+    return found.get((ratio, seed)) or replace(first, model=replace(first.model, mlp_ratio=ratio), seed=seed)
 
 
 def loss(split: str, step: int, ratio: float, seed: int) -> float:
@@ -48,12 +55,12 @@ def write_run(
     shift: float = 0.0,
 ) -> Path:
     """One run's folder."""
-    made = spec(ratio, seed)
+    made = spec(ratio, seed, profile, experiment)
     name = f"r{ratio:g}-s{seed}"
     folder = root / experiment / profile / name
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for step in range(0, made.train.steps + 1, 10):
+    for step in range(0, STEPS + 1, 10):
         rows.append(
             {
                 "step": step,
@@ -63,7 +70,7 @@ def write_run(
                 "grad_norm": 0.7,
             }
         )
-        if step % made.eval.every == 0:
+        if step % EVERY == 0:
             rows += [
                 {"step": step, "split": split, "loss": loss(split, step, ratio, seed) + shift}
                 for split in ("train", "val", "test")

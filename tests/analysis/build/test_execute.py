@@ -93,8 +93,8 @@ def test_a_profile_with_too_little_evidence_is_left_out(house, monkeypatch):
     fake.write_run(house.logs, 4, 0, "paper")
     both = plans(house, NAME, house.logs)
     outcome = execute.execute(both[0], house)
-    assert outcome.lacking == "needs two ratios, not [4]"
-    assert outcome.line() == "mlp-ratio, paper: too little evidence yet (needs two ratios, not [4])"
+    assert outcome.lacking == "needs two ratios, not [4.0]"
+    assert outcome.line() == "mlp-ratio, paper: too little evidence yet (needs two ratios, not [4.0])"
     assert profiles(house.results / NAME) == ["laptop"]
     settle(house, both)
     monkeypatch.setattr(execute, "_run", lambda *a: pytest.fail("executed"))

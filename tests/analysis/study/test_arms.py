@@ -1,8 +1,11 @@
+import json
 import math
 
 import pytest
 
 from analysis.study import arms
+from runner.errors import UserError
+from runner.plan.spec import identity
 from tests.analysis import fake
 
 RATIO = arms.setting("model.mlp_ratio")
@@ -35,6 +38,22 @@ def test_a_diverged_run_is_counted_and_left_out_unless_it_is_asked_for(tmp_path)
 def test_runs_that_are_not_planned_are_not_read(tmp_path):
     fake.write_logs(tmp_path, seeds=1, ratios=(1, 4, 9))
     assert list(read(tmp_path)) == [1, 4]
+
+
+def test_runs_that_are_planned_otherwise_by_now_are_not_read(tmp_path):
+    fake.write_logs(tmp_path, seeds=2, ratios=(1, 4))
+    path = tmp_path / "mlp-ratio/laptop/r4-s1/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"]["train"]["steps"] += 1
+    path.write_text(json.dumps(manifest | {"identity": identity(manifest["spec"], fake.SHA)}))
+    assert [run.name for run in read(tmp_path).runs] == ["r1-s0", "r1-s1", "r4-s0"]
+    assert read(tmp_path).seeds == [0]
+
+
+def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path):
+    fake.write_logs(tmp_path, seeds=2, ratios=(1, 4))
+    with pytest.raises(UserError, match="r1-s0 and r4-s0 are the same arm and seed"):
+        arms.read(tmp_path, "mlp-ratio", "laptop", arms.setting("model.n_layer"))
 
 
 def test_curves_ends_and_losses(tmp_path):

@@ -80,11 +80,11 @@ def test_numbers_are_of_the_test_split_whichever_is_lower(tmp_path, sweep, best,
 
 def test_as_much_text_as_a_run_reads(tmp_path, sweep):
     many = kept.tokens_read(sweep.spec)
-    assert many == 1500 * 32 * 64
+    assert many == 1000 * 32 * 64
     counts = count(tmp_path, sweep, {str(many): FEWER})
     name, parameters, loss, _ = counts.below(FRAME, "loss").to_numpy().tolist()[-1]
-    assert (name, parameters, loss) == ("6-gram, first 3,072,000 characters", "321", "2.500")
-    assert "or of its first 3,072,000, as many as a run reads" in counts.note
+    assert (name, parameters, loss) == ("6-gram, first 2,048,000 characters", "321", "2.500")
+    assert "or of its first 2,048,000, as many as a run reads" in counts.note
     results = Results(tmp_path / "out")
     counts.report(results, [2.0, 2.0], "nats")
     assert results.as_dict()["numbers"]["baseline-read"]["value"] == 2.4
