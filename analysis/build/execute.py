@@ -117,17 +117,12 @@ def plans(
     for needed in ("logs", "profile", "output"):
         if needed not in known:
             raise UserError(f"{where}: the parameters cell must set {needed}")
-    experiments = notebook.reads(known, name)
-    for other in notebook.undeclared(source.read_text(encoding="utf-8"), known, name):
+    experiments, text = notebook.reads(known, name), source.read_text(encoding="utf-8")
+    for other in notebook.undeclared(text, known, name):
         raise UserError(f"{where}: reads {other}, which `experiments` in its parameters cell does not list")
     chosen = evidence.choose_profiles(logs, experiments, profile, project.shown(logs))
-    parts = {
-        "notebook": sha256(source),
-        "modules": {
-            project.shown(path): sha256(path)
-            for path in (*notebook.imports(source, project.root), *_plans(project, experiments))
-        },
-    }
+    modules = *notebook.imports(source, project.root), *_plans(project, [*experiments, *notebook.planned(text)])
+    parts = {"notebook": sha256(source), "modules": {project.shown(path): sha256(path) for path in modules}}
     folder = (output or project.results) / name
     return [
         Plan(

@@ -95,7 +95,12 @@ def undeclared(text: str, known: dict[str, Any], name: str) -> list[str]:
     their runs would not be seen; none where it says that it reads everything."""
     if known.get("everything"):
         return []
-    return [one for one in _named(_python(text)) if one not in reads(known, name)]
+    return [one for one in _named(_python(text), "arms.read", 1) if one not in reads(known, name)]
+
+
+def planned(text: str) -> list[str]:
+    """The experiments whose plans a notebook loads by name, on which its results depend whatever runs there are."""
+    return list(_named(_python(text), "experiment.load", 0))
 
 
 def _python(text: str) -> str:
@@ -104,15 +109,14 @@ def _python(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _named(text: str) -> tuple[str, ...]:
+def _named(text: str, function: str, place: int) -> tuple[str, ...]:
+    """The texts that a source passes to a function, as its argument in this place."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
         return ()  # its execution reports the error, with the cell
-    calls = [
-        node.args for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "arms.read"
-    ]
-    named = (args[1].value for args in calls if len(args) > 1 and isinstance(args[1], ast.Constant))
+    calls = [node.args for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == function]
+    named = (args[place].value for args in calls if len(args) > place and isinstance(args[place], ast.Constant))
     return tuple(dict.fromkeys(map(str, named)))
 
 

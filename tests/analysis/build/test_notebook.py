@@ -69,6 +69,12 @@ def test_what_is_read_is_declared(known, expected):
     assert notebook.undeclared(text, known, "units") == expected
 
 
+def test_plans_that_a_notebook_loads_are_found():
+    assert notebook.planned('%ls\nwide = experiment.load("mini-gpt").plans("paper")\nexperiment.load(name)') == [
+        "mini-gpt"
+    ]
+
+
 def test_imports_are_followed():
     source = fake.REPOSITORY / "analysis" / "notebooks" / "mlp-ratio.py"
     names = {path.relative_to(fake.REPOSITORY).as_posix() for path in notebook.imports(source, fake.REPOSITORY)}
