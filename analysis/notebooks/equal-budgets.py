@@ -129,8 +129,9 @@ results.figure(
     alt="For each budget that is held equal, the best ratio, its interval, and the ratios that are level with it.",
     caption="Dot: the best ratio that was tried; line: the 95% interval of where a parabola through the losses is "
     "lowest, as far as ratios were tried, which fits poorly where it leaves the dot out; broad bar: ratios whose loss "
-    f"cannot be told from the best, paired by seed. Every shape has {by_ratio[REFERENCE].matrices:,} parameters in its "
-    f"blocks; what else is held equal is named. Dotted: r = 4. {wording.seeds(seeds)}, profile {profile}.{RATES}",
+    "cannot be told from the best, paired by seed, corrected for all pairs. Every shape has "
+    f"{by_ratio[REFERENCE].matrices:,} parameters in its blocks; what else is held equal is named. Dotted: r = 4. "
+    f"{wording.seeds(seeds)}, profile {profile}.{RATES}",
 )
 
 # %%
@@ -189,7 +190,7 @@ rows = [
         "interval of the best": "–" if o.interval is None else f"{o.interval[0]:.2g} to {o.interval[1]:.2g}",
         "level with the best": shapes.named(o.level),
         f"within {MARGIN:g} nats of it": shapes.named(o.close),
-        "4 minus the best": o.differences[REFERENCE].among(OTHERS).signed(),
+        "4 minus the best": o.from_best[REFERENCE].signed(),
         "4 is no optimum": words[axis].word,
     }
     for axis, o in found.items()
@@ -198,7 +199,7 @@ results.table(
     "axes",
     pd.DataFrame(rows),
     caption=f"Best ratios at each budget. Intervals are 95%, over {wording.seeds(seeds)}, and what is asked of each "
-    "other ratio is corrected for their number. An interval that ends at "
+    "other ratio is corrected for their number, against the best for all pairs. An interval that ends at "
     f"{shapes.name(min(by_ratio))} or {shapes.name(max(by_ratio))} is cut off there: no other ratios were tried. "
     f"Profile {profile}.",
 )
@@ -254,7 +255,7 @@ for axis, o in found.items():
     prefix = axis.split()[0].lower() + ("-inner" if "without" in axis else "")
     optimum.report(results, o, f"{prefix}-")
     results.estimate(f"{prefix}-four", o.differences[REFERENCE], "nats", digits=3)
-    results.number(f"{prefix}-four-side", o.differences[REFERENCE].among(OTHERS).side())
+    results.number(f"{prefix}-four-side", o.from_best[REFERENCE].side())
 narrowest = against["parameters"][shapes.name(min(by_ratio))]
 results.estimate("narrowest-from-four", narrowest, "nats", digits=3)
 results.number("narrowest-side", narrowest.side())
@@ -274,6 +275,10 @@ for r in (min(by_ratio), max(by_ratio)):
     results.number(f"ratio-{end}", r, digits=2)
     results.number(f"flops-{end}", work[True][r], "times", digits=2)
     results.number(f"time-{end}", paces.times[r], "times", digits=2, interval=paces.spread[r])
+dearest = max(by_ratio, key=lambda r: paces.times[r])
+results.number("time-dearest-ratio", dearest, digits=2)
+results.number("time-dearest", paces.times[dearest], "times", digits=2)
+results.number("dearest-hidden", by_ratio[dearest].d_ff, "units")
 results.number("rounds", paces.rounds, "rounds")
 results.number("sittings", len(sittings), f"sitting{'s' * (len(sittings) > 1)}")
 results.number("time-decides", int(not too_few))

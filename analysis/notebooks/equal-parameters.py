@@ -108,7 +108,7 @@ rows = [
         "best rate": f"{tuned.rates[r]:g}",
         "test loss": wording.cell(stats.estimate(tuned.losses[r]), 4),
         f"minus r = {REFERENCE:g}": "–" if r == REFERENCE else from_four[r].signed(),
-        "minus the best": "–" if r == found.best else found.differences[r].among(OTHERS).signed(),
+        "minus the best": "–" if r == found.best else found.from_best[r].signed(),
     }
     for r, shape in by_ratio.items()
 ]
@@ -118,10 +118,18 @@ results.table(
         pd.DataFrame(rows).rename(columns={"all parameters": "parameters"}), "test loss", digits=4, split="test"
     ),
     caption=f"{EQUAL}. Losses in nats per character at the rate that is best on validation: mean over {sweep.count} ± "
-    f"half of the 95% interval; differences paired by seed, their intervals{wording.corrected(OTHERS)}. "
-    f"Profile {profile}.{counts.note}",
+    f"half of the 95% interval; differences paired by seed, their intervals{wording.corrected(OTHERS)}, "
+    f"and from the best for all pairs. Profile {profile}.{counts.note}",
 )
+
+# %%
 optimum.report(results, found)
+falling = [
+    sweep.losses(arm, s).idxmin() == shape.steps
+    for arm, shape in family.each.items()
+    if shape.rate == tuned.rates[shape.ratio]
+    for s in sweep.seeds
+]  # whether the loss is lowest at the last step, at the best rates
 seen = spec["train"]["steps"] * spec["train"]["batch_size"] * spec["model"]["block_size"]
 span = spec["data"]["train"]
 for name, value, unit, digits in (
@@ -140,6 +148,8 @@ for name, value, unit, digits in (
     ("narrow", min(by_ratio), "", 2),
     ("wide", max(by_ratio), "", 2),
     ("at-edge", len(tuned.edge), "", None),
+    ("still-falling", sum(falling), "runs", None),
+    ("at-best", len(falling), "runs", None),
     ("margin", MARGIN, "nats", 2),
     ("per-parameter", seen / budget, "characters", 0),
     ("rate-narrow", tuned.rates[min(by_ratio)], "", 3),

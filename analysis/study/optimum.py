@@ -7,6 +7,8 @@
 Values are positive and lie on a logarithmic axis. Losses are paired by seed.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -55,7 +57,8 @@ class Optimum:
     ends       whether that interval reaches the lowest and the highest value that was tried: beyond them nothing is
                known
     differences  of each value from the best one, paired by seed
-    level      the values that cannot be told from the best, by t tests with Holm's correction for asking all others
+    level      the values that cannot be told from the best, by t tests with Holm's correction for all pairs of values:
+               the best is chosen by these losses, and any pair could have been asked
     close      those known to lie less than the margin above the best, corrected in the same way
     """
 
@@ -66,6 +69,12 @@ class Optimum:
     level: list[float]
     close: list[float]
 
+    @property
+    def from_best(self) -> dict[float, Estimate]:
+        """`differences`, with intervals that are corrected as `level` is."""
+        pairs = math.comb(len(self.differences), 2)
+        return {value: one.among(pairs) for value, one in self.differences.items()}
+
 
 def find(losses: Losses, margin: float = MARGIN) -> Optimum:
     """The optimum of losses [seed] by value."""
@@ -73,8 +82,10 @@ def find(losses: Losses, margin: float = MARGIN) -> Optimum:
     best = min(values, key=lambda v: float(np.mean(losses[v])))
     differences = {v: stats.estimate(np.asarray(losses[v]) - np.asarray(losses[best])) for v in values}
     others = [v for v in values if v != best]
-    apart = stats.holm(stats.p_values([differences[v].values for v in others]))
-    level = [v for v in values if v == best or not apart[others.index(v)]]
+    pairs = list(itertools.combinations(values, 2))
+    apart = stats.holm(stats.p_values([np.asarray(losses[v]) - np.asarray(losses[w]) for v, w in pairs]))
+    told = {v for pair, holds in zip(pairs, apart, strict=True) if holds and best in pair for v in pair}
+    level = [v for v in values if v == best or v not in told]
     within = stats.holm(stats.p_values([[x - margin for x in differences[v].values] for v in others]))
     close = [v for v in values if v == best or (within[others.index(v)] and differences[v].mean < margin)]
     interval = lowest(losses)

@@ -35,6 +35,14 @@ def test_a_flat_one_cannot_be_told_anywhere_and_says_so():
     assert found.close == list(AT), "but all are known to be near"
 
 
+def test_of_equal_values_none_is_told_from_the_best_more_than_once_in_twenty():
+    """The best of several is chosen by their losses, so that its differences are large by chance."""
+    rng = np.random.default_rng(1)
+    draws = [optimum.find(dict(zip(AT, rng.standard_normal((len(AT), 5)), strict=True))) for _ in range(400)]
+    wrong = sum(len(found.level) < len(AT) for found in draws)
+    assert wrong <= 0.07 * len(draws), "8% where only comparisons with the best are counted"
+
+
 @pytest.mark.parametrize(("best", "end"), [(0.1, 0.5), (60, 8)])
 def test_a_slope_has_its_best_at_the_end(best, end):
     found = optimum.find(bowl(best, 0.02), margin=0.01)
