@@ -75,6 +75,11 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
         raise UserError(f"{where} is missing: restore it") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: {error}") from None
+    for key, entries in data.items():
+        if key not in ("source", "claim"):
+            raise UserError(f"{where}: unknown table {key!r}; {text.known(key, ('source', 'claim'))}")
+        if not isinstance(entries, list):
+            raise UserError(f"{where}: write [[{key}]] with two brackets, as there are several")
     sources = [
         _build(Source, entry, f"{where}: source", {"letter", "title", "credit"}) for entry in data.get("source", [])
     ]
@@ -103,6 +108,7 @@ Verdicts = dict[str, dict[str, dict[str, Any]]]  # claim → profile → verdict
 
 Found = dict[str, dict[str, dict[str, Any]]]  # notebook → profile → results
 DECIDED = ("supported", "refuted")
+POINTS = {"supported": 1, "one run agrees": 1, "refuted": -1, "one run disagrees": -1, "inconclusive": 0}
 
 
 def verdicts(ledger: Ledger, results: Found, where: str, replicated: dict[str, Found] | None = None) -> Verdicts:
@@ -155,7 +161,7 @@ def _across(id: str, result: dict[str, Any], others: list[dict[str, Any]]) -> di
         leading = {**leading, "reason": f"on {where}: {leading['reason']}"}
     # What an obstacle keeps open, such as too few seeds for any outcome, did not come out otherwise.
     words = {entry["verdict"] for _, entry in tested if not entry.get("obstacle")}
-    if len(words) > 1 and words & set(DECIDED):
+    if len({POINTS.get(word, word) for word in words}) > 1 and words & set(DECIDED):
         told = "; ".join(f"{m['verdict']} on {m['machine']}" for m in machines)
         why = f"it comes out otherwise on another kind of machine: {told}"
         reason = f"{why}. {leading['reason']}" if leading["reason"] else why

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from analysis.site.claims import POINTS
 from analysis.study import text
 from runner.plan import experiment
 
@@ -145,9 +146,6 @@ def part_by_part(entry: dict[str, Any]) -> str:
 def citation(label: str, link: str) -> str:
     """A reference inside a sentence, whose authors and year stay on one line."""
     return f"[{text.escape(label).replace(' ', text.NBSP)}]({link})"
-
-
-POINTS = {"supported": 1, "one run agrees": 1, "refuted": -1, "one run disagrees": -1, "inconclusive": 0}
 
 
 def agreement(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]], profiles: tuple[str, str]) -> str:

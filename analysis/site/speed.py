@@ -30,7 +30,8 @@ NOTES = {
 
 def pages(folder: Path, where: str) -> Files:
     """The page and the files that it offers; a file that no benchmark wrote is a `UserError`."""
-    import pyarrow.parquet as pq  # slow to import, for the one page that needs it
+    import pyarrow as pa  # slow to import, for the one page that needs it
+    import pyarrow.parquet as pq
 
     files: Files = {}
     parts = [
@@ -41,7 +42,11 @@ def pages(folder: Path, where: str) -> Files:
     ]
     found = {path.stem: path for path in folder.glob("*.parquet")}
     for name in sorted(found, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
-        about = {k.decode(): v.decode() for k, v in (pq.read_schema(found[name]).metadata or {}).items()}
+        try:
+            metadata = pq.read_schema(found[name]).metadata or {}
+        except pa.ArrowException as error:
+            raise UserError(f"{where}/{name}.parquet: {error}; make it again with: make bench") from None
+        about = {k.decode(): v.decode() for k, v in metadata.items()}
         missing = [key for key in ABOUT if key not in about]
         if missing:
             raise UserError(f"{where}/{name}.parquet has no {missing[0]}: make it again with: make bench")

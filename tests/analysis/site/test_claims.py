@@ -31,6 +31,8 @@ def test_the_project_ledger_holds_every_claim_of_the_post():
         ("says =", "say =", "unknown key say"),
         ('test = "Onset against data size."', "", "test is missing"),
         ("[[source]]", "[[source", "ledger.toml: "),
+        ("[[source]]", "[source]", r"ledger.toml: write \[\[source\]\] with two brackets"),
+        ("[[source]]", "[[sources]]\nx = 1\n[[source]]", "unknown table 'sources'; .*closest: source"),
     ],
 )
 def test_a_faulty_ledger_is_refused(tmp_path, old, new, said):
@@ -102,6 +104,9 @@ def on(machine, verdict, reason="seen", basis="runs"):
         ("inconclusive", "refuted", "inconclusive", "it comes out otherwise"),
         ("not tested", "refuted", "refuted", "on B (cpu, bf16): seen"),
         ("supported", "not tested", "supported", "seen"),
+        ("supported", "one run agrees", "supported", "seen"),
+        ("one run disagrees", "refuted", "one run disagrees", "seen"),
+        ("supported", "one run disagrees", "inconclusive", "it comes out otherwise"),
     ],
 )
 def test_only_what_does_not_flip_between_machines_is_decided(tmp_path, here, there, word, said):

@@ -36,3 +36,6 @@ def test_nothing_measured_and_a_strange_file(tmp_path):
     pq.write_table(table, tmp_path / "step.parquet")
     with pytest.raises(UserError, match=r"results/step\.parquet has no columns: make it again with: make bench"):
         speed.pages(tmp_path, "results")
+    (tmp_path / "step.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"^results/step\.parquet: .*make it again with: make bench$"):
+        speed.pages(tmp_path, "results")
