@@ -31,7 +31,7 @@ def front(**values: Any) -> str:
 
 def post(post: Post, rendered: Rendered, note: str = "") -> str:
     """The page of a post; `note` is a sentence on the origin of its results."""
-    origin = f'<p class="caption">{text.escape(note)}</p>\n\n' if note else ""
+    origin = f"{_noted(note)}\n\n" if note else ""
     tags = " ".join(f"[{text.escape(tag)}](../../tags.md){{ .tag }}" for tag in post.tags)
     draft = ' · <span class="draft">draft</span>' if not post.published else ""
     head = front(
@@ -51,6 +51,10 @@ def post(post: Post, rendered: Rendered, note: str = "") -> str:
         f'<p class="post-summary" markdown="span">{mathml.convert(post.summary)}</p>\n\n</div>\n\n'
         f"{origin}{rendered.markdown}"
     )
+
+
+def _noted(note: str) -> str:
+    return f'<p class="caption">{text.escape(note)}</p>'
 
 
 def index(posts: list[tuple[Post, Rendered]], name: str, tagline: str) -> str:
@@ -78,8 +82,9 @@ def tags() -> str:
     return front(title="Tags", hide=["toc"]) + "# Tags\n\n<!-- material/tags -->\n"
 
 
-def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]]) -> str:
-    """The ledger of claims with their verdicts, that of the largest profile first, and the posts that discuss them."""
+def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]], note: str = "") -> str:
+    """The ledger of claims with their verdicts, that of the largest profile first, and the posts that discuss them;
+    `note` says where the results come from, if anything."""
     leading = {id: next(iter(by_profile.values())) for id, by_profile in verdicts.items()}
     counts = {word: sum(v["verdict"] == word for v in leading.values()) for word in markup.MARKS}
     tally = " ".join(
@@ -93,7 +98,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
         + "# Claims\n\nEvery statement of a source that can be checked stands here in our words, with what would test "
         "it. No verdict is typed in: a notebook computes it from the logs, or the reason is given why none does. How "
         "far a verdict reaches, *small scale* or another, is said in [About](about.md#how-to-read-the-numbers).\n\n"
-        f'<p class="tally">{tally}</p>'
+        f'<p class="tally">{tally}</p>' + (f"\n\n{_noted(note)}" if note else "")
     ]
     for source in ledger.sources:
         parts.append(f"## {text.escape(source.title)}\n\n{source.credit}")

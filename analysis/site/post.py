@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.build.evidence import PREFERRED
 from analysis.build.project import Project
 from analysis.site import forest, markup, mathml
 from analysis.site.references import Reference
@@ -77,18 +78,20 @@ class Sources:
     results: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     verdicts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)  # the text of each claim
+    deciding: dict[str, str] = field(default_factory=dict)  # the notebook that decides each claim
     references: dict[str, Reference] = field(default_factory=dict)  # by key
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A post as Markdown, the claims that it discusses, the keys of the references that it cites, and its reading time
-    in minutes."""
+    """A post as Markdown, the claims that it discusses, the keys of the references that it cites, its reading time in
+    minutes, and the results that it shows, as (notebook, profile)."""
 
     markdown: str
     claims: list[str]
     minutes: int
     cited: list[str] = field(default_factory=list)
+    shown: list[tuple[str, str]] = field(default_factory=list)
 
 
 class _Fault(UserError):
@@ -97,7 +100,12 @@ class _Fault(UserError):
 
 def load(path: Path, where: str) -> Post:
     """Read a post. Raises a `UserError` with the line of an error in its front matter."""
-    front, body, lines = _split(path.read_text(encoding="utf-8"), where)
+    try:
+        source = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{where}:{line}: no UTF-8 text: save it as UTF-8") from None
+    front, body, lines = _split(source, where)
     for key in front:
         if key not in KEYS:
             raise UserError(
@@ -111,7 +119,7 @@ def load(path: Path, where: str) -> Post:
             raise UserError(f"{where}:{lines.get(key, 1)}: {key} must be true or false")
     notebooks, tags = front.get("notebook") or [], front.get("tags") or []
     for key, value in (("notebook", notebooks), ("tags", tags)):
-        if not isinstance(value, str | list):
+        if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
             raise UserError(f"{where}:{lines.get(key, 1)}: {key} must be a name or a list of names, not {value!r}")
     return Post(
         path.parent.name,
@@ -122,7 +130,7 @@ def load(path: Path, where: str) -> Post:
         re.sub(r"\s+", " ", str(front["summary"])).strip(),
         front["post_published"],
         [notebooks] if isinstance(notebooks, str) else list(notebooks),
-        [tags] if isinstance(tags, str) else [str(tag) for tag in tags],
+        [tags] if isinstance(tags, str) else list(tags),
         body,
         lines.get("notebook", 1),
         front.get("pin", False),
@@ -150,14 +158,15 @@ def render(post: Post, sources: Sources) -> Rendered:
                 f"{post.where}:{post.notebook_line}: unknown notebook {name!r}; {text.known(name, sources.results)}"
             )
     names = _Names(post, sources, "../../")
-    body = fill(post.body, post.where, names.context())
+    body = fill(post.body, post.where, names.context(), sources)
     words = len(re.sub(NOT_READ, " ", body, flags=re.S).split())
-    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)), names.cited)
+    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)), names.cited, list(names.shown))
 
 
-def fill(body: str, where: str, context: dict[str, Any]) -> str:
-    """Render a template (undefined names are errors), and then its formulas as MathML. Raises a `UserError` with file
-    and line."""
+def fill(body: str, where: str, context: dict[str, Any], sources: Sources | None = None) -> str:
+    """Render a template (undefined names are errors), and then its formulas as MathML. Claims, references and profiles
+    that `sources` lack are errors in branches that are not taken, too: which one is depends on the results. Raises a
+    `UserError` with file and line."""
     import jinja2
     import jinja2.meta
 
@@ -165,7 +174,7 @@ def fill(body: str, where: str, context: dict[str, Any]) -> str:
     try:
         tree = environment.parse(body, filename=where)
         _refuse_undeclared(environment, tree, where, context)
-        _refuse_misspelt(tree, where)
+        _refuse_misspelt(tree, where, sources or Sources())
         code = environment.compile(body, filename=where)
         filled = jinja2.Template.from_code(environment, code, dict(context)).render()
     except jinja2.TemplateSyntaxError as error:
@@ -192,6 +201,7 @@ class _Names:
         self.claims: list[str] = []
         self.cited: list[str] = []
         self.anchors: list[str] = []  # of figures
+        self.shown: dict[tuple[str, str], None] = {}
         self.usual = next(iter(sources.results[post.notebooks[0]]), "") if post.notebooks else ""
 
     def context(self) -> dict[str, Any]:
@@ -278,6 +288,8 @@ class _Names:
     def forest(self) -> str:
         """The effects behind all verdicts that the post's notebooks give on runs, against their bars."""
         chosen = [self._results(name, "") or {"claims": {}} for name in self.post.notebooks]
+        for name in self.post.notebooks:
+            self._show(name, self.profile_of(name))
         decided = {id: entry for results in chosen for id, entry in results["claims"].items()}
         judged = {id: self._verdict(id, "") for id in decided}  # with what other machines say of it
         on_runs = [
@@ -342,7 +354,12 @@ class _Names:
         found = _of_profile(self.sources.verdicts[id], profile, self.usual if own else "")
         if found is None:
             raise _Fault(f"claim {id!r} has no verdict of profile {profile!r}; {_available(self.sources.verdicts[id])}")
+        self._show(self.sources.deciding.get(id, ""), found[0])
         return found[1]
+
+    def _show(self, notebook: str, profile: str) -> None:
+        if notebook and profile:
+            self.shown[notebook, profile] = None
 
     def _more_telling(self, id: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
         """The verdicts on a claim that tell more than the one shown, such as those of a larger size, and differ."""
@@ -368,6 +385,7 @@ class _Names:
         chosen = {n: _of_profile(self.sources.results[n], profile, self.usual) for n in named}
         holders = [_Found(n, *one, one[1][kinds][name]) for n, one in chosen.items() if one and name in one[1][kinds]]
         if len(holders) == 1:
+            self._show(holders[0].notebook, holders[0].profile)
             return holders[0]
         if holders:
             names = [found.notebook for found in holders]
@@ -451,27 +469,45 @@ def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[st
             raise UserError(f"{where}:{node.lineno}: unknown name {node.name!r}; {text.known(node.name, context)}")
 
 
-def _refuse_misspelt(tree: Any, where: str) -> None:
-    """Raise a `UserError` where a verdict is compared with a word that none can be, which would always be false."""
+def _refuse_misspelt(tree: Any, where: str, sources: Sources) -> None:
+    """Raise a `UserError` where a verdict or a profile is compared with a word that none can be, which would always be
+    false, and for an unknown claim, reference or profile in a branch that is not taken."""
     from jinja2 import nodes
 
-    def is_call(node: Any, name: str) -> bool:
-        return isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == name
+    def called(node: Any) -> str:
+        return node.node.name if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) else ""
 
-    compared = []
+    def is_profile(node: Any) -> bool:
+        return called(node) == "profile_of" or (isinstance(node, nodes.Name) and node.name == "profile")
+
+    words: dict[str, list[Any]] = {"verdict": [], "profile": [], "claim": [], "reference": []}
     for node in tree.find_all(nodes.Compare):
         sides = [node.expr, *(operand.expr for operand in node.ops)]
-        if any(is_call(side, "verdict") for side in sides):
-            compared += [side for side in sides if not is_call(side, "verdict")]
-    compared += [call.args[1] for call in tree.find_all(nodes.Call) if is_call(call, "parts") and len(call.args) > 1]
-    for node in compared:
-        try:
-            value = node.as_const()
-        except nodes.Impossible:  # known only when the page is filled
-            continue
-        for word in value if isinstance(value, tuple | list) else (value,):
-            if word not in markup.MARKS:
-                raise UserError(f"{where}:{node.lineno}: no verdict is {word!r}; {text.known(str(word), markup.MARKS)}")
+        for kind, is_one in (("verdict", lambda side: called(side) == "verdict"), ("profile", is_profile)):
+            if any(is_one(side) for side in sides):
+                words[kind] += [side for side in sides if not is_one(side)]
+    for call in tree.find_all(nodes.Call):
+        words["profile"] += [keyword.value for keyword in call.kwargs if keyword.key == "profile"]
+        for kind, functions, place in (
+            ("verdict", ("parts",), 1),
+            ("profile", ("published",), 1),
+            ("claim", ("claim", "verdict", "parts"), 0),
+            ("reference", ("cite",), 0),
+        ):
+            if called(call) in functions and len(call.args) > place:
+                words[kind].append(call.args[place])
+    profiles = {*PREFERRED, *(profile for by_profile in sources.results.values() for profile in by_profile), ""}
+    known = {"verdict": markup.MARKS, "profile": profiles, "claim": sources.verdicts, "reference": sources.references}
+    for kind, found in words.items():
+        for node in found:
+            try:
+                value = node.as_const()
+            except nodes.Impossible:  # known only when the page is filled
+                continue
+            for word in value if isinstance(value, tuple | list) else (value,):
+                if word not in known[kind]:
+                    unknown = f"no {kind} is" if kind in ("verdict", "profile") else f"unknown {kind}"
+                    raise UserError(f"{where}:{node.lineno}: {unknown} {word!r}; {text.known(str(word), known[kind])}")
 
 
 def _line(error: BaseException, where: str) -> int:

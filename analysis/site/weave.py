@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from analysis.build import evidence, execute
 from analysis.build.project import Project
 from analysis.site import claims, generator, pages, post, references, speed
+from analysis.study import text
 from runner.errors import UserError
 
 
@@ -45,24 +47,26 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     replicated = _replicated(project)
     verdicts = claims.verdicts(ledger, results, where, replicated)
     cited = references.load(project.references, project.shown(project.references))
-    sources = post.Sources(results, verdicts, {id: claim.says for id, claim in ledger.claims.items()}, cited)
+    deciding = {id: claim.notebook for id, claim in ledger.claims.items()}
+    sources = post.Sources(
+        results, verdicts, {id: claim.says for id, claim in ledger.claims.items()}, deciding, references=cited
+    )
     rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: an error in one is an error
     shown = [(one, made) for one, made in rendered if one.published or drafts]
 
+    decided = [(deciding[id], profile) for id, by_profile in verdicts.items() for profile in by_profile]
     files: pages.Files = {
         "index.md": pages.index(shown, *generator.title(project)).encode(),
         "tags.md": pages.tags().encode(),
-        "claims.md": pages.claims(ledger, verdicts, shown).encode(),
+        "claims.md": pages.claims(ledger, verdicts, shown, _origin(project, records, decided)).encode(),
         "references.md": pages.references(list(cited.values()), shown).encode(),
         "references.bib": project.references,
         **pages.notebooks({name: project.notebooks / f"{name}.py" for name in project.notebook_names()}),
         **pages.proofs(_evidence(project, records), _replications(project)),
         **speed.pages(project.benchmarks, project.shown(project.benchmarks)),
     }
-    origins = _origins(project, records)
     for one, made in shown:
-        note = " ".join(dict.fromkeys(origins[name] for name in one.notebooks if name in origins))
-        files[f"posts/{one.slug}/index.md"] = pages.post(one, made, note).encode()
+        files[f"posts/{one.slug}/index.md"] = pages.post(one, made, _origin(project, records, made.shown)).encode()
     for name, profile in ((name, profile) for name, by_profile in results.items() for profile in by_profile):
         for figure in sorted((project.results / name / profile / "figures").glob("*.svg")):
             files[f"figures/{name}/{profile}/{figure.name}"] = figure
@@ -177,21 +181,26 @@ def _read(project: Project, path: Path, name: str) -> dict[str, Any]:
         ) from None
 
 
-def _origins(project: Project, records: Records) -> dict[str, str]:
-    """A sentence for each notebook on the origin of its results; empty where all are the published ones."""
+def _origin(project: Project, records: Records, shown: Iterable[tuple[str, str]]) -> str:
+    """A sentence on which results of a page, as (notebook, profile), are the reader's own and which the published ones;
+    empty where all results of all pages are the published ones."""
     published = project.shown(project.logs)
-    if all(record["logs"] == published for by_profile in records.values() for record in by_profile.values()):
-        return {}
-    origins = {}
-    for name, by_profile in records.items():
-        profiles = " and ".join(by_profile)
-        own = any(record["logs"] != published for record in by_profile.values())
-        origins[name] = (
-            f"Your own results, {profiles} profile."
-            if own
-            else f"Published results, {profiles} profile: there are none of your own yet."
-        )
-    return origins
+    own = {(n, p) for n, kept in records.items() for p, record in kept.items() if record["logs"] != published}
+    if not own:
+        return ""
+    kinds: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
+    for name, profile in sorted(set(shown)):
+        if profile in records.get(name, {}):
+            kinds[(name, profile) in own].setdefault(profile, []).append(name)
+    if not kinds[False]:
+        return f"Your own results, {text.listed(list(kinds[True]))} profile." if kinds[True] else ""
+    if not kinds[True]:
+        return f"Published results, {text.listed(list(kinds[False]))} profile: there are none of your own yet."
+    named = {
+        mine: "; ".join(f"{text.listed(names)} ({profile} profile)" for profile, names in by_profile.items())
+        for mine, by_profile in kinds.items()
+    }
+    return f"Your own results: {named[True]}. Published results: {named[False]}."
 
 
 def _evidence(project: Project, records: Records) -> dict[tuple[str, str], Path]:
