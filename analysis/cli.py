@@ -41,24 +41,28 @@ Drafts = Annotated[bool, typer.Option("--drafts", help="Include unpublished post
 def execute(notebooks: Notebooks = None, profile: Profile = None, logs: Logs = None, force: Force = False) -> None:
     """Execute the notebooks whose inputs have changed, and print the reasons."""
     project = projects.current()
-    _execute(project, _plans(project, notebooks, profile, logs), force)
+    with project.alone(print):
+        _execute(project, _plans(project, notebooks, profile, logs), force)
 
 
 @app.command()
 def weave(drafts: Drafts = False) -> None:
     """Include results in the posts, and write the pages as plain Markdown into build/docs."""
-    _weave(projects.current(), drafts)
+    project = projects.current()
+    with project.alone(print):
+        _weave(project, drafts)
 
 
 @app.command()
 def build(profile: Profile = None, logs: Logs = None, force: Force = False, drafts: Drafts = False) -> None:
     """Execute notebooks, weave posts and build the site, as `make site` does. Prints the paths of the posts."""
     project = projects.current()
-    _execute(project, _plans(project, None, profile, logs), force)
-    woven = _weave(project, drafts)
-    with _bar("site", 1) as step:
-        built = generator.build(project, woven.newest)
-        step()
+    with project.alone(print):
+        _execute(project, _plans(project, None, profile, logs), force)
+        woven = _weave(project, drafts)
+        with _bar("site", 1) as step:
+            built = generator.build(project, woven.newest)
+            step()
     print(f"site: {'built' if built else 'unchanged'}")
     for one in woven.posts:
         print(project.site / "posts" / one.slug / "index.html")
@@ -105,10 +109,11 @@ def serve(
     project = projects.current()
 
     def update() -> weaving.Woven:
-        names = project.notebook_names()
-        plans = [plan for name in names for plan in executing.as_before(project, name)]
-        _execute(project, plans + executing.replicated(project, plans))
-        return _weave(project, drafts)
+        with project.alone(print):
+            names = project.notebook_names()
+            plans = [plan for name in names for plan in executing.as_before(project, name)]
+            _execute(project, plans + executing.replicated(project, plans))
+            return _weave(project, drafts)
 
     def reweave() -> None:
         try:
@@ -125,7 +130,8 @@ def compare(notebooks: Notebooks = None, profile: Profile = None, logs: Logs = N
     results are compared."""
     project = projects.current()
     if profile or logs:
-        _execute(project, _plans(project, notebooks, profile, logs), quiet=True)
+        with project.alone(print):
+            _execute(project, _plans(project, notebooks, profile, logs), quiet=True)
     compared: list[comparing.Comparison] = []
     for name in _names(project, notebooks):
         comparisons = comparing.compare(project, name)

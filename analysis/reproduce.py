@@ -59,6 +59,7 @@ class Part:
     slug: str
     notebooks: tuple[str, ...]
     experiments: tuple[str, ...]
+    draft: bool = False
 
 
 @dataclass
@@ -126,7 +127,12 @@ def parts(project: Project, only: str | None = None) -> list[Part]:
         raise UserError(f"unknown post {only!r}; known: {', '.join(one.slug for one in posts) or 'none'}")
     chosen = [one for one in posts if one.slug == only or (only is None and one.published)]
     return [
-        Part(one.slug, tuple(one.notebooks), tuple(dict.fromkeys(e for n in one.notebooks for e in reads(project, n))))
+        Part(
+            one.slug,
+            tuple(one.notebooks),
+            tuple(dict.fromkeys(e for n in one.notebooks for e in reads(project, n))),
+            not one.published,
+        )
         for one in chosen
     ]
 
@@ -370,17 +376,20 @@ class _Reproduction:
     def _results(self, part: Part, last: bool) -> None:
         """Execute a post's notebooks; those that read everything, of all posts, with the `last` one, as every further
         run makes them stale."""
-        self._execute([*(self.late if last else ()), *(name for name in part.notebooks if name not in self.late)])
+        with self.project.alone(self.show.line):
+            self._execute([*(self.late if last else ()), *(name for name in part.notebooks if name not in self.late)])
         self.waiting.append(part)
 
     def _pages(self) -> None:
         """Bring all results and the site up to date; print the paths of the waiting pages."""
         from analysis.site import generator, weave
 
-        self._execute(self.project.notebook_names())
-        self._replications()
-        woven = weave.weave(self.project)
-        self.show.line(f"site: {'built' if generator.build(self.project, woven.newest) else 'unchanged'}")
+        with self.project.alone(self.show.line):
+            self._execute(self.project.notebook_names())
+            self._replications()
+            woven = weave.weave(self.project, drafts=any(part.draft for part in self.parts))
+            built = generator.build(self.project, woven.newest)
+        self.show.line(f"site: {'built' if built else 'unchanged'}")
         for part in self.waiting:
             self.show.line(f"page: {self._page(part)}")
         self.waiting = []

@@ -17,6 +17,7 @@ READABLE = {
     "data.tokenizers",
     "errors",
     "files",
+    "lock",
     "evidence.baselines",
     "evidence.log",
     "evidence.status",

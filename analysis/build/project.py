@@ -1,8 +1,14 @@
 """The project's folders. All paths of the package come from here, so that a test can use a project in another
 folder."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from runner import lock
+from runner.errors import Held
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,23 @@ class Project:
     def shown(self, path: Path) -> str:
         """`path` for messages: relative to the root where it is inside."""
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+    @contextmanager
+    def alone(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Hold the folder `build` for the length of the block, as two commands must not write it at once. Waits for
+        another process that does, after saying so."""
+        with ExitStack() as held:
+            waiting = False
+            while True:
+                try:
+                    held.enter_context(lock.hold(self.root / "build"))
+                    break
+                except Held as error:
+                    if not waiting:
+                        say(str(error).replace("wait for it, or stop that process", "waits for it"))
+                    waiting = True
+                    time.sleep(0.5)
+            yield
 
 
 def current() -> Project:

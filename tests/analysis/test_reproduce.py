@@ -304,6 +304,7 @@ def test_pages_say_where_their_results_come_from(house):
     execute.execute(plan, house)
     weave.weave(house)
     assert "Your own results, laptop profile." in page.read_text()
+    assert "Your own results, laptop profile." in (house.docs / "claims.md").read_text()
 
 
 def test_the_time_left_is_stretched_as_what_is_done_was(said):
