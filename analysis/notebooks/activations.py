@@ -222,7 +222,8 @@ results.claim(
 )
 
 # %% [markdown]
-# S3-8: the number of experiments that the rule took, and how long all their training took in sum. Arms outside the rule
+# S3-8: the number of experiments that the rule took. It is the issue's label of size, and a count: with four arms in
+# the plan it cannot come out otherwise. How long all their training took in sum stands beside it. Arms outside the rule
 # do not count.
 
 # %%
@@ -232,16 +233,14 @@ worst_pair, lost = float(margins.max()), int((margins >= 0).sum())  # of SwiGLU'
 results.claim(
     "S3-8",
     verdicts.fact(
-        arms_ruled <= 5 or spent < 3600,
-        "Supported if the rule took at most five experiments, or less than an hour of training in all; refuted if not.",
-        Measure("experiments", arms_ruled, BELOW, 5),
-        Measure("seconds", spent, BELOW, 3600),
+        arms_ruled <= 5,
+        "Supported if the rule took at most five experiments, refuted if not; a count, as it knows four.",
+        Measure("experiments", arms_ruled, 0, 5),
     ),
     reason=f"{arms_ruled} experiments, {len(ruled)} runs and {spent / 60:.0f} minutes in all, one after another, "
     f"at the size of profile {profile}. SwiGLU ended lower in {seeds - lost} of {seeds} pairs; in the worst it ended "
     f"{abs(worst_pair):.4f} bits a byte {'higher' if lost else 'lower'}. "
-    "The first half cannot fail here, as the rule knows four arms; their order and the condition are those of the "
-    "experiment's file, and are not tested",
+    "It is a count and no test; the order and the condition are those of the experiment's file",
     basis="runs",
 )
 
@@ -349,6 +348,8 @@ results.estimate("gain-steps", gains["steps"], "bits a byte", digits=4, scale=1 
 results.number("gain-side", 1 if gains["steps"].mean < 0 else -1)
 results.number("worst", abs(worst_pair), "bits a byte", digits=4)
 results.number("lost", lost)
+results.number("ruled", arms_ruled, "experiments")
+results.number("spent", spent / 60, "minutes", digits=0)
 for arm in tried:
     results.estimate(f"against-{arm}", found[arm]["steps"], "bits a byte", digits=3)
 results.number("limit-worse", high, "bits a byte", digits=3)

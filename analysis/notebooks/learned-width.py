@@ -232,6 +232,10 @@ for name, value, unit, digits in (
     ("best-nested", best["nested"], "", None),
     ("most-lost", max(one.mean for one in difference.values()), "nats", 3),
     ("least-lost", min(one.mean for one in difference.values()), "nats", 3),
+    ("told-apart", sum(one.side() != 0 for one in difference.values()), "", None),
 ):
     results.number(name, value, unit, digits=digits)
+clearest = max(difference, key=lambda r: abs(difference[r].mean) / (difference[r].half_width or np.inf))
+results.number("clearest", clearest, digits=1)
+results.estimate("clearest-lost", difference[clearest], "nats", digits=3)
 results.save()

@@ -262,11 +262,12 @@ results.claim(
     "S1-17",
     verdicts.said(
         [one.side for one in cited],
-        "Supported if one of the cited papers shows that a narrower MLP can do as well, refuted if they only speak "
+        "Supported if one of the listed papers shows that a narrower MLP can do as well, refuted if they only speak "
         "against it.",
         always=False,
     ),
-    reason="; ".join(map(str, cited)) + ". The claim is that 4 may be more than is needed, not that it is",
+    reason=f"{'; '.join(map(str, cited))}. The claim is that 4 may be more than is needed, not that it is; what a "
+    "model chose does not show that less would not do",
     basis="literature",
 )
 llama, peer = by_name["LLaMA 7B"], by_name["Pythia 6.9B"]

@@ -106,12 +106,27 @@ results.table(
 )
 usual = {arm: stats.estimate(list(later[arm].values())).mean for arm in (OLD, f"{OLD}_eager")}
 first = stats.estimate(list(firsts[OLD].values()))
-saved = usual[f"{OLD}_eager"] - usual[OLD]
-breaks_even = math.ceil((first.mean - usual[OLD]) / saved) if saved > 0 else None
+
+
+def pays(seeds: list[int]) -> float:
+    """After how many steps compilation has paid for itself in a sitting; infinite where it saves no time."""
+    compiled, eager = ([later[arm][s] for s in seeds] for arm in (OLD, f"{OLD}_eager"))
+    gained = float(np.mean(eager) - np.mean(compiled))
+    spent = float(np.mean([firsts[OLD][s] for s in seeds]) - np.mean(compiled))
+    return math.ceil(spent / gained) if gained > 0 else math.inf
+
+
+paid = [pays(seeds) for seeds in sat]
+in_time = [steps for steps in paid if math.isfinite(steps)]
 for name, value in (("first", first.mean), ("first-low", min(first.values)), ("first-high", max(first.values))):
     results.number(name, float(value), "s", digits=0)
 results.number("usual", usual[OLD], "s", digits=2)
 results.number("eager", usual[f"{OLD}_eager"], "s", digits=2)
-results.number("breaks-even", breaks_even, "steps", reason="compilation saved no time")
+results.number("pays-soonest", min(in_time, default=None), "steps", reason="compilation saved no time")
+results.number("pays-latest", max(in_time, default=None), "steps", reason="compilation saved no time")
+results.number("pays-never", len(paid) - len(in_time))
+results.number("first-sittings", len(sat), f"sitting{'s' * (len(sat) > 1)}")
+results.estimate("first-speed", found[AFTER], "%", digits=1, scale=100)
+results.number("first-decides", int(not one_sitting))
 results.number("repetitions", len(timed.seeds), "repetitions")
 results.save()

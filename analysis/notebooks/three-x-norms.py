@@ -209,6 +209,8 @@ results.figure(
 
 # %%
 results.number("rates", len(rates))
+results.number("swept", len(KINDS) * len(rates))
+results.number("too-high", sum(len(rates) - 1 - tried.at_best[kind] for kind in KINDS))
 results.number("stability-steps", stability.spec["train"]["steps"], "steps")
 for norm in PAIRS:
     for name, alone in (("beside", False), ("alone", True)):
