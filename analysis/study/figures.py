@@ -217,7 +217,7 @@ class Dots(Panel):
 
     def series(self) -> list[Series]:
         arms = list(self.dots)
-        found = [_estimates("mean", arms, list(self.dots.values()))]
+        found = [estimates("mean", arms, list(self.dots.values()))]
         if self.seeds:
             rows = list(zip(*(one.values for one in self.dots.values()), strict=True))
             named = range(len(rows)) if self.named is None else self.named
@@ -258,7 +258,7 @@ class Groups(Panel):
     levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        found = [_estimates(kind, list(dots), list(dots.values())) for kind, dots in self.groups.items()]
+        found = [estimates(kind, list(dots), list(dots.values())) for kind, dots in self.groups.items()]
         arms = list(next(iter(self.groups.values())))
         return found + [Series(name, [arms[0], arms[-1]], [y, y]) for name, y in self._levels().items()]
 
@@ -315,7 +315,7 @@ class Sweep(Panel):
     levels: Mapping[str, float] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        found = [_estimates(name, self.at, points) for name, points in self.lines.items()]
+        found = [estimates(name, self.at, points) for name, points in self.lines.items()]
         return found + [Series(name, [self.at[0], self.at[-1]], [y, y]) for name, y in self._levels().items()]
 
     def _levels(self) -> dict[str, float]:
@@ -365,7 +365,7 @@ class Rows(Panel):
         return 100 * low, 100 * high
 
     def series(self) -> list[Series]:
-        found = [_estimates(self.name, list(self.rows), list(self.rows.values()), scale=100)]
+        found = [estimates(self.name, list(self.rows), list(self.rows.values()), scale=100)]
         if self.spread:
             ends = [self._ends(one) for one in self.rows.values()]
             found = [replace(found[0], low=[low for low, _ in ends], high=[high for _, high in ends])]
@@ -439,7 +439,7 @@ class Bars(Panel):
     bars: Mapping[str, Estimate] = field(default_factory=dict)
 
     def series(self) -> list[Series]:
-        return [_estimates("mean", list(self.bars), list(self.bars.values()))]
+        return [estimates("mean", list(self.bars), list(self.bars.values()))]
 
     def draw(self, ax: Axes) -> None:
         places = range(len(self.bars))
@@ -528,7 +528,8 @@ def _draw_levels(ax: Axes, levels: Mapping[str, float]) -> list[tuple[float, str
     return [(y, name, style.muted()) for name, y in levels.items()]
 
 
-def _estimates(name: str, x: Sequence[Any], found: Sequence[Estimate], scale: float = 1.0) -> Series:
+def estimates(name: str, x: Sequence[Any], found: Sequence[Estimate], scale: float = 1.0) -> Series:
+    """A series of means, with the ends of their intervals where all have one."""
     means = [scale * one.mean for one in found]
     if any(one.interval is None for one in found):
         return Series(name, x, means)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from analysis.study import style, wording
-from analysis.study.figures import Panel, Series
+from analysis.study.figures import Panel, Series, estimates
 from analysis.study.stats import Estimate, estimate, slope
 
 
@@ -32,10 +32,7 @@ class Law(Panel):
     def series(self) -> list[Series]:
         found = []
         for name, points in self.lines.items():
-            ends = [one.interval or (math.nan, math.nan) for one in points]
-            whole = all(one.interval for one in points)
-            lows, highs = ([end[k] for end in ends] if whole else None for k in (0, 1))
-            found.append(Series(name, self.at, [one.mean for one in points], lows, highs))
+            found.append(estimates(name, self.at, points))
             found.append(Series(f"{name}, fitted: {self._told(name)}", self.at, list(self._fitted(points))))
         return found
 
