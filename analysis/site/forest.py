@@ -38,7 +38,8 @@ def forest(claims: Iterable[tuple[str, dict[str, Any]]], up: str) -> str:
     )
     body = "\n".join(rows)
     return (
-        f'<div class="data-table forest">\n{caption}\n<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n'
+        '<div class="data-table forest" role="region" tabindex="0" aria-label="The effects behind the verdicts">\n'
+        f"{caption}\n<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n"
         "</table>\n</div>"
     )
 

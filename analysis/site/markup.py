@@ -44,7 +44,19 @@ def table(entry: dict[str, Any]) -> str:
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     caption = f'\n<p class="caption" markdown="span">{entry["caption"]}</p>\n' if entry["caption"] else ""
     texts = " data-table--texts" if max((len(cell) for row in entry["rows"] for cell in row), default=0) > LONG else ""
-    return f'<div class="data-table{texts}" markdown="1">\n{caption}\n{lines}\n\n</div>'
+    content = f"{caption}\n{lines}" if caption else lines
+    label = re.sub(r"[^\w\s,.:;()%=/×−-]", "", entry["caption"].split(". ")[0])
+    return scrolling(content, label, texts)
+
+
+def scrolling(content: str, label: str, more: str = "") -> str:
+    """A block that scrolls on narrow pages, also by the keyboard, under a label for those who hear the page. `content`
+    is Markdown, `more` further classes."""
+    named = html.escape(label or "Table", quote=True)
+    return (
+        f'<div class="data-table{more}" role="region" tabindex="0" aria-label="{named}" markdown="1">\n\n'
+        f"{content.strip()}\n\n</div>"
+    )
 
 
 def figure(name: str, folder: str, entry: dict[str, Any], provenance: str, up: str, id: str) -> str:
@@ -143,6 +155,12 @@ def part_by_part(entry: dict[str, Any]) -> str:
     return text.sentence("; ".join(told)) if words else ""
 
 
+def fold(title: str, content: str) -> str:
+    """Markdown behind a title that opens it."""
+    summary = f"<summary>{text.escape(title)}</summary>"
+    return f'\n<details class="note" markdown="1">\n{summary}\n\n{content.strip()}\n\n</details>\n'
+
+
 def citation(label: str, link: str) -> str:
     """A reference inside a sentence, whose authors and year stay on one line."""
     return f"[{text.escape(label).replace(' ', text.NBSP)}]({link})"
@@ -160,7 +178,7 @@ def agreement(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]], 
         cells = [f"[{id}]({link}) {text.escape(words)}"]
         cells += [_badge({"verdict": one["verdict"]}, "", link) for one in verdicts]
         lines.append(f"| {' | '.join([*cells, _agree(*verdicts)])} |")
-    return '<div class="data-table data-table--prose" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
+    return scrolling("\n".join(lines), "Claims in two profiles", " data-table--prose")
 
 
 def _scopes(rows: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]]) -> list[str]:

@@ -159,12 +159,12 @@ def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
     """A table of the verdicts of a claim by size and machine, where machines of several kinds were asked."""
     if not any(verdict.get("machines") for verdict in by_profile.values()):
         return ""
-    lines = ["| size | machine | verdict | |", "|:--|:--|:--|:--|"]
+    lines = ["| size | machine | verdict | effect |", "|:--|:--|:--|:--|"]
     for profile, verdict in by_profile.items():
         for one in verdict.get("machines", [verdict]):
             cells = (profile, text.escape(one["machine"]), one["verdict"], text.effect(one))
             lines.append(f"| {' | '.join(cells)} |")
-    return '\n\n<div class="data-table" markdown="1">\n\n' + "\n".join(lines) + "\n\n</div>"
+    return "\n\n" + markup.scrolling("\n".join(lines), "The verdict on each machine")
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -268,7 +268,7 @@ def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
             files |= {f"evidence/{place}/{run.name}/{name}": path for name, path in found.items()}
         if counted:
             files[f"evidence/{place}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
-    table = '<div class="data-table" markdown="1">\n\n' + "\n".join(rows) + "\n\n</div>"
+    table = markup.scrolling("\n".join(rows), "The evidence by experiment")
     return files, table if folders else "No logs yet."
 
 
@@ -310,8 +310,8 @@ def _proof(
         f"{front(title=f'{experiment}, {profile}', hide=['toc'])}"
         f'<p class="crumbs" markdown="span">[Evidence]({up}) / {experiment}</p>\n\n'
         f"# {text.escape(experiment)}, {text.escape(profile)} profile\n\n{listed}\n\n"
-        f'<div class="data-table" markdown="1">\n\n{table}\n\n</div>\n\nThe columns of the parquet files are '
-        "described in `runner/evidence/log.py`.\n"
+        f"{markup.scrolling(table, 'The runs')}\n\nThe columns of the parquet files are described in "
+        "`runner/evidence/log.py`.\n"
     )
 
 

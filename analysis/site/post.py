@@ -10,6 +10,7 @@ A post is a Jinja2 template that may call:
     {{ runs() }}                           how many runs the results of the post's notebooks stand on
     {{ agreement("paper", "laptop") }}     a table of the claims that have a verdict in both profiles
     {{ cite("vaswani2017") }}              a link to the entry of analysis/references.bib with that key
+    {% call fold("In numbers") %} … {% endcall %}    what a reader may open, such as a table
 
 A notebook has results for each published profile of its experiments. A post is written for one of them, `profile`: the
 largest of its first notebook. A name is looked up in that profile, or in the largest of a notebook that lacks it; the
@@ -40,10 +41,11 @@ from runner.errors import UserError
 KEYS = ("title", "date", "emoji", "summary", "post_published", "notebook", "tags", "pin")
 REQUIRED = KEYS[:5]
 WORDS_A_MINUTE = 230
-# What the reading time leaves out: figures, tables, formulas, code, and what stands behind a fold.
+# What the reading time leaves out: figures and tables, and then formulas, code, and what stands behind a fold, which
+# may hold figures that have folds of their own.
 NOT_READ = (
-    r'<figure.*?</figure>|<div class="data-table[^"]*".*?</div>|<details.*?</details>'
-    r"|(?m:^)\?\?\?[^\n]*\n(?:[ \t]+[^\n]*\n|\n)*|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}"
+    r'<figure.*?</figure>|<div class="data-table[^"]*".*?</div>',
+    r"<details.*?</details>|<math.*?</math>|```.*?```|<[^>]*>|\{[^}]*\}",
 )
 
 
@@ -159,8 +161,11 @@ def render(post: Post, sources: Sources) -> Rendered:
             )
     names = _Names(post, sources, "../../")
     body = fill(post.body, post.where, names.context(), sources)
-    words = len(re.sub(NOT_READ, " ", body, flags=re.S).split())
-    return Rendered(body, names.claims, max(1, math.ceil(words / WORDS_A_MINUTE)), names.cited, list(names.shown))
+    read = body
+    for pattern in NOT_READ:
+        read = re.sub(pattern, " ", read, flags=re.S)
+    minutes = max(1, math.ceil(len(read.split()) / WORDS_A_MINUTE))
+    return Rendered(body, names.claims, minutes, names.cited, list(names.shown))
 
 
 def fill(body: str, where: str, context: dict[str, Any], sources: Sources | None = None) -> str:
@@ -218,6 +223,7 @@ class _Names:
             self.runs,
             self.agreement,
             self.cite,
+            self.fold,
             self.has,
             self.published,
             self.profile_of,
@@ -346,6 +352,10 @@ class _Names:
         if key not in self.cited:
             self.cited.append(key)
         return markup.citation(self.sources.references[key].label, f"{self.up}references.md#{key}")
+
+    def fold(self, title: str, caller: Callable[[], str]) -> str:
+        """What the block holds, behind a title that opens it."""
+        return markup.fold(title, caller())
 
     def _verdict(self, id: str, profile: str) -> dict[str, Any]:
         if id not in self.sources.verdicts:

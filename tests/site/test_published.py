@@ -38,16 +38,16 @@ def test_the_published_logs_match_their_manifests(monkeypatch):
 
 def named(body: str) -> Iterator[tuple[int, str, str, str]]:
     """The results that a post names: line, kind, name, and the notebook that it says, if any. Those that it asks for
-    with `has` may be missing."""
+    with `has` may be missing, and with them those whose names begin like theirs."""
     calls = [
         (call.node.name, call)
         for call in jinja2.Environment(autoescape=False).parse(body).find_all(nodes.Call)
         if isinstance(call.node, nodes.Name) and call.args and isinstance(call.args[0], nodes.Const)
     ]
-    optional = {call.args[0].value for function, call in calls if function == "has"}
+    optional = tuple(call.args[0].value for function, call in calls if function == "has")
     kinds = {"number": "numbers", "value": "numbers", "table": "tables", "figure": "figures"}
     for function, call in calls:
-        if function in kinds and call.args[0].value not in optional:
+        if function in kinds and not call.args[0].value.startswith(optional):
             said = [word.value.value for word in call.kwargs if word.key == "notebook"]
             yield call.lineno, kinds[function], call.args[0].value, said[0] if said else ""
 

@@ -148,8 +148,11 @@ def test_runs_are_counted_once(tmp_path):
 
 def test_what_is_folded_is_not_read(tmp_path):
     words = "word " * 300
-    folded = f'a\n\n??? note "more"\n\n    {words}\n\n    {words}\n\n<details markdown="1">\n\n{words}\n\n</details>\n'
-    assert render(tmp_path, folded).minutes == 1
+    figure = f'<figure class="figure"><details>{words}</details>{words}</figure>'
+    folded = f'a\n\n{{% call fold("more") %}}\n{words}\n\n{figure}\n\n{words}\n{{% endcall %}}\n'
+    made = render(tmp_path, folded)
+    assert made.minutes == 1
+    assert made.markdown.startswith('a\n\n\n<details class="note" markdown="1">\n<summary>more</summary>\n\nword word')
     assert render(tmp_path, folded + words).minutes == 2
 
 
