@@ -250,7 +250,9 @@ def draw_samples(
 
 def verify_run(
     run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="An ended run's folder.")] = None,
-    steps: Annotated[int, typer.Option(help="How many of its first steps to train again.")] = 50,
+    steps: Annotated[
+        int | None, typer.Option(help="How many of its first steps to train again; 50, or all of a shorter run.")
+    ] = None,
     logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
     folder: Annotated[Path, typer.Option("--folder", help="The folder of published logs.")] = options.LOGS,
     mark: Annotated[
@@ -275,6 +277,7 @@ def verify_run(
         return
     from runner.training import verify
 
+    steps = verify.length(run) if steps is None else steps
     verdict = verify.verify(run, steps)
     machine = "this kind of machine" if verdict.same_kind else "another kind of machine"
     apart = "" if verdict.kind == "identical" else f", by {verdict.largest:.2g} nats at most"

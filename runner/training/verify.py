@@ -16,6 +16,7 @@ from runner.plan.spec import from_dict
 from runner.training.loop import train
 from runner.training.machine import environment, loaded_commit, resolve
 
+STEPS = 50
 TOLERANCE = 0.02  # nats; the rounding of other kernels adds up to less in tens of steps
 
 
@@ -35,12 +36,16 @@ class Verdict:
     same_kind: bool
 
 
+def length(folder: Path) -> int:
+    """How many steps of a run are trained again unless another number is asked for: `STEPS`, or all of a shorter run.
+    Raises a `UserError` for a folder without an ended run."""
+    return min(STEPS, _ended(folder).manifest["spec"]["train"]["steps"])
+
+
 def verify(folder: Path, steps: int) -> Verdict:
     """Train the run's first `steps` steps again, with the placement in its manifest as far as this machine allows, and
     compare. Raises a `UserError` for a folder without an ended run, and for `steps` beyond its end."""
-    run = log.read_run(folder)
-    if run is None or run.manifest["status"] not in ENDED:
-        raise UserError(f"{folder} holds no ended run: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0")
+    run = _ended(folder)
     log.check(run)
     manifest = run.manifest
     plan = Plan(manifest["experiment"], manifest["profile"], run.name, from_dict(manifest["spec"], str(folder)))
@@ -59,8 +64,7 @@ def verify(folder: Path, steps: int) -> Verdict:
 def mark(folder: Path, steps: int) -> str:
     """Note beside an ended run that the present code has reproduced its first `steps` steps identically; returns the
     note as text. `runner status` then reports no drift for this code (see `runner.evidence.state`)."""
-    run = log.read_run(folder)
-    assert run is not None
+    run = _ended(folder)
     spec = from_dict(run.manifest["spec"], str(folder))
     note = state.Verified(code.fingerprint(spec), loaded_commit(), date.today().isoformat(), steps)
     state.keep(folder, note)
@@ -81,6 +85,13 @@ def compare(was: list[dict[str, Any]], again: list[dict[str, Any]], same_kind: b
     )  # as texts, so that nan equals nan
     kind = "identical" if identical else "within tolerance" if not same_kind and largest <= TOLERANCE else "different"
     return Verdict(kind, len(again), largest, same_kind)
+
+
+def _ended(folder: Path) -> log.Run:
+    run = log.read_run(folder)
+    if run is None or run.manifest["status"] not in ENDED:
+        raise UserError(f"{folder} holds no ended run: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0")
+    return run
 
 
 def _distance(one: float, other: float) -> float:

@@ -8,6 +8,7 @@ import pytest
 from runner.errors import UserError
 from runner.evidence import log, state
 from runner.files import sha256
+from runner.plan.plan import Plan
 from runner.training import verify
 from tests.conftest import train_here
 
@@ -36,6 +37,14 @@ def forge(folder: Path, by: float) -> None:
 
 def test_an_honest_run_is_identical(trained: Path):
     assert verify.verify(trained, 20) == verify.Verdict("identical", 8, 0.0, True)
+
+
+def test_a_short_run_is_verified_whole(tiny: Plan, trained: Path, tmp_path: Path):
+    """Where no number of steps is asked for."""
+    assert train_here(tiny, tmp_path) == "finished"
+    assert (verify.length(tiny.folder(tmp_path)), verify.length(trained)) == (30, 50)
+    with pytest.raises(UserError, match="holds no ended run"):
+        verify.length(tmp_path)
 
 
 def test_a_forged_number_is_found(copy: Path):
