@@ -185,7 +185,11 @@ def read(
     runs = [run for run in ended if settings(run.manifest["spec"]) == planned[run.name]]
     whole = [run for run in runs if diverged or run.manifest["status"] == "finished"]
     if not whole:
-        raise Incomplete(f"no run of {name} in profile {profile} has {'ended' if diverged else 'finished'}")
+        others = len(ended) - len(runs)
+        raise Incomplete(
+            f"no run of {name} in profile {profile} has {'ended' if diverged else 'finished'}"
+            + (f" with the settings that its file has now, and {others} with other ones" if others else "")
+        )
     found: dict[Arm, dict[int, log.Run]] = {}
     for run in whole:
         spec = run.manifest["spec"]

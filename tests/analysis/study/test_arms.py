@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import pytest
 
@@ -48,6 +49,10 @@ def test_runs_that_are_planned_otherwise_by_now_are_not_read(tmp_path):
     path.write_text(json.dumps(manifest | {"identity": identity(manifest["spec"], fake.SHA)}))
     assert [run.name for run in read(tmp_path).runs] == ["r1-s0", "r1-s1", "r4-s0"]
     assert read(tmp_path).seeds == [0]
+    for ratio, seed in ((1, 0), (1, 1), (4, 0)):
+        shutil.rmtree(tmp_path / f"mlp-ratio/laptop/r{ratio}-s{seed}")
+    with pytest.raises(arms.Incomplete, match="with the settings that its file has now, and 1 with other ones"):
+        read(tmp_path)
 
 
 def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path):
