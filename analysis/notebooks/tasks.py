@@ -145,7 +145,7 @@ asked = [kind for kind in found if kind == "fitting" or any(np.mean(v) >= BAR fo
 uncrossed = [kind for kind in asked if not least[kind].crossed.all()]
 told = text.listed([f"{least[kind].crossed.sum()} of {sweep.count} ({kind})" for kind in uncrossed])
 PER = "doublings of r for each doubling of the tasks"
-tied = [kind for kind in asked if len(set(slopes[kind].values)) == 1 < len(seeds)]
+tied = [kind for kind in asked if slopes[kind].tied]
 obstacles = [
     told
     and f"only in {told} is there a number of tasks that the narrowest MLP misses, "

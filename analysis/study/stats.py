@@ -50,11 +50,17 @@ class Estimate:
         all together err once in twenty."""
         return self.at((1 - CONFIDENCE) / max(1, many))
 
+    @property
+    def tied(self) -> bool:
+        """Whether several values are one but for rounding, as values of a coarse grid can be: they have an interval
+        without width, and say nothing of their scatter."""
+        return self.n > 1 and self.sd <= 1e-9 * max(map(abs, self.values), default=0.0) + 1e-12
+
     def side(self, bar: float = 0.0, level: float | None = None) -> int:
         """+1 or -1 where the whole interval lies above or below `bar`, 0 where it does not decide. `level` is how often
         it may err, the estimate's own if left out."""
         interval = self.at(self.level if level is None else level).interval
-        return 0 if interval is None else int(interval[0] > bar) - int(interval[1] < bar)
+        return 0 if interval is None or self.tied else int(interval[0] > bar) - int(interval[1] < bar)
 
     def findable(self, level: float | None = None) -> float | None:
         """The smallest distance from a bar at which as many fresh seeds, with the scatter of these, would decide four
@@ -109,8 +115,8 @@ def p_values(samples: Sequence[Sequence[float]]) -> list[float]:
     found = []
     for values in samples:
         sample = estimate(values)
-        if sample.n < 2 or sample.sd == 0:
-            found.append(1.0 if sample.mean == 0 or sample.n < 2 else 0.0)
+        if sample.n < 2 or sample.tied:
+            found.append(1.0)
         else:
             found.append(float(2 * stats.t.sf(abs(sample.mean) / (sample.sd / np.sqrt(sample.n)), sample.n - 1)))
     return found

@@ -107,6 +107,8 @@ class Measure:
             return told
         if self.corrected and self.found.side(self.bar):  # the interval of 95% alone would decide it
             told += f", corrected for several measures {shown(self.found.at(min(self.levels)))}"
+        if self.found.tied:
+            return f"{told} (all {self.found.n} alike, so that their scatter is unknown)"
         return f"{told} ({wording.findable(self.found, self.doublings, self.levels[0])})"
 
 

@@ -71,7 +71,16 @@ def test_a_corrected_interval_is_the_wider_one_of_bonferroni():
 
 def test_p_values_are_scipys_and_constants_are_not_tested_by_division():
     assert stats.p_values([[1, 2, 3, 4, 5]])[0] == pytest.approx(0.013236, abs=1e-5)
-    assert stats.p_values([[0, 0], [1.0], [2, 2]]) == [1.0, 1.0, 0.0]
+    assert stats.p_values([[0, 0], [1.0], [2, 2]]) == [1.0, 1.0, 1.0]
+
+
+def test_values_that_are_alike_but_for_rounding_decide_nothing():
+    """As onsets of a coarse grid are: their scatter is unknown, and the interval without width."""
+    for values in ([-6.5e-17, -6.5e-17], [0.6, 0.6 + 1e-16, 0.6]):
+        assert stats.estimate(values).tied
+        assert stats.estimate(values).side() == stats.estimate(values).side(0.5) == 0
+    assert not stats.estimate([0.6]).tied
+    assert stats.estimate([0.6, 0.61, 0.6]).side() == 1
 
 
 def test_a_rate_of_success_has_its_exact_interval():

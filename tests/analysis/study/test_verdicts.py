@@ -44,7 +44,7 @@ def test_the_rule_is_in_words():
 def test_a_verdict_leads_with_its_first_measure():
     found = verdicts.every(Measure("x", estimate([1.0, 1.0]), doublings=True), Measure("y", UP))
     assert found.leading() == {"effect": 2.0, "interval": (2.0, 2.0), "n": 2}
-    assert found.told() == "x: × 2.00 (2.00 to 2.00); y: 1.000 ± 0.248"
+    assert found.told() == "x: × 2.00 (2.00 to 2.00) (all 2 alike, so that their scatter is unknown); y: 1.000 ± 0.248"
     assert verdicts.every(Measure("x", UP)).leading()["interval"] == UP.interval
     assert verdicts.fact(True, "It is.", Measure("x", 3)).leading() == {"effect": 3, "interval": None, "n": None}
 
