@@ -15,15 +15,17 @@ from analysis.study import text
 from runner.errors import UserError
 from runner.evidence.baselines import NAME as BASELINES
 from runner.evidence.status import ENDED
-from runner.files import SCRATCH, sha256
+from runner.files import sha256
 
 DECISIVE = ("manifest.json", "metrics.parquet")  # the first has the checksums of all others
+PLANS = Path(__file__).parents[2] / "runner" / "experiments"  # as in `runner.plan.experiment`, which imports more
 PREFERRED = ("paper", "laptop", "smoke")
 
 
 def experiments(root: Path) -> list[str]:
-    """The experiments with a folder under `root`; runs that belong to none are in none."""
-    return [name for name in _folders(root) if name != SCRATCH]
+    """The experiments of the runner with a folder under `root`: runs of other files, and of none, are in no figure."""
+    planned = {path.stem for path in PLANS.rglob("*.toml")}
+    return [name for name in _folders(root) if name in planned]
 
 
 def kinds(root: Path) -> list[str]:

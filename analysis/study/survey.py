@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from runner.evidence import baselines, log
-from runner.files import SCRATCH
 from runner.models.cost import describe
+from runner.plan import experiment
 from runner.plan.spec import from_dict
 
 LEAST = 4000  # bytes of validation text: a score on less says little
@@ -68,12 +68,12 @@ def scope_of(data: dict[str, Any], corpus: str) -> Scope:
 
 
 def read(logs: str | Path, least: float = LEAST) -> list[Entry]:
-    """Every arm of an experiment that finished and has a validation loss of at least so many bytes of text, and the
-    n-gram counts beside it."""
+    """Every arm of the runner's experiments that finished and has a validation loss of at least so many bytes of text,
+    and the n-gram counts beside it."""
     found: list[Entry] = []
-    for folder in sorted(path for path in Path(logs).glob("*/*") if path.is_dir() and path.parent.name != SCRATCH):
-        experiment, profile = folder.parts[-2:]
-        ended = log.read_runs(Path(logs), experiment, profile)
+    planned = experiment.names()
+    for folder in sorted(path for path in Path(logs).glob("*/*") if path.is_dir() and path.parent.name in planned):
+        ended = log.read_runs(Path(logs), folder.parent.name, folder.name)
         runs = [run for run in ended if run.manifest["status"] == "finished" and _length(run) >= least]
         grouped: dict[tuple[str, str], list[log.Run]] = {}
         for run in runs:  # arms may differ by their placement alone, such as their precision, which no spec has

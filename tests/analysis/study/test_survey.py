@@ -32,7 +32,8 @@ def test_arms_that_differ_by_their_precision_alone_are_two_models(tmp_path):
 
 
 def test_runs_of_no_experiment_are_not_ranked(tmp_path):
-    shutil.copytree(ROOT / "logs/source-mlp/laptop/s0", tmp_path / "scratch/laptop/mine-s0")
+    for folder in ("scratch/laptop/mine-s0", "try/laptop/s0"):  # of single runs, and of a file elsewhere
+        shutil.copytree(ROOT / "logs/source-mlp/laptop/s0", tmp_path / folder)
     assert read(tmp_path, least=0) == []
     assert evidence.experiments(tmp_path) == []
 
