@@ -96,5 +96,5 @@ def _value(measure: dict[str, Any]) -> str:
         return f"×{text.NBSP}{2 ** measure['mean']:.2f} ({2**low:.2f} to {2**high:.2f})"
     places = text.decimals(high - low)
     shown = (text.number(value, places) for value in (measure["mean"], low, high))
-    bar = f", bar {text.number(measure['bar'], places)}" if measure["bar"] else ""
+    bar = f", bar {measure['bar']:g}".replace("-", "−") if measure["bar"] else ""  # a constant, so with all its digits
     return "{} ({} to {}){}".format(*shown, bar)

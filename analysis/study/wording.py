@@ -1,5 +1,6 @@
 """Estimates in words, as captions, tables and reasons of verdicts have them. A minus sign is a true one."""
 
+import re
 from collections.abc import Sized
 
 from analysis.study.stats import Estimate
@@ -62,8 +63,8 @@ def corrected(many: int) -> str:
 
 
 def minus(text: str) -> str:
-    """Hyphens as minus signs."""
-    return text.replace("-", "−")
+    """Hyphens before numbers as minus signs; those within words stay."""
+    return re.sub(r"(?<!\w)-(?=[\d.])", "−", text)
 
 
 def sentences(*texts: str) -> str:
