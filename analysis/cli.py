@@ -102,7 +102,7 @@ def reproduce(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Port on the loopback address.")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on the loopback address.")] = 8000,
     drafts: Annotated[bool, typer.Option(help="Include unpublished posts.")] = True,
 ) -> None:
     """Serve the site on the loopback address, with live reload of posts, notebooks, theme and mkdocs.yml."""

@@ -286,10 +286,13 @@ class _Reproduction:
         return [plan for plan in plans if state.inspect(plan, self.root).action != "skip"]
 
     def _say_unchanged(self) -> None:
+        from runner.evidence import planned
+
         waiting = self._waiting()
         for name, missing in self.todo.items():
             if not missing and self.profile in self.experiments[name].profiles:
-                count = len(evidence.runs(self.root, name, self.profile))
+                plans = {plan.name for plan in planned.plans(self.experiments[name], self.profile, self.root)}
+                count = sum(run.name in plans for run in evidence.runs(self.root, name, self.profile))
                 more = f", and {waiting[name]}" if name in waiting else ""
                 self.show.line(f"{name}: all {count} runs of the {self.profile} profile are unchanged{more}")
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -66,6 +67,12 @@ def serve(project: Project, port: int, reweave: Callable[[], None], newest: date
             with self.busy:
                 reweave()
 
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            free.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port}: {error.strerror}; name another one with --port") from None
     observer = Observer()
     rewoven = Rewoven()
     for folder in (project.posts, project.notebooks, project.ledger.parent):

@@ -18,6 +18,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
+PROFILE = "laptop"
 Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.", callback=_folder)]
 Profile = Annotated[
     str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (hours; best on an accelerator).")

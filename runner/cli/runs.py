@@ -28,7 +28,7 @@ def train_one(
             metavar="EXPERIMENT|MODEL", help="An experiment (mlp-ratio), a TOML file, or a named model (d12_mlp3x)."
         ),
     ],
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
     settings: options.Settings = None,
     steps: Annotated[int | None, typer.Option(help="Number of updates.")] = None,
@@ -67,6 +67,8 @@ def train_one(
     wanted = by_name | by_option
     if "train.steps" in wanted and "train.tokens" in wanted:
         raise UserError("--tokens and --steps both set the length of the run: give one of them")
+    if loaded is None and profile != options.PROFILE:
+        raise UserError(f"--profile {profile} is for experiments: a named model has one size, which --set changes")
     if loaded is not None and text is not None:
         raise UserError(f"--corpus {text} is for named models: with an experiment, use --set corpus={text}")
     wishes = loaded.placement(profile) if loaded else {}

@@ -164,7 +164,7 @@ def _page(address: str, sleep: Callable[[float], None]) -> tuple[bytes, str | No
             sleep(1)
     raise Unreachable(
         f"{address} cannot be read ({why}): set RUNNER_HUB to a hub within reach, RUNNER_DATA to a folder with its "
-        "files, or train on a stand-in with --set corpus=shakespeare-plays"
+        "files, or train on a stand-in: --corpus shakespeare-plays, or for an experiment --set corpus=shakespeare-plays"
     )
 
 

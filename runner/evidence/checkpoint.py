@@ -160,8 +160,13 @@ def weights(folder: Path, identity: str) -> dict[str, Any]:
     """The tensors of the newest undamaged checkpoint of this identity, by name. Raises a `UserError` where there is
     none, or one without weights."""
     found = latest(folder, identity, lambda line: None)
+    if found is None and not folder.is_dir():
+        raise UserError(f"{folder} does not exist: train the run here first; published logs have no checkpoints")
     if found is None:
-        raise UserError(f"{folder} holds no undamaged checkpoint of this run: train it first")
+        raise UserError(
+            f"{folder} holds no undamaged checkpoint of this run: train it to its end, or, where it has finished, "
+            f"remove {folder.parent} and train it again"
+        )
     if not found[1]:
         raise UserError(f"{folder} holds no weights: the placement of its run has weights = false")
     return found[1]

@@ -70,14 +70,20 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class AllEnded:
-    """All of these runs have ended: their statuses by run name, and the seconds that they took together."""
+    """All of these runs have ended: their statuses by run name, the seconds that they took together, and how many of
+    those that were stopped had not begun."""
 
     statuses: dict[str, Status]
     seconds: float
+    not_begun: int = 0
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{n} {status}" for status, n in sorted(Counter(self.statuses.values()).items()))
-        return f"{len(self.statuses)} run{'s' * (len(self.statuses) != 1)} in {self.seconds:.0f} s: {counts}"
+        counts = {str(status): n for status, n in sorted(Counter(self.statuses.values()).items())}
+        if self.not_begun:
+            counts[Status.STOPPED] -= self.not_begun
+            counts["not begun"] = self.not_begun
+        told = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+        return f"{len(self.statuses)} run{'s' * (len(self.statuses) != 1)} in {self.seconds:.0f} s: {told}"
 
 
 @dataclass(frozen=True)

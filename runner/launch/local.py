@@ -30,7 +30,10 @@ from runner.plan.plan import Plan
 from runner.training import machine
 from runner.training.progress import Progress
 
-DIED = "a worker process died, perhaps because memory ran out: run the same command again to continue"
+DIED = (
+    "a worker process died, perhaps because memory ran out: run the same command again to continue; smaller "
+    "micro-batches (a smaller batch_size, or a larger grad_accumulation) take less memory"
+)
 TOGETHER = 0.5  # seconds after the first signal in which others are its echo
 GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
 

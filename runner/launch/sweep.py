@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from runner.data import corpora, openwebtext
 from runner.errors import UserError
-from runner.evidence import planned, state
+from runner.evidence import log, planned, state
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import baselines, fetch
@@ -157,7 +157,9 @@ def runs(
     try:
         statuses = workers.train(todo, root, placement, emit)
     finally:
-        emit(AllEnded(statuses, time.perf_counter() - began))
+        stopped = [plan for plan in todo if statuses.get(plan.name) == Status.STOPPED]
+        not_begun = sum(log.read_manifest(plan.folder(root)) is None for plan in stopped)
+        emit(AllEnded(statuses, time.perf_counter() - began, not_begun))
     return statuses
 
 

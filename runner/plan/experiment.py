@@ -268,7 +268,11 @@ def model(name: str, settings: dict[str, Any]) -> ModelSpec:
     for path in settings:
         if not path.startswith("model."):
             raise UserError(f"{path} is no setting of the model {name}: leave it out")
-    kind = name in registry.KINDS
+    kind, known = name in registry.KINDS, [*presets.CONFIGS, *registry.KINDS]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise UserError(f"unknown model {name!r}; {hint}")
     tables: dict[str, Any] = {"model": {"kind" if kind else "config": name}}
     for path, value in settings.items():
         tables = _with(tables, path.split("."), value, name)

@@ -19,6 +19,7 @@ TOLD = [
     events.RunEnded("r1-s0", Status.FINISHED),
     events.RunEnded("r3-s0", Status.DIVERGED),
     events.AllEnded({"r1-s0": Status.FINISHED, "r3-s0": Status.DIVERGED}, 12.3),
+    events.AllEnded(dict.fromkeys(("r1-s1", "r3-s1", "r4-s1"), Status.STOPPED), 4.5, not_begun=2),
     events.Decided("activations", "it wins"),
 ]
 
@@ -39,6 +40,7 @@ def test_events_are_lines_where_there_is_no_terminal():
         "✓ r1-s0 finished",
         "✗ r3-s0 diverged",
         "2 runs in 12 s: 1 diverged, 1 finished",
+        "3 runs in 4 s: 1 stopped, 2 not begun",
         "activations: it wins",
     ]
 

@@ -205,7 +205,9 @@ def test_the_command_prints_what_was_computed(capsys, monkeypatch):
     ("words", "message"),
     [
         (["custom_mlp2x"], "heads of 900 / 12 = 75 units are odd"),
-        (["d24"], "unknown model 'd24'; known: d12, d12_norms"),
+        (["d24"], "unknown model 'd24'; did you mean d12?"),
+        (["wavnet"], "unknown model 'wavnet'; did you mean wavenet?"),
+        (["zzz"], "unknown model 'zzz'; known: d12, d12_norms"),
         (["d12", "--context", "1025"], "--context 1025 must lie between 1 and the model's block_size = 1024"),
         (["d12", "--context", "0"], "--context 0 must lie between 1 and the model's block_size = 1024"),
         (["d12", "--set", "n_kv_head=5"], "n_kv_head = 5 does not divide n_head = 12"),

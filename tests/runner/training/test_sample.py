@@ -274,5 +274,5 @@ def test_folders_that_cannot_be_sampled_are_named(trained, tmp_path):
 def test_a_run_without_a_checkpoint_is_named_before_its_data_are_looked_for(trained, tmp_path):
     folder = changed(trained, tmp_path, corpus="stories-10k", unit="characters", tokenizer="bytes")
     shutil.rmtree(folder / "checkpoint")
-    with pytest.raises(UserError, match=r"run/checkpoint holds no undamaged checkpoint of this run: train it first"):
+    with pytest.raises(UserError, match=r"run/checkpoint does not exist: train the run here first"):
         sample.load(folder)
