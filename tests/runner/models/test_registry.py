@@ -1,5 +1,6 @@
 """A kind that the runner has never heard of is trained, killed, resumed, verified, sampled and described."""
 
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,14 @@ from runner.errors import UserError
 from runner.evidence import log
 from runner.models import registry
 from runner.models.cost import describe
+from runner.models.registry import ModelSpec
+from runner.plan import experiment
 from runner.plan.plan import Plan
 from runner.plan.spec import as_dict, from_dict
 from runner.training import sample
 from runner.training.verify import verify
 from tests.conftest import at_call, train_here
+from tests.runner.training.test_sample import lively
 from tests.toy import Toy, ToySpec
 
 
@@ -39,6 +43,28 @@ def test_every_kind_keeps_the_promises_of_the_protocol(kind):
     assert costs.activation > 0
     assert spec.shape
     assert spec.details()
+
+
+@functools.cache
+def smallest() -> dict[str, ModelSpec]:
+    """A small spec of each kind: that of a smoke run."""
+    plans = [plan for name in experiment.names() for plan in experiment.load(name).plans("smoke")]
+    return {plan.spec.model.kind: plan.spec.model for plan in plans}
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_kind_decodes_what_it_predicts(kind):
+    """Whatever it keeps of earlier tokens: in one piece, token by token, and in pieces, up to its block."""
+    spec = smallest()[kind]
+    model = lively(registry.network(kind)(spec, 65, torch.float32, False))
+    x_BT = torch.randint(65, (2, spec.block_size), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for size in (1, 3, spec.block_size):
+            cache = None
+            for start in range(0, spec.block_size, size):
+                logits_BV, cache = model.decode(x_BT[:, start : start + size], cache)
+                read = min(start + size, spec.block_size)
+                torch.testing.assert_close(logits_BV, model(x_BT[:, :read])[:, -1], rtol=1e-4, atol=1e-4)
 
 
 def test_its_settings_are_its_own(toy):
