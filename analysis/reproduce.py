@@ -181,6 +181,9 @@ class _Reproduction:
                 raise UserError(f"unknown profile {profile!r}; known: {', '.join(known)}")
         for name in without:
             show.line(f"{name} has no {profile} profile: its published results stay")
+        most = max((one.seeds(profile) for name, one in self.experiments.items() if name not in without), default=0)
+        if seeds not in (None, ALL) and int(seeds) > most > 0:
+            show.line(f"SEEDS={seeds}: no experiment has more than {most} seeds in this profile; all are taken")
         for name, loaded in self.experiments.items():
             if name not in without:
                 fetch.preferred(loaded, profile, show.handle)

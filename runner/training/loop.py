@@ -136,15 +136,15 @@ class _Run:
         self.splits = {name: self.batches.split(name) for name in names}
         kept = self.engine.model.state_dict().keys() - dict(self.engine.model.named_parameters()).keys()
         if group.size > 1 and kept:  # each process would have those of its own share
-            raise UserError(f"{plan.name}: its model keeps statistics of batches: train it with one process")
+            raise UserError("its model keeps statistics of batches: train it with one process")
         if placement.embedding and self.engine.model.embedding() is None:
             raise UserError(
-                f"{plan.name}: a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
+                f"a model of kind {self.spec.model.kind!r} has no embedding of tokens to leave: take "
                 "placement.embedding out"
             )
         if placement.samples and placement.from_token_0:
             raise UserError(
-                f"{plan.name}: placement.samples and placement.from_token_0 ask for two kinds of samples, and a run "
+                "placement.samples and placement.from_token_0 ask for two kinds of samples, and a run "
                 "leaves one: take one of them out"
             )
         if placement.samples and TASKS[self.spec.data.task].continues:
@@ -171,7 +171,7 @@ class _Run:
         for probe in observing:
             if probe.tap not in shown:
                 raise UserError(
-                    f"{self.plan.name}: the probe {probe.name!r} observes {probe.tap}, which a model of kind "
+                    f"the probe {probe.name!r} observes {probe.tap}, which a model of kind "
                     f"{self.spec.model.kind!r} does not show: take it out of eval.probes"
                 )
 

@@ -190,6 +190,12 @@ def test_seeds_that_are_no_number(house, show, wrong):
         reproduce.reproduce(house, "smoke", None, [], show, wrong)
 
 
+def test_more_seeds_than_there_are_is_said(house, capsys):
+    show = reproduce.Show(print, terminal=False)
+    reproduce._Reproduction(house, "smoke", reproduce.parts(house), set(), show, "99")
+    assert "SEEDS=99: no experiment has more than 2 seeds in this profile; all are taken" in capsys.readouterr().out
+
+
 def test_what_takes_days_is_left_out_unless_it_is_asked_for(house, swept, show, said, monkeypatch):
     monkeypatch.setattr(sweep, "workers", lambda: Workers(3 * 86_400))
     assert reproduce.reproduce(house, "paper", None, [], show).code == 0

@@ -36,6 +36,6 @@ def test_a_kind_without_an_embedding_is_refused_before_it_is_trained(tiny: Plan,
     monkeypatch.setitem(registry.KINDS, "toy", ("tests.toy:ToySpec", "tests.toy:Toy"))
     spec = from_dict(as_dict(tiny.spec) | {"model": {"kind": "toy", "width": 8}}, "here")
     plan = replace(tiny, name="toy-s0", spec=spec, placement={"embedding": True})
-    with pytest.raises(UserError, match="toy-s0: a model of kind 'toy' has no embedding of tokens to leave"):
+    with pytest.raises(UserError, match="a model of kind 'toy' has no embedding of tokens to leave"):
         train_here(plan, tmp_path)
     assert not (plan.folder(tmp_path) / "manifest.json").exists()
