@@ -89,15 +89,15 @@ class Project:
     def alone(self, say: Callable[[str], None]) -> Iterator[None]:
         """Hold the folder `build` for the length of the block, as two commands must not write it at once. Waits for
         another process that does, after saying so."""
+        folder, waiting = self.root / "build", False
         with ExitStack() as held:
-            waiting = False
             while True:
                 try:
-                    held.enter_context(lock.hold(self.root / "build"))
+                    held.enter_context(lock.hold(folder))
                     break
-                except Held as error:
+                except Held:
                     if not waiting:
-                        say(str(error).replace("wait for it, or stop that process", "waits for it"))
+                        say(f"{folder} is held by {lock.holder(folder) or lock.Holder()}: waits for it")
                     waiting = True
                     time.sleep(0.5)
             yield

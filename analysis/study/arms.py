@@ -180,8 +180,9 @@ def read(
 
     asked = [(plan, arm(plan.name, as_dict(plan.spec))) for plan in loaded.plans(profile)]
     own = {plan.name: its for plan, its in asked if its is not None}
-    planned = {plan.name: settings(as_dict(plan.spec)) for plan in (*(plan for plan, _ in asked), *more)}
-    ended = log.read_runs(Path(logs), name, profile, [*own, *(plan.name for plan in more)])
+    wanted = [*(plan for plan, its in asked if its is not None), *more]
+    planned = {plan.name: settings(as_dict(plan.spec)) for plan in wanted}
+    ended = log.read_runs(Path(logs), name, profile, list(planned))
     runs = [run for run in ended if settings(run.manifest["spec"]) == planned[run.name]]
     whole = [run for run in runs if diverged or run.manifest["status"] == "finished"]
     if not whole:

@@ -15,7 +15,7 @@ def count_baselines(
     name: Annotated[
         str | None, typer.Argument(metavar="[EXPERIMENT]", help="One experiment; all that read text if left out.")
     ] = None,
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
 ) -> None:
     """Compute the losses of n-gram counts on an experiment's text, and store them beside its runs. A sweep does this at

@@ -16,7 +16,7 @@ from runner.plan.spec import as_dict, differences
 
 def publish_runs(
     name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment whose runs to publish.")],
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
     folder: Annotated[Path, typer.Option("--logs", help="The folder of published logs.")] = options.LOGS,
 ) -> None:

@@ -37,7 +37,7 @@ def sweep_all(
     name: Annotated[
         str | None, typer.Argument(metavar="[EXPERIMENT]", help="One experiment; all of them if left out.")
     ] = None,
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     only: Annotated[
         str | None,
         typer.Option(metavar="PATTERN", help="Only the runs with such a name: '*-s0' is the first seed of each arm."),

@@ -21,7 +21,7 @@ def show_losses(
     name: Annotated[
         str, typer.Argument(metavar="EXPERIMENT", help="An experiment, a TOML file, or scratch for single runs.")
     ],
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a list of objects instead, each with the run's specification.")

@@ -110,7 +110,7 @@ def show_status(
     name: Annotated[
         str | None, typer.Argument(metavar="EXPERIMENT", help="One experiment; all of them if left out.")
     ] = None,
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
 ) -> None:
     """Show the status of each run with its reason, and which runs are older than the code."""

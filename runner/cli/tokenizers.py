@@ -19,7 +19,7 @@ from runner.plan import experiment, presets
 
 def show_tokenizer(
     name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment, such as mini-gpt.")],
-    profile: options.Profile = "laptop",
+    profile: options.Profile = options.PROFILE,
     settings: options.Settings = None,
 ) -> None:
     """Report on an experiment's tokenizer, which is trained first where it has to be: the size of its vocabulary, the
