@@ -190,6 +190,7 @@ class _Reproduction:
         # All experiments are expanded and inspected first, so that a wrong name is reported at once.
         self.todo = {n: [] if n in without else self._missing(loaded) for n, loaded in self.experiments.items()}
         self.brief: dict[str, Estimate] = {}  # of experiments so short that none is measured
+        self.training = self._unfinished()  # experiments whose runs no page may show yet
         self.complete: set[str] = set()  # experiments all of whose runs have ended
         self.outcome = Outcome()
         self.waiting: list[Part] = []  # with results, but without their pages
@@ -215,6 +216,7 @@ class _Reproduction:
                 self.outcome.code = 1
             finally:
                 self.behind.end()
+        self.training = self._unfinished()
         if self.outcome.code == 1:
             self.show.line("stopped, and the runs are saved; completing the site with the results so far")
         self._pages()
@@ -241,27 +243,31 @@ class _Reproduction:
                     parts.append(f"{name} ({len(there)} of {loaded.seeds(self.profile)})")
         return [f"the first seeds were trained of {', '.join(parts)}: SEEDS=all trains the others"] if parts else []
 
+    def _unfinished(self) -> set[str]:
+        """The experiments that have runs to train."""
+        return {name for name, missing in self.todo.items() if missing}
+
     def _parts(self) -> None:
-        """Train what is to be trained, a post at a time. Notebooks are executed behind it, in the time that training
-        leaves; but experiments whose runs have the machine for themselves, as they measure time, wait until nothing
-        else is done. Pages are built while nothing is trained, as a further run makes results stale that read all."""
-        from runner.launch import sweep
+        """Train what is to be trained, a post at a time. The site as it was published and notebooks are made behind it,
+        in the time that training leaves; but experiments whose runs have the machine for themselves, as they measure
+        time, wait until nothing else is done. Pages with new results are built while nothing is trained, to be there
+        soon."""
+        from runner.launch import durations, sweep
 
         with sweep.workers() as workers:
             self._say_unchanged()
             ahead = [part for part in self.parts if self._todo(part)]
             if ahead:
                 self._load_texts()
-            if len(ahead) > 1:
-                self._estimate([name for name, missing in self.todo.items() if missing], workers, compiled=False)
-                self._together()
+                now = self._todo(ahead[0])
+                later = [name for name in self.experiments if name in self.training and name not in now]
+                self._estimate(now, workers, later)
+                self.show.line(f"together about {durations.words(self.show.left())}")
+                if self.show.left() > SOON:
+                    self.behind.add(self._pages)
             for part in self.parts:
-                self._estimate(self._todo(part), workers)
-                if part in ahead[:1]:
-                    if len(ahead) == 1:
-                        self._together()
-                    if self.show.left() > SOON:
-                        self._pages()
+                if part not in ahead[:1]:
+                    self._estimate(self._todo(part), workers)
                 trained = self._todo(part)
                 for name in trained:
                     if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
@@ -269,6 +275,8 @@ class _Reproduction:
                     self._train(self.experiments[name], workers)
                     if self.outcome.code == 1:
                         return
+                    if name != trained[-1]:
+                        self.behind.add(self._early, part, name)
                 self.behind.add(self._results, part, part is self.parts[-1])
                 if trained and self.show.left() > SOON:
                     self.behind.wait()
@@ -324,49 +332,55 @@ class _Reproduction:
         for text in sorted(texts - {openwebtext.NAME} | ({estimate.STAND_IN} if openwebtext.NAME in texts else set())):
             corpora.load(text, self.show.line)
 
-    def _estimate(self, names: list[str], workers: "Workers", compiled: bool = True) -> None:
+    def _estimate(self, names: list[str], workers: "Workers", later: Iterable[str] = ()) -> None:
         """Measure how long experiments will take on this machine, print it, and leave out those that take too long.
-        Those that are not `compiled` are measured in a fraction of the time, and may be up to twice too long: they are
-        for the time of all together."""
+        Those that come `later` are measured roughly, for the time of all together."""
         from runner.launch import durations, estimate
 
         found = {name: self.brief[name] for name in names if name in self.brief}
-        new = [name for name in names if name not in found]
-        if new:
-            self.show.line(f"estimating how long {', '.join(new) if compiled else f'{len(new)} experiments'} will take")
-        wishes = {name: self.experiments[name].placement(self.profile) for name in new}
+        new, rough = [name for name in names if name not in found], list(later)
+        wishes = {name: self.experiments[name].placement(self.profile) for name in (*new, *rough)}
+        if wishes:
+            further = f"{len(rough)} more experiments" if rough else ""
+            self.show.line(f"estimating how long {', '.join(filter(None, (*new, further)))} will take")
+        side_by_side = {name: wishes[name].get("jobs", 1) for name in wishes}
+        most = max(side_by_side.values(), default=1)
         # Measured with as many side by side as in training; the most first, so that all workers start at once.
-        for jobs in sorted({wishes[name].get("jobs", 1) for name in new}, reverse=True):
-            alike = [name for name in new if wishes[name].get("jobs", 1) == jobs]
-            args = [(self.todo[name], wishes[name], compiled) for name in alike]
-            found |= zip(alike, workers.call_each(estimate.measure, args, jobs), strict=True)
+        for jobs in sorted(set(side_by_side.values()), reverse=True):
+            calls = [(name, False) for name in new if side_by_side[name] == jobs]
+            if jobs == most:  # behind one that compiles what all kernels need, for which others that compile would wait
+                calls[1:1] = [(name, True) for name in rough]
+            args = [(self.todo[name], wishes[name], roughly) for name, roughly in calls]
+            results = workers.call_each(estimate.measure, args, jobs) if args else []
+            found |= {name: result for (name, _), result in zip(calls, results, strict=True)}
         self.brief |= {name: one for name, one in found.items() if not one.measured}
-        for name in names:
+        for name in (*names, *rough):
             seconds, runs, loaded = found[name].seconds, len(self.todo[name]), self.experiments[name]
             how_long = f"about {durations.words(seconds)} here" if found[name].measured else "some seconds"
             first = f" ({loaded.limit} of {loaded.seeds(self.profile)} seeds)" if loaded.limit else ""
             line = f"{name}: {runs} run{'s' * (runs > 1)} to train{first}, {how_long}"
             too_long = seconds > TOO_LONG and name not in self.asked
             self.show.expect(name, 0.0 if too_long else seconds, runs)
-            if too_long and compiled:
+            if name in rough:
+                continue  # it is said when its turn has come
+            if too_long:
                 self.todo[name] = []
                 line += f", which is too long: left out; add it with WITH={name}"
-            if compiled:
-                self.show.line(line)
-
-    def _together(self) -> None:
-        from runner.launch import durations
-
-        self.show.line(f"together about {durations.words(self.show.left())}")
+            self.show.line(line)
 
     def _train(self, loaded: "Experiment", workers: "Workers") -> None:
         from runner.evidence.status import Status
         from runner.launch import sweep
 
+        def handle(event: "Event") -> None:
+            self.behind.check()  # or an error in a post would be known when the experiment has ended
+            self.show.handle(event)
+
         self.show.begin(loaded.name)
         try:
-            statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, self.show.handle)
+            statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, handle)
         except UserError as error:  # other experiments do not depend on it
+            self.behind.check()
             self.show.line(f"{loaded.name}: {error}")
             self.outcome.code = 2
             return
@@ -379,9 +393,21 @@ class _Reproduction:
         else:
             self.todo[loaded.name] = []
 
+    def _early(self, part: Part, name: str) -> None:
+        """Execute those notebooks of a post that have waited for this experiment alone."""
+        self._trained(name)
+        with self.project.alone(self.show.line):
+            self._execute([each for each in part.notebooks if name in self.read[each] and self._own(each)])
+
+    def _trained(self, *names: str) -> None:
+        """Let pages show the runs of these experiments, if all have ended. Called behind training alone: what pages
+        show may not change while they are built."""
+        self.training -= {name for name in names if not self.todo[name]}
+
     def _results(self, part: Part, last: bool) -> None:
         """Execute a post's notebooks; those that read everything, of all posts, with the `last` one, as every further
         run makes them stale."""
+        self._trained(*part.experiments)
         with self.project.alone(self.show.line):
             self._execute([*(self.late if last else ()), *(name for name in part.notebooks if name not in self.late)])
         self.waiting.append(part)
@@ -453,7 +479,7 @@ class _Reproduction:
     def _complete(self, name: str) -> bool:
         if name in self.complete:
             return True
-        if self.todo.get(name) or not evidence.runs(self.root, name, self.profile):
+        if name in self.training or not evidence.runs(self.root, name, self.profile):
             return False
         loaded = self.experiments.get(name) or self._loaded(name)
         if self.profile not in loaded.profiles or self._missing(loaded):
@@ -470,10 +496,14 @@ class Behind:
 
     def add(self, function: Callable[..., object], *args: Any) -> None:
         """Call a function after those before it. Raises what one of these has raised."""
+        self.check()
+        self._calls.append(self._pool.submit(function, *args))
+
+    def check(self) -> None:
+        """Raise what the first one that failed has raised."""
         for call in self._calls:
             if call.done():
                 call.result()
-        self._calls.append(self._pool.submit(function, *args))
 
     def wait(self) -> None:
         """Wait until all have ended; raises what the first one that failed has raised."""

@@ -1,6 +1,7 @@
 """What tests share: the corpus from the project's cache, small plans, and a way to train them in this process."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,14 @@ def train_here(plan: Plan, root: Path, log_every: int = 10, **more) -> str:
 
     hooks = {"report": lambda progress: None, "say": lambda line: None, "stopping": lambda: False} | more
     return train(plan, root, Placement(log_every=log_every, checkpoint_seconds=0), **hooks)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until the condition is true; it is an error if that takes longer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
 
 
 def at_call(number: int) -> Callable[[], bool]:

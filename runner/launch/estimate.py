@@ -1,9 +1,10 @@
 """Estimates how long runs will take on this machine, from a few steps of the most expensive of each kind of model.
 
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
-so that the kernels compiled for it are those that the runs need; or, in a fraction of the time, without compiling. A
-measured step has one micro-batch of full size, a measured evaluation one batch. Runs so small that measuring them would
-take as long as training them are not measured.
+so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
+measured evaluation one batch. A rough estimate takes a fraction of the time: it is measured without compiling, on one
+thread and, on a CPU, on smaller micro-batches, long steps once. Runs so small that measuring them would take as long as
+training them are not measured.
 Importable without torch; `measure` and `longest_first` need it and are called in a worker.
 """
 
@@ -28,6 +29,8 @@ from runner.plan.spec import RunSpec
 from runner.training import machine
 
 STEPS = 3
+FEW = 2048  # tokens of a micro-batch for a rough estimate: as many as take a CPU longer than its calls
+LONG = 0.5  # seconds of a step that is measured once for it: what comes before the first is little beside that
 STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
 CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
 DOCUMENT = 200  # tokens of a document, roughly
@@ -55,10 +58,10 @@ class Pace:
     token: float
 
 
-def measure(plans: Sequence[Plan], wishes: dict[str, Any], compiled: bool = True) -> Estimate:
-    """An estimate for the plans, measured in this process, which imports torch; where they are not to be `compiled`,
-    it may be up to twice too long."""
-    placement = machine.resolve(wishes | ({} if compiled else {"compile": False}))
+def measure(plans: Sequence[Plan], wishes: dict[str, Any], rough: bool = False) -> Estimate:
+    """An estimate for the plans, measured in this process, which imports torch; a `rough` one may be up to twice too
+    long."""
+    placement = machine.resolve(wishes | ({"compile": False} if rough else {}))
     work, side_by_side = {plan.name: _work(plan, placement) for plan in plans}, min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
     brief = sum(work.values()) / RATE + calls * CALL + len(plans) * SETUP
@@ -67,17 +70,17 @@ def measure(plans: Sequence[Plan], wishes: dict[str, Any], compiled: bool = True
     kinds: dict[tuple[str, str], list[Plan]] = {}  # what a FLOP takes is alike within a kind of model only
     for plan in plans:
         kinds.setdefault((plan.spec.model.kind, _precision(plan, placement)), []).append(plan)
-    taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, work, placement).items()}
+    taken = {name: each for alike in kinds.values() for name, each in _of_kind(alike, work, placement, rough).items()}
     ends = [0.0] * side_by_side  # when each process is free again
     for plan in _ordered(plans, work) if side_by_side > 1 else plans:
         ends[ends.index(min(ends))] += taken[plan.name]
     return Estimate(max(ends))
 
 
-def _of_kind(plans: Sequence[Plan], work: dict[str, float], placement: Placement) -> dict[str, float]:
+def _of_kind(plans: Sequence[Plan], work: dict[str, float], placement: Placement, rough: bool) -> dict[str, float]:
     """The seconds that each of the runs of one kind of model takes, by name, as their FLOPs are."""
     heaviest = max(plans, key=lambda plan: work[plan.name])
-    found = pace(heaviest, placement)
+    found = rough_pace(heaviest, placement) if rough else pace(heaviest, placement)
     taken, there = {}, set()
     for plan in plans:
         shared = plan.spec.model in there  # models of one spec share their kernels, but for runs that compile their own
@@ -99,13 +102,25 @@ def _ordered(plans: Sequence[Plan], work: dict[str, float]) -> list[Plan]:
     return [plan for alike in seeds for plan in sorted(alike, key=lambda plan: -work[plan.name])]
 
 
-def pace(plan: Plan, placement: Placement) -> Pace:
-    """Measure a run: train one step, and then `STEPS` steps, in temporary folders. The first pass includes what is done
-    once, compiling and reading the data; the second does not."""
+def rough_pace(plan: Plan, placement: Placement) -> Pace:
+    """Measure a run roughly: on one thread, as if several did as much each, and on small micro-batches."""
+    whole = plan.spec.train.batch_size // plan.spec.train.grad_accumulation
+    few = max(1, FEW // plan.spec.model.block_size) if placement.device == "cpu" else whole
+    found = pace(plan, replace(placement, threads=1), min(few, whole), LONG)
+    step, token = found.micro_batch / placement.threads * whole / min(few, whole), found.token / placement.threads
+    return replace(found, micro_batch=step, token=token)
+
+
+def pace(plan: Plan, placement: Placement, rows: int | None = None, enough: float = math.inf) -> Pace:
+    """Measure a run, with so many `rows` in a micro-batch, if given: train one step, and then `STEPS` steps, in
+    temporary folders. The first pass includes what is done once, compiling and reading the data; the second does not.
+    It is left out where a step takes `enough` seconds."""
     placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
-    first, _ = _timed(replace(plan, spec=shortened(plan.spec, 1)), placement)
-    short = replace(plan, spec=shortened(plan.spec, STEPS))
-    spent, setup = _timed(short, placement)
+    short = replace(plan, spec=shortened(plan.spec, 1, rows))
+    first, setup = spent, _ = _timed(short, placement)
+    if first["train"][0] < enough:
+        short = replace(plan, spec=shortened(plan.spec, STEPS, rows))
+        spent, setup = _timed(short, placement)
     step = statistics.median(spent["train"])
     return Pace(setup, max(0.0, first["train"][0] - step), step, min(spent["eval"]) / _evaluated(short.spec))
 
@@ -125,10 +140,11 @@ def _timed(plan: Plan, placement: Placement) -> tuple[dict[str, list[float]], fl
     return spent, time.perf_counter() - began - sum(row["seconds"] for row in rows)
 
 
-def shortened(spec: RunSpec, steps: int) -> RunSpec:
-    """The spec cut down to `steps` steps of one micro-batch and to evaluations of one batch."""
+def shortened(spec: RunSpec, steps: int, rows: int | None = None) -> RunSpec:
+    """The spec cut down to `steps` steps of one micro-batch, of so many `rows` if given, and to evaluations of one
+    batch."""
     train = spec.train
-    batch = train.batch_size // train.grad_accumulation
+    batch = rows or train.batch_size // train.grad_accumulation
     data = spec.data
     if data.corpus == openwebtext.NAME and not openwebtext.here(max(stop for _, stop in data.splits().values())):
         room = 8 * batch * spec.model.block_size

@@ -109,23 +109,30 @@ class Workers:
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of `function`, which may need torch, called in a worker."""
-        return next(self.call_each(function, [args]))
+        return self.call_each(function, [args])[0]
 
-    def call_each(self, function: Callable[..., Any], args: Sequence[tuple[Any, ...]], jobs: int = 1) -> Iterator[Any]:
-        """The results of `function` for each tuple of arguments, in their order, with `jobs` calls side by side. An
-        interrupt kills the workers, as nothing of a call is kept."""
+    def call_each(self, function: Callable[..., Any], args: Sequence[tuple[Any, ...]], jobs: int = 1) -> list[Any]:
+        """The results of `function` for each tuple of arguments, in their order. The calls begin in that order too,
+        `jobs` side by side. An interrupt kills the workers, as nothing of a call is kept."""
         jobs = min(len(args), jobs)
         self._open(jobs)
-        futures = [self._slots[i % jobs].submit(function, *each) for i, each in enumerate(args)]
-        for future in futures:
-            try:
-                result = future.result()
-            except BrokenProcessPool:
-                raise UserError(DIED) from None
-            except KeyboardInterrupt:
-                _kill()
-                raise
-            yield result
+        futures: list[Future[Any]] = []
+        running: dict[Future[Any], ProcessPoolExecutor] = {}
+        free = self._slots[:jobs]
+        try:
+            for each in args:
+                if not free:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    free = [running.pop(future) for future in done]
+                slot = free.pop(0)
+                futures.append(slot.submit(function, *each))
+                running[futures[-1]] = slot
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise UserError(DIED) from None
+        except KeyboardInterrupt:
+            _kill()
+            raise
 
     def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The value itself: no process has another one."""

@@ -18,7 +18,7 @@ from runner.launch import events, sweep
 from runner.plan import experiment
 from runner.plan.experiment import APART
 from tests.analysis import fake
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_for
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_a_post_waits_for_no_estimate_of_what_others_compile(house, show, said, 
 
     class Measuring(Workers):
         def call_each(self, function, args, jobs):
-            done.extend((plans[0].experiment, "compiled" if compiled else "as it is") for plans, _, compiled in args)
+            done.extend((plans[0].experiment, "roughly" if rough else "compiled") for plans, _, rough in args)
             return super().call_each(function, args, jobs)
 
     def train(loaded, profile, root, wishes, workers, emit):
@@ -228,12 +228,64 @@ def test_a_post_waits_for_no_estimate_of_what_others_compile(house, show, said, 
         monkeypatch.setattr(reproduce._Reproduction, name, lambda self: [])
     monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
     assert reproduce.reproduce(house, "smoke", None, [], show).code == 0
-    names = ("mlp-ratio", "web-ratio")
     assert done == [
-        *((name, "as it is") for name in names),
-        *((name, what) for name in names for what in ("compiled", "trained")),
+        ("mlp-ratio", "compiled"),
+        ("web-ratio", "roughly"),
+        ("mlp-ratio", "trained"),
+        ("web-ratio", "compiled"),
+        ("web-ratio", "trained"),
     ]
-    assert said.index("together about 20 s") < said.index("mlp-ratio: 10 runs to train, about 10 s here")
+    assert said.index("together about 20 s") < said.index("web-ratio: 10 runs to train, about 10 s here")
+
+
+def test_pages_show_nothing_that_ends_while_they_are_built(house, show, monkeypatch):
+    begun, executed, seen = threading.Event(), threading.Event(), []
+
+    class Watched(reproduce._Reproduction):
+        def _missing(self, loaded):
+            return [] if (self.root / loaded.name).exists() else loaded.plans(self.profile)
+
+        def _pages(self):
+            begun.set()
+            wait_for(lambda: not self.todo["mlp-ratio"])
+            seen.append("own" if self._own("mlp-ratio") else "published")
+
+        def _execute(self, names):
+            seen.append(names)
+            executed.set()
+
+    def train(loaded, profile, root, wishes, workers, emit):
+        if loaded.name == "web-ratio":
+            assert executed.wait(10)
+            return {"r1-s0": Status.STOPPED}
+        assert begun.wait(10)
+        for plan in loaded.plans(profile):
+            fake.write_run(root, plan.spec.model.mlp_ratio, plan.spec.seed, profile)
+        return {"r1-s0": Status.FINISHED}
+
+    part = reproduce.Part("first", ("mlp-ratio",), ("mlp-ratio", "web-ratio"))
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(2 * reproduce.SOON))
+    monkeypatch.setattr(sweep, "experiment", train)
+    assert Watched(house, "smoke", [part], set(), show).go().code == 1
+    assert seen == ["published", ["mlp-ratio"], "own"]
+
+
+def test_an_error_in_a_page_does_not_wait_for_the_experiment_to_end(house, show, monkeypatch):
+    def train(loaded, profile, root, wishes, workers, emit):
+        wait_for(lambda: failed)
+        emit(events.Line("a row of the log"))
+        raise AssertionError("still training")
+
+    def pages(self):
+        failed.append(True)
+        raise UserError("posts/first/index.md:3: no such number")
+
+    failed: list[bool] = []
+    monkeypatch.setattr(sweep, "workers", lambda: Workers(2 * reproduce.SOON))
+    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(reproduce._Reproduction, "_pages", pages)
+    with pytest.raises(UserError, match="no such number"):
+        reproduce.reproduce(house, "smoke", None, [], show)
 
 
 def test_an_experiment_without_the_profile_keeps_what_is_published(house, swept, show, said, monkeypatch):

@@ -34,6 +34,25 @@ def test_what_diverges_at_once_is_measured_too():
     assert estimate.pace(wild, Placement()).micro_batch > 0
 
 
+def test_a_rough_estimate_is_measured_on_little(monkeypatch):
+    took, seen = {"train": [0.25], "eval": [2.0]}, []
+
+    def timed(plan, placement):
+        seen.append((plan.spec.train.steps, plan.spec.train.batch_size, placement.threads))
+        return took, 5.0
+
+    monkeypatch.setattr(estimate, "_timed", timed)
+    plan = experiment.load("mini-gpt").plans("laptop")[0]
+    rows, block = plan.spec.train.batch_size, plan.spec.model.block_size
+    few = estimate.FEW // block
+    found = estimate.rough_pace(plan, Placement(threads=2))
+    assert seen == [(1, few, 1), (estimate.STEPS, few, 1)]
+    assert found.micro_batch == 0.25 / 2 * rows / few
+    took["train"] = [2.0]
+    assert estimate.rough_pace(plan, Placement()).micro_batch == 2.0 * rows / few
+    assert seen[2:] == [(1, few, 1)], "a long step is not measured again"
+
+
 def test_seconds_count_micro_batches_and_evaluations():
     spec = experiment.load("mlp-ratio").plans("smoke")[0].spec
     pace = estimate.Pace(setup=0.0, compile=0.0, micro_batch=2.0, token=0.0)

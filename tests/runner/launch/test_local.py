@@ -20,7 +20,7 @@ from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
 from runner.training.progress import Progress
-from tests.conftest import train_here
+from tests.conftest import train_here, wait_for
 
 PLACEMENT = Placement(jobs=2, checkpoint_seconds=0)
 
@@ -83,6 +83,18 @@ def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, workers, tmp
     assert statuses == {plans[0].name: "diverged", plans[1].name: "failed", plans[2].name: "finished"}
     assert any(f"is held by process {os.getpid()}" in line for line in lines)
     assert {run.manifest["status"] for run in log.read_runs(tmp_path, "mlp-ratio", "smoke")} == {"diverged", "finished"}
+
+
+def test_a_call_takes_the_worker_that_is_free_first(workers):
+    slow, *others = workers.call_each(_slept, [(1.0,), (0.0,), (0.0,), (0.0,)], jobs=2)
+    assert len(set(others)) == 1, "all of them beside the slow one"
+    assert slow not in others
+
+
+def _slept(seconds: float) -> int:
+    """Sleep; returns which process did."""
+    time.sleep(seconds)
+    return os.getpid()
 
 
 def test_an_error_of_a_worker_says_where_it_was_raised(plans, workers, tmp_path: Path):
@@ -205,10 +217,3 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path):
         process.kill()
     wait_for(lambda: not any(holder(path) for path in folder.iterdir()))
     assert len(list(folder.glob("*/checkpoint/*/commit.json"))) == 2, "they saved before they left"
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from runner.launch.events import Line
 from runner.lock import hold, holder
 from runner.plan import experiment
 from runner.plan.placement import Placement
-from tests.conftest import ROOT, train_here
+from tests.conftest import ROOT, train_here, wait_for
 from tests.runner.cli.test_main import call, here
 
 pytest.importorskip("ray")
@@ -292,10 +291,3 @@ def listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
