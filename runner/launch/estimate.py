@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.data import openwebtext
-from runner.data.tasks.task import AT_ONCE
+from runner.data.tasks.registry import TASKS
 from runner.evidence import log
 from runner.models import registry
 from runner.plan.placement import Placement
@@ -187,7 +187,7 @@ def _batches(spec: RunSpec) -> int:
 
 def _at_once(batch: int, spec: RunSpec) -> int:
     """How many tokens are evaluated at once where a step trains on `batch` sequences, roughly."""
-    return max(batch * spec.model.block_size, AT_ONCE)
+    return max(batch * spec.model.block_size, TASKS[spec.data.task].at_once)
 
 
 def _evaluated(spec: RunSpec) -> int:

@@ -1,6 +1,6 @@
 """The task "context": language modelling in which a context of fixed length predicts the next token."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ class Context(Task):
 
     A split is evaluated at every token with a full context: all but its first `block` tokens.
     """
+
+    at_once: ClassVar[int] = 4096  # of each context one token is predicted, so that most layers have few rows
 
     @staticmethod
     def check(where: str, spans: dict[str, Span], block: int, settings: Any) -> None:

@@ -9,9 +9,6 @@ import numpy as np
 from runner.data import order
 from runner.data.tokens import Span, Tokens
 
-# Tokens that are evaluated at once at least: with a few short sequences, calls take longer than products.
-AT_ONCE = 1024
-
 
 class Batch(NamedTuple):
     """The inputs of a model, its targets, and their weights in the loss.
@@ -48,6 +45,8 @@ class Task(ABC):
 
     generated: ClassVar[bool] = False  # whether it makes its own data instead of reading a corpus
     continues: ClassVar[bool] = True  # whether what is predicted is the next token, so that a sample can go on with it
+    # Tokens that are evaluated at once at least: with a few short sequences, calls take longer than products.
+    at_once: ClassVar[int] = 1024
     weights_U: np.ndarray | None = None  # float32, of a training row
 
     def __init__(self, tokens: Tokens, reading: Reading, settings: Any = None) -> None:
@@ -92,7 +91,7 @@ class Task(ABC):
         elif name == "train" and self.reading.train_tokens is not None:
             chosen = order.spread(len(starts), -(-self.reading.train_tokens // counted.sum(axis=1).max()))
             starts, counted = starts[chosen], counted[chosen]
-        size = max(self.reading.batch, min(len(starts), AT_ONCE // self.reading.block))
+        size = max(self.reading.batch, min(len(starts), self.at_once // self.reading.block))
         padding = -len(starts) % size  # sequences of weight 0 fill the last batch, so that all have one shape
         starts = np.append(starts, np.full(padding, span[0]))
         weights = counted / counted.sum()

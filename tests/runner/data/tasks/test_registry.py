@@ -5,7 +5,6 @@ import pytest
 
 from runner.data import dataset
 from runner.data.spec import DataSpec
-from runner.data.tasks import task as module
 from runner.data.tasks.registry import TASKS
 from runner.data.tasks.task import Reading, Task
 
@@ -66,7 +65,7 @@ def test_the_batches_of_a_split_are_of_one_shape_and_weigh_one(task: Task, mode:
 def test_short_sequences_are_evaluated_many_at_once(task: Task, mode: str, monkeypatch):
     found = []
     for tokens in (1, 24 * READING.block, 10**9):
-        monkeypatch.setattr(module, "AT_ONCE", tokens)
+        monkeypatch.setattr(type(task), "at_once", tokens)
         reading = Reading(2, READING.block, READING.batch, mode, batches=3)
         batches = type(task)(task.tokens, reading, task.settings).split("val")
         if tokens < 10**9:
