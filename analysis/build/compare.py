@@ -96,9 +96,11 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
     profile, read = kept["profile"], kept["parts"]["logs"]  # <experiment>/<profile>/<run>
     experiments = kept["experiments"] or sorted({run.partition("/")[0] for run in read})  # none are named: it reads all
-    if not all(evidence.runs(project.logs, e, profile) for e in experiments):
-        available = sorted({p for e in experiments for p in evidence.profiles(project.logs, e)})
+    without = [each for each in experiments if not evidence.runs(project.logs, each, profile)]
+    if without:
+        available = sorted({p for each in without for p in evidence.profiles(project.logs, each)})
         about = f"nothing is published for the profile {profile}"
+        about += f" of {', '.join(without)}" if len(without) < len(experiments) else ""
         return Comparison(name, profile, [], f"{about}; published: {', '.join(available) or 'no profile'}")
     plan = execute.plan(project, name, project.logs, profile, project.published)
     others = plan.parts["logs"]

@@ -140,6 +140,8 @@ def show_status(
                 f"drift: since {drifted} of {len(plans)} runs started, the code that decides numbers has changed; "
                 "their numbers remain valid, but a new run may differ in the last digits"
             )
+    if not runs.exists():
+        say(f"there is no folder {runs} in {Path.cwd()}: if your runs are elsewhere, name their folder with --runs")
 
 
 def _refuse_run(folder: Path) -> None:

@@ -117,5 +117,17 @@ def test_nothing_published_is_said(house):
     assert found.summary() == "mlp-ratio: nothing is published for the profile laptop; published: smoke"
 
 
+def test_of_what_nothing_is_published_is_said(house):
+    record = json.loads((house.results / NAME / "laptop" / execute.RECORD).read_text())
+    fake.write_run(house.root / "runs", 4, 0, experiment="web-ratio")
+    (house.results / NAME / "laptop" / execute.RECORD).write_text(
+        json.dumps(record | {"experiments": ["mlp-ratio", "web-ratio"]})
+    )
+    (found,) = compare.compare(house, NAME)
+    assert found.summary() == (
+        "mlp-ratio: nothing is published for the profile laptop of web-ratio; published: no profile"
+    )
+
+
 def test_nothing_executed_is_empty(bare):
     assert compare.compare(bare, NAME) == []

@@ -180,7 +180,8 @@ def test_of_all_experiments_those_without_the_profile_are_left_out(tmp_path: Pat
     assert (done.returncode, bool(lacking)) == (0, True)
     lines = done.stdout.splitlines()
     assert lines[0] == f"without a paper profile, and left out: {', '.join(lacking)}"
-    assert len(lines) == 1 + len(experiment.names()) - len(lacking)
+    assert lines[-1].startswith(f"there is no folder runs in {tmp_path}: if your runs are elsewhere")
+    assert len(lines) == 2 + len(experiment.names()) - len(lacking)
     done = here("status", "--profile", "huge", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "runner: unknown profile 'huge'; known: paper, laptop, smoke\n")
 
