@@ -2,9 +2,10 @@
 # # A mini GPT, part by part
 #
 # One change at a time to the small model of the source: an output layer of its own (*untied*), *learned* positions or
-# *none*, products in *float32*. Seeds are paired: every arm sees the same batches in the same order, and begins with
-# the same weights where shapes agree. They are trained at the learning rate that suits the small model, which need not
-# be that of the three sizes. All intervals are 95% Student's t intervals over seeds.
+# *none*, products in *float32*; and the first two at once (*both*). Seeds are paired: every arm sees the same batches
+# in the same order, and begins with the same weights where shapes agree. They are trained at the learning rate that
+# suits the small model, which need not be that of the three sizes. All intervals are 95% Student's t intervals over
+# seeds.
 
 # %% tags=["parameters"]
 experiments = ["mini-gpt-ablations", "mini-gpt-pace", "mini-gpt"]
@@ -26,6 +27,7 @@ NAMES = {
     "base": "as the source",
     "untied": "untied",
     "learned": "learned",
+    "untied-learned": "both",
     "none": "none",
     "float32": "float32",
 }
@@ -94,8 +96,8 @@ results.figure(
     ],
     caption="First, what follows the first evaluation. Second, the test loss at the best validation loss, and the gap "
     "between test and training loss at the end, each minus that of the source's model; below the line is less. Untied: "
-    "an output layer of its own; learned, none: positions; float32: products, which else are in "
-    f"{precision}. Intervals are of 95%{wording.corrected(len(others))}. {NOTE}{counts.note}",
+    "an output layer of its own; learned, none: positions; both: untied and learned; float32: products, which else are "
+    f"in {precision}. Intervals are of 95%{wording.corrected(len(others))}. {NOTE}{counts.note}",
     experiment="mini-gpt-ablations",
 )
 results.table(
@@ -239,7 +241,9 @@ for name, value, unit in (
 results.number("bf16-speed", float(2**speed.mean), "times", digits=1)
 results.number("bf16-there", int(precision == "bf16"))
 results.estimate("bf16-loss", loss, "nats", digits=3)
-results.estimate("tied-loss", tied, "nats", digits=3)
+for name, other in (("loss-untied-beside-learned", "learned"), ("loss-learned-beside-untied", "untied")):
+    found = arms.difference(per_run.held_out.unstack("seed").T, "untied-learned", other)
+    results.estimate(name, found, "nats", digits=3)
 for arm in others:
     results.estimate(f"loss-{arm}", against("held_out", arm), "nats", digits=3)
     results.estimate(f"gap-{arm}", against("apart", arm), "nats", digits=3)
