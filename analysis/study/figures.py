@@ -290,7 +290,8 @@ class Groups(Panel):
         labels = _draw_levels(ax, self._levels())
         self._label(ax, xticks=range(len(arms)))
         ax.set_xticklabels(arms)
-        ax.set_xlim(*((-1.0, len(arms) - 0.7) if self.joined else (-0.75, len(arms) - 0.25)))
+        before = max(0.75, 0.19 * len(arms))  # room for names, which have one width however many arms there are
+        ax.set_xlim(*((-1.0, len(arms) - 0.7) if self.joined else (-before, len(arms) - 0.25)))
         if labels:
             style.end_labels(ax, labels)
 
