@@ -215,10 +215,10 @@ class _Reproduction:
             except KeyboardInterrupt:
                 self.outcome.code = 1
             finally:
+                if self.outcome.code == 1:
+                    self.show.line("stopped, and the runs are saved; completing the site with the results so far")
                 self.behind.end()
         self.training = self._unfinished()
-        if self.outcome.code == 1:
-            self.show.line("stopped, and the runs are saved; completing the site with the results so far")
         self._pages()
         self.show.end()
         if self.outcome.code == 1:
@@ -265,8 +265,11 @@ class _Reproduction:
                 self.show.line(f"together about {durations.words(self.show.left())}")
                 if self.show.left() > SOON:
                     self.behind.add(self._pages)
+                    if not all(evidence.profiles(self.project.logs, name) for name in self.training):
+                        self.behind.wait()  # a notebook without published runs shows those that there are
             for part in self.parts:
-                if part not in ahead[:1]:
+                if part not in ahead[:1] and self._todo(part):
+                    self.behind.wait()  # or it would be measured beside other work
                     self._estimate(self._todo(part), workers)
                 trained = self._todo(part)
                 for name in trained:
@@ -341,14 +344,14 @@ class _Reproduction:
         new, rough = [name for name in names if name not in found], list(later)
         wishes = {name: self.experiments[name].placement(self.profile) for name in (*new, *rough)}
         if wishes:
-            further = f"{len(rough)} more experiments" if rough else ""
+            further = f"{len(rough)} more experiment{'s' * (len(rough) > 1)}" if rough else ""
             self.show.line(f"estimating how long {', '.join(filter(None, (*new, further)))} will take")
         side_by_side = {name: wishes[name].get("jobs", 1) for name in wishes}
         most = max(side_by_side.values(), default=1)
-        # Measured with as many side by side as in training; the most first, so that all workers start at once.
+        # Those of this post with as many side by side as in training; the most first, so that all workers start.
         for jobs in sorted(set(side_by_side.values()), reverse=True):
             calls = [(name, False) for name in new if side_by_side[name] == jobs]
-            if jobs == most:  # behind one that compiles what all kernels need, for which others that compile would wait
+            if jobs == most:  # second, as whatever compiles would wait for the first, which compiles a common header
                 calls[1:1] = [(name, True) for name in rough]
             args = [(self.todo[name], wishes[name], roughly) for name, roughly in calls]
             results = workers.call_each(estimate.measure, args, jobs) if args else []
@@ -370,17 +373,19 @@ class _Reproduction:
 
     def _train(self, loaded: "Experiment", workers: "Workers") -> None:
         from runner.evidence.status import Status
-        from runner.launch import sweep
+        from runner.launch import events, sweep
 
         def handle(event: "Event") -> None:
-            self.behind.check()  # or an error in a post would be known when the experiment has ended
             self.show.handle(event)
+            if isinstance(event, events.Progress):
+                self.behind.check()  # or an error in a post would be known when the experiment has ended
 
         self.show.begin(loaded.name)
         try:
             statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, handle)
         except UserError as error:  # other experiments do not depend on it
-            self.behind.check()
+            if error is self.behind.error():
+                raise
             self.show.line(f"{loaded.name}: {error}")
             self.outcome.code = 2
             return
@@ -499,11 +504,16 @@ class Behind:
         self.check()
         self._calls.append(self._pool.submit(function, *args))
 
+    def error(self) -> BaseException | None:
+        """What the first one that failed has raised; None if none has."""
+        ended = (call for call in self._calls if call.done())
+        return next(filter(None, (call.exception() for call in ended)), None)
+
     def check(self) -> None:
         """Raise what the first one that failed has raised."""
-        for call in self._calls:
-            if call.done():
-                call.result()
+        error = self.error()
+        if error:
+            raise error
 
     def wait(self) -> None:
         """Wait until all have ended; raises what the first one that failed has raised."""

@@ -242,10 +242,14 @@ results.number("bf16-speed", float(2**speed.mean), "times", digits=1)
 results.number("bf16-there", int(precision == "bf16"))
 results.estimate("bf16-loss", loss, "nats", digits=3)
 held_out = per_run.held_out.unstack("seed").T
-for name, other in (("loss-untied-beside-learned", "learned"), ("loss-learned-beside-untied", "untied")):
-    results.estimate(name, arms.difference(held_out, "untied-learned", other), "nats", digits=3)
 costs = held_out[BASE] - held_out["untied"] - (held_out["learned"] - held_out["untied-learned"])
-results.estimate("tying-beside-sinusoids-more", stats.estimate(costs.to_numpy()), "nats", digits=3)
+more_beside = stats.estimate(costs.to_numpy())
+turned = arms.difference(held_out, "untied-learned", "untied")
+results.estimate("tying-beside-learned", arms.difference(held_out, "learned", "untied-learned"), "nats", digits=3)
+results.estimate("tying-beside-sinusoids-more", more_beside, "nats", digits=3)
+results.estimate("loss-learned-beside-untied", turned, "nats", digits=3)
+results.number("tying-depends", int(more_beside.side() > 0))
+results.number("sinusoids-turn", int(against("held_out", "learned").side() < 0 < turned.side()))
 for arm in others:
     results.estimate(f"loss-{arm}", against("held_out", arm), "nats", digits=3)
     results.estimate(f"gap-{arm}", against("apart", arm), "nats", digits=3)

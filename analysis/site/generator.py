@@ -120,6 +120,7 @@ def _run(project: Project, words: list[str], newest: datetime.date | None) -> No
         capture_output=True,
         text=True,
         check=False,
+        start_new_session=True,  # Ctrl-C is for the command that builds the site: it ends when that says so
     )
     if done.returncode:
         lines = (done.stderr + done.stdout).splitlines()

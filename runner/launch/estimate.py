@@ -2,8 +2,8 @@
 
 An estimate is measured under the runs' own placement: on their device, in their precision, and compiled where they are,
 so that the kernels compiled for it are those that the runs need. A measured step has one micro-batch of full size, a
-measured evaluation one batch. A rough estimate takes a fraction of the time: it is measured without compiling, on one
-thread and, on a CPU, on smaller micro-batches, long steps once. Runs so small that measuring them would take as long as
+measured evaluation one batch. A rough estimate takes a fraction of the time: it is measured without compiling and, on a
+CPU, on one thread and smaller micro-batches, long steps once. Runs so small that measuring them would take as long as
 training them are not measured.
 Importable without torch; `measure` and `longest_first` need it and are called in a worker.
 """
@@ -29,8 +29,10 @@ from runner.plan.spec import RunSpec
 from runner.training import machine
 
 STEPS = 3
-FEW = 2048  # tokens of a micro-batch for a rough estimate: as many as take a CPU longer than its calls
-LONG = 0.5  # seconds of a step that is measured once for it: what comes before the first is little beside that
+# For a rough estimate, on a CPU:
+FEW = 2048  # tokens of a micro-batch, with which products take longer than calls
+LONG = 0.5  # seconds of a step so long that it is measured once
+HELP = 4  # threads: as many times as fast a run of more is taken to be
 STAND_IN = "shakespeare-plays"  # corpus to measure on while the token shards are not loaded
 CHARACTERS = 100  # vocabulary of a character tokenizer, roughly
 DOCUMENT = 200  # tokens of a document, roughly
@@ -59,8 +61,8 @@ class Pace:
 
 
 def measure(plans: Sequence[Plan], wishes: dict[str, Any], rough: bool = False) -> Estimate:
-    """An estimate for the plans, measured in this process, which imports torch; a `rough` one may be up to twice too
-    long."""
+    """An estimate for the plans, measured in this process, which imports torch; a `rough` one may be wrong by a factor
+    of two."""
     placement = machine.resolve(wishes | ({"compile": False} if rough else {}))
     work, side_by_side = {plan.name: _work(plan, placement) for plan in plans}, min(placement.jobs, len(plans))
     calls = sum(plan.spec.train.steps + _evaluations(plan.spec) * _batches(plan.spec) for plan in plans)
@@ -103,21 +105,23 @@ def _ordered(plans: Sequence[Plan], work: dict[str, float]) -> list[Plan]:
 
 
 def rough_pace(plan: Plan, placement: Placement) -> Pace:
-    """Measure a run roughly: on one thread, as if several did as much each, and on small micro-batches."""
+    """Measure a run roughly; on a CPU on one thread, as if several did as much each, and on small micro-batches."""
+    if placement.device != "cpu":
+        return pace(plan, placement)
     whole = plan.spec.train.batch_size // plan.spec.train.grad_accumulation
-    few = max(1, FEW // plan.spec.model.block_size) if placement.device == "cpu" else whole
-    found = pace(plan, replace(placement, threads=1), min(few, whole), LONG)
-    step, token = found.micro_batch / placement.threads * whole / min(few, whole), found.token / placement.threads
-    return replace(found, micro_batch=step, token=token)
+    rows = min(max(1, FEW // plan.spec.model.block_size), whole)
+    found, faster = pace(plan, replace(placement, threads=1), rows, LONG), min(placement.threads, HELP)
+    return replace(found, micro_batch=found.micro_batch * whole / rows / faster, token=found.token / faster)
 
 
 def pace(plan: Plan, placement: Placement, rows: int | None = None, enough: float = math.inf) -> Pace:
     """Measure a run, with so many `rows` in a micro-batch, if given: train one step, and then `STEPS` steps, in
     temporary folders. The first pass includes what is done once, compiling and reading the data; the second does not.
-    It is left out where a step takes `enough` seconds."""
+    It is left out where a step takes `enough` seconds, beside which a run's set-up is little."""
     placement = replace(placement, log_every=1, weights=False, checkpoint_seconds=math.inf)
     short = replace(plan, spec=shortened(plan.spec, 1, rows))
-    first, setup = spent, _ = _timed(short, placement)
+    first, _ = _timed(short, placement)
+    spent, setup = first, 0.0
     if first["train"][0] < enough:
         short = replace(plan, spec=shortened(plan.spec, STEPS, rows))
         spent, setup = _timed(short, placement)

@@ -35,22 +35,27 @@ def test_what_diverges_at_once_is_measured_too():
 
 
 def test_a_rough_estimate_is_measured_on_little(monkeypatch):
-    took, seen = {"train": [0.25], "eval": [2.0]}, []
+    took, seen = {"train": [0.25], "eval": [2.0, 4.0]}, []
 
     def timed(plan, placement):
         seen.append((plan.spec.train.steps, plan.spec.train.batch_size, placement.threads))
         return took, 5.0
 
     monkeypatch.setattr(estimate, "_timed", timed)
-    plan = experiment.load("mini-gpt").plans("laptop")[0]
-    rows, block = plan.spec.train.batch_size, plan.spec.model.block_size
-    few = estimate.FEW // block
+    plan = experiment.load("mini-gpt").plans("paper")[0]
+    rows, few = plan.spec.train.batch_size, estimate.FEW // plan.spec.model.block_size
+    assert few < rows
     found = estimate.rough_pace(plan, Placement(threads=2))
     assert seen == [(1, few, 1), (estimate.STEPS, few, 1)]
-    assert found.micro_batch == 0.25 / 2 * rows / few
+    once = estimate.pace(plan, Placement(), few)
+    assert (found.micro_batch, found.token, found.setup) == (0.25 / 2 * rows / few, once.token / 2, 5.0)
     took["train"] = [2.0]
-    assert estimate.rough_pace(plan, Placement()).micro_batch == 2.0 * rows / few
-    assert seen[2:] == [(1, few, 1)], "a long step is not measured again"
+    del seen[:]
+    found = estimate.rough_pace(plan, Placement())
+    assert (found.micro_batch, found.setup) == (2.0 * rows / few, 0.0)
+    assert seen == [(1, few, 1)], "a long step is not measured again"
+    estimate.rough_pace(plan, Placement(device="cuda"))
+    assert seen[1:] == [(1, rows, 1), (estimate.STEPS, rows, 1)]
 
 
 def test_seconds_count_micro_batches_and_evaluations():
