@@ -45,7 +45,8 @@ KINDS = {
 # %% [markdown]
 # ## The table
 # *Bits* are the lowest validation loss, a mean over seeds. FLOPs and seconds are those of a whole training run; seconds
-# are of the machine that the run was on, often beside a second run, and compared on one kind of device only.
+# are its steps times the median of its logged paces, on the machine that the run was on, often beside a second run, and
+# compared on one kind of device only.
 
 
 # %%

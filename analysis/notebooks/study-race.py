@@ -16,7 +16,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, stats, verdicts
+from analysis.study import arms, baselines, pace, stats, verdicts
 from analysis.study.figures import Curves
 from analysis.study.results import Results
 from analysis.study.text import number
@@ -97,10 +97,7 @@ rows = []
 for kind, arm in best_arm.items():
     run = race.kept[arm][race.seeds[0]]
     spec = from_dict(run.manifest["spec"], str(run.path))
-    seconds = []
-    for seed, steps in zip(race.seeds, reached[kind], strict=True):
-        timing = race.kept[arm][seed].timing().to_pandas().query("phase == 'train'")
-        seconds.append(timing.seconds.sum() / spec.train.steps * steps)
+    seconds = [pace.usual(race.kept[arm][s]) * steps for s, steps in zip(race.seeds, reached[kind], strict=True)]
     rows.append(
         {
             "model": KINDS[kind],
@@ -116,8 +113,8 @@ results.table(
     "race",
     counts.below(pd.DataFrame(rows), "lowest loss", digits=4),
     caption=f"Validation, nats per character, each kind at its best learning rate; the target is the higher of the two "
-    f"lowest losses, by seed. Seconds of training on one thread beside another run. Mean over {race.count}, profile "
-    f"{profile}.{counts.note}",
+    f"lowest losses, by seed. Seconds of training at the usual pace, on one thread beside another run. Mean over "
+    f"{race.count}, profile {profile}.{counts.note}",
 )
 results.figure(
     "race",

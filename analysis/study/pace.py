@@ -19,17 +19,25 @@ from runner.plan.experiment import APART
 ENOUGH = 3  # sittings, before their scatter says anything
 
 
+def _stretches(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """The steps at which the logged stretches of training ended, and the seconds a step of each."""
+    timing = run.timing()
+    trained = timing["phase"].to_numpy() == "train"
+    ends, seconds = (timing[name].to_numpy()[trained] for name in ("step", "seconds"))
+    return ends, seconds / np.diff(ends, prepend=0)
+
+
 def steps(run: Run) -> pd.Series:
     """Seconds a step of each logged stretch of training, by the step at which it ended. The first one compiles."""
-    timing = run.timing().to_pandas()
-    trained = timing[timing.phase == "train"]
-    taken = trained.step.diff().fillna(trained.step)
-    return pd.Series((trained.seconds / taken).to_numpy(), index=trained.step.to_numpy())
+    ends, each = _stretches(run)
+    return pd.Series(each, index=ends)
 
 
 def usual(run: Run) -> float:
-    """The median of the stretches after the first, so that compiling, and a neighbour's burst, count for nothing."""
-    return float(steps(run).iloc[1:].median())
+    """The median of the stretches after the first, if there are others, so that compiling, and a neighbour's burst,
+    count for nothing."""
+    _, each = _stretches(run)
+    return float(np.median(each[1:] if len(each) > 1 else each))
 
 
 def spent(run: Run) -> float:

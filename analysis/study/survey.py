@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.study import pace
 from runner.evidence import baselines, log
 from runner.models.cost import describe
 from runner.plan import experiment
@@ -37,8 +38,8 @@ class Scope:
 @dataclass(frozen=True)
 class Entry:
     """An arm, or an n-gram model. `bits` are the lowest validation losses by seed, in bits per character; `flops` and
-    `seconds` are those of a whole training run on `device`, None for counts; `read` is how much text it may train
-    on."""
+    `seconds` (at the run's usual pace) are those of a whole training run on `device`, None for counts; `read` is how
+    much text it may train on."""
 
     scope: Scope
     experiment: str
@@ -98,10 +99,10 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
     each = corpus["bytes_per_token"]["val"]
     bits, seconds = [], []
     for run in runs:
-        metrics, timing = run.metrics(), run.timing()
+        metrics = run.metrics()
         losses = metrics["loss"].to_numpy()[metrics["split"].to_numpy() == "val"]
         bits.append(float(losses.min()) / (math.log(2) * each))
-        seconds.append(float(timing["seconds"].to_numpy()[timing["phase"].to_numpy() == "train"].sum()))
+        seconds.append(pace.usual(run) * spec["train"]["steps"])
     if not np.isfinite(bits).all():
         return
     built = from_dict(spec, str(runs[0].path))

@@ -17,6 +17,7 @@ def timed(root, ratio, seconds):
     manifest = folder / "manifest.json"
     before = log.read_manifest(folder)["files"]["timing.parquet"]
     manifest.write_text(manifest.read_text().replace(before, sha256(folder / "timing.parquet")))
+    return log.read_run(folder)
 
 
 def test_the_first_stretch_and_a_burst_count_for_nothing(tmp_path):
@@ -28,6 +29,7 @@ def test_the_first_stretch_and_a_burst_count_for_nothing(tmp_path):
     assert pace.each(sweep) == {1: {0: pytest.approx(0.2)}, 4: {0: pytest.approx(0.4)}}
     assert pace.faster(pace.each(sweep), 1, 4).values == pytest.approx((1.0,))
     assert pace.spent(run) == 165
+    assert pace.usual(timed(tmp_path, 2, [50])) == 5.0, "the only one counts"
 
 
 def begun(root, hours):
