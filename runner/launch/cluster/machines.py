@@ -66,7 +66,7 @@ def check(placement: Placement) -> None:
 def call(machines: Sequence[Machine], function: Callable[..., Any], *args: Any, **options: Any) -> list[Any]:
     """The results of `function`, called once on each machine, in their order; `options` are those of `ray.remote`.
 
-    Raises a `UserError` where a machine cannot import this project.
+    Raises a `UserError` where a machine cannot import this project, or has left the cluster.
     """
     ray = ray_module()
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as At
@@ -88,6 +88,10 @@ def call(machines: Sequence[Machine], function: Callable[..., Any], *args: Any, 
             raise UserError(
                 f"{each.ip} cannot run this project ({first_line(error.cause)}): install it there, at the same "
                 "commit and with the same Python"
+            ) from None
+        except ray.exceptions.RayError as error:
+            raise UserError(
+                f"{each.ip} has left the cluster ({type(error).__name__}): run the same command again without it"
             ) from None
     return results
 

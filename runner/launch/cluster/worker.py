@@ -17,7 +17,7 @@ from runner import lock
 from runner.data import corpora
 from runner.data.cache import cache_folder
 from runner.errors import UserError
-from runner.evidence import checkpoint, code, state
+from runner.evidence import checkpoint, code, log, state
 from runner.evidence.status import ENDED, EVIDENCE, Status
 from runner.files import sha256, write_atomic
 from runner.launch.cluster import machines
@@ -59,7 +59,8 @@ def work(order: Order, stop_flag: Any) -> Iterator[list[Message]]:
                 if ray.get(stop_flag.is_set.remote()):
                     stopping.set()
                 messages = outbox.take()
-                if not manifest and (folder / "manifest.json").is_file():
+                begun = None if manifest else log.read_manifest(folder)
+                if begun and begun["status"] == Status.RUNNING:  # that of an ended run comes with its evidence
                     messages.append(Manifest((folder / "manifest.json").read_bytes()))
                     manifest = True
                 sent = _add_checkpoint(folder, identity, sent, messages)

@@ -233,9 +233,15 @@ class _Sweep:
                     case Line():
                         self.emit(message)
         except UserError as error:
-            self.emit(Line(f"{job.plan.name}: {error}"))
-            self.ray.cancel(job.stream, force=True)
-            self._close(job, Status.FAILED)
+            self._refuse(job, f"{error}")
+        except OSError as error:  # the others save where they are, and may have room
+            self._refuse(job, f"what arrived cannot be written to {job.folder} ({error.strerror}): make room there")
+
+    def _refuse(self, job: _Job, why: str) -> None:
+        """End a run that cannot go on here."""
+        self.emit(Line(f"{job.plan.name}: {why}"))
+        self.ray.cancel(job.stream, force=True)
+        self._close(job, Status.FAILED)
 
     def _lose(self, job: _Job, error: Exception) -> list[Plan]:
         """Handle the loss of a worker or its machine; returns the plan if it is to be started again, else nothing."""
