@@ -1,5 +1,5 @@
 """Fingerprints the code that decides a run's numbers: the modules that the training loop, the run's kind of model, its
-task and its tokenizer import.
+task, its tokenizer and its probes import.
 
 Comments and docstrings do not count, nor do modules that other kinds of models alone import: a change there is no
 drift.
@@ -18,9 +18,9 @@ from runner.models import registry
 from runner.plan.spec import RunSpec
 
 ROOT = Path(__file__).parents[2]
-LOOP = "runner.training.loop"
+LOOP, PROBES = "runner.training.loop", "runner.training.probes"
 # Imports are followed into these packages only: the others store, place and show numbers but compute none. Registries
-# are left out, as they import every kind, task and tokenizer.
+# are left out, as they import every kind, task, tokenizer and probe.
 COMPUTING = ("runner.models.", "runner.data.", "runner.plan.", "runner.training.", "runner.settings")
 
 
@@ -30,15 +30,17 @@ def fingerprint(spec: RunSpec) -> str:
 
 
 def overall() -> str:
-    """The fingerprint of all kinds, tasks and tokenizers together: machines that share a sweep must have the same."""
+    """The fingerprint of all kinds, tasks, tokenizers and probes together: machines that share a sweep must have the
+    same."""
     homes = map(_home, [*TASKS.values(), *TOKENIZERS.values()])
-    return _digest(_closure(set().union(*map(_kind, registry.KINDS), homes)))
+    return _digest(_closure(set().union(*map(_kind, registry.KINDS), homes, _probes())))
 
 
 def modules(spec: RunSpec) -> tuple[str, ...]:
     """The names of the modules that a run's numbers depend on."""
-    data = spec.data
-    return _closure(_kind(spec.model.kind) | {_home(TASKS[data.task]), _home(TOKENIZERS[data.tokenizer])})
+    data, observed = spec.data, spec.eval.probes or spec.eval.attention_logits
+    homes = {_home(TASKS[data.task]), _home(TOKENIZERS[data.tokenizer])}
+    return _closure(_kind(spec.model.kind) | homes | (_probes() if observed else set()))
 
 
 def _kind(kind: str) -> set[str]:
@@ -47,6 +49,12 @@ def _kind(kind: str) -> set[str]:
 
 def _home(cls: type) -> str:
     return cls.__module__
+
+
+def _probes() -> set[str]:
+    """All modules of probes: which of them has a probe is known to their registry alone, which imports torch."""
+    found = {path.stem for path in ROOT.joinpath(*PROBES.split(".")).glob("*.py")}
+    return {f"{PROBES}.{name}" for name in found - {"__init__", "registry"}}
 
 
 @cache

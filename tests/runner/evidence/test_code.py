@@ -1,5 +1,6 @@
 """Which code decides a run's numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_it_is_the_loop_and_the_kind_and_what_they_import():
     } <= found
     assert not {name for name in found if name.split(".")[1] in ("evidence", "launch", "cli")}
     assert "runner.models.registry" not in found, "another kind's line changes no number of this one"
+
+
+def test_probes_belong_to_the_runs_that_ask_for_them():
+    plain = RunSpec()
+    observing = [
+        replace(plain, eval=replace(plain.eval, probes=("accuracy",))),
+        replace(plain, eval=replace(plain.eval, attention_logits=True)),
+    ]
+    assert "runner.training.probes.prediction" not in code.modules(plain)
+    assert all("runner.training.probes.prediction" in code.modules(spec) for spec in observing)
 
 
 def test_comments_docstrings_and_blank_lines_are_no_change(copy):
