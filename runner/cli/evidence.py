@@ -8,7 +8,7 @@ import typer
 from runner.cli import options
 from runner.cli.terminal import say
 from runner.errors import UserError
-from runner.evidence import archive, baselines, planned
+from runner.evidence import archive, baselines, planned, state
 from runner.files import SCRATCH
 from runner.plan import experiment
 from runner.plan.spec import as_dict, differences
@@ -27,12 +27,13 @@ def publish_runs(
     ended = [run for run in known if planned.as_planned(run.manifest, plans[run.name])]
     for run in known:
         if run not in ended:
-            changed = ", ".join(differences(run.manifest["spec"], as_dict(plans[run.name].spec)))
-            say(f"{loaded.name}/{run.name} is not published: its specification changed since: {changed}")
+            plan = plans[run.name]
+            changed = [*differences(run.manifest["spec"], as_dict(plan.spec)), *state.moved(run.manifest, plan)]
+            say(f"{loaded.name}/{run.name} is not published: its specification changed since: {', '.join(changed)}")
     if not ended:
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
-    counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
     fresh = archive.publish(ended, folder)
+    counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
     say(f"{len(ended)} runs, {len(fresh)} of them new or changed in {folder / loaded.name / profile}")
     for path in counted:
         say(f"{path} is new or changed")
@@ -41,13 +42,17 @@ def publish_runs(
 def pack_runs(
     target: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="The archive to write.")],
     runs: options.Root = options.RUNS,
+    name: Annotated[str | None, typer.Option("--experiment", help="One experiment; all of them if left out.")] = None,
+    profile: Annotated[str | None, typer.Option(help="One profile; all of them if left out.")] = None,
 ) -> None:
     """Write the evidence of all ended runs into one archive of at most 16 MiB, to copy it to another machine. Runs in
     runs/scratch are left out."""
-    ended = [run for run in archive.ended(runs) if run.manifest["experiment"] != SCRATCH]
+    ended = [run for run in archive.ended(runs, name, profile) if run.manifest["experiment"] != SCRATCH]
     if not ended:
-        raise UserError(f"{runs} holds no run of an experiment that has ended: train one first")
-    size = archive.pack(ended, target, baselines.files(runs))
+        called = f" of {name}" if name else " of an experiment"
+        within = f" in the profile {profile}" if profile else ""
+        raise UserError(f"{runs} holds no run{called} that has ended{within}: train one first")
+    size = archive.pack(ended, target, baselines.files(runs, name, profile))
     say(f"{len(ended)} runs in {target}, {size / 2**20:.1f} MiB")
 
 

@@ -1,7 +1,7 @@
 """Copies evidence from `runs/` to `logs/`, or from another machine in a small archive."""
 
 import io
-import shutil
+import os
 import tarfile
 import tempfile
 import zlib
@@ -35,14 +35,27 @@ def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
     for run, target in zip(runs, targets, strict=True):
         _check_kept(run, target)
     for run, target in zip(runs, targets, strict=True):
-        manifest = run.manifest
-        if (target / "manifest.json").is_file() and _same(run.path, target):
-            continue
-        shutil.rmtree(target, ignore_errors=True)
-        for name in (*manifest["files"], "manifest.json"):  # the manifest last: a folder with a manifest is complete
-            write_atomic(target / name, (run.path / name).read_bytes())
-        changed.append(target)
+        if not _same(run, target):
+            _replace(run, target, logs)
+            changed.append(target)
     return changed
+
+
+def _replace(run: log.Run, target: Path, logs: Path) -> None:
+    """Copy a run's evidence to `target`: beside it at first, so that what is there is lost only to what is complete."""
+    logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=logs) as scratch:
+        staged = Path(scratch, *target.parts[-3:])
+        for name in (*run.manifest["files"], "manifest.json"):
+            write_atomic(staged / name, (run.path / name).read_bytes())
+        copied = log.read_run(staged)
+        if copied is None or copied.manifest != run.manifest:
+            raise UserError(f"{run.path} has changed while it was copied: run the same command again")
+        log.check(copied)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            os.replace(target, Path(scratch, "before"))
+        os.replace(staged, target)
 
 
 def publish_baselines(files: Iterable[Path], logs: Path) -> list[Path]:
@@ -74,7 +87,7 @@ def pack(runs: Iterable[log.Run], archive: Path, counted: Iterable[Path] = ()) -
     if len(sink.getvalue()) > LARGEST:
         raise UserError(
             f"{archive} would have {len(sink.getvalue()):,} bytes, more than {LARGEST:,}: pack one "
-            "experiment or profile at a time"
+            "experiment (--experiment) or one profile (--profile) at a time"
         )
     write_atomic(archive, sink.getvalue())
     return len(sink.getvalue())
@@ -128,6 +141,6 @@ def _check_kept(run: log.Run, target: Path) -> None:
             )
 
 
-def _same(one: Path, other: Path) -> bool:
-    names = [name for name in EVIDENCE if (one / name).is_file()]
-    return all((other / n).is_file() and (one / n).read_bytes() == (other / n).read_bytes() for n in names)
+def _same(run: log.Run, target: Path) -> bool:
+    names = (*run.manifest["files"], "manifest.json")
+    return all((target / n).is_file() and (target / n).read_bytes() == (run.path / n).read_bytes() for n in names)

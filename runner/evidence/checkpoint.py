@@ -68,10 +68,10 @@ def save(
 
     Where `before` is of the same step and its evaluation was due, the new checkpoint replaces it and includes its rows.
     """
-    pieces = {f"log/{kind}-{step:08d}.parquet": (kind, rows) for kind, rows in tables.items()}
-    for path, (kind, rows) in pieces.items():
-        if before and path in before.segments:
-            rows = pa.concat_tables([log.read(folder / path, log.SCHEMAS[kind]), rows])
+    # Of the same step, the rows go beside those of `before`, which stays whole until the new one is.
+    after = "-due" if before and before.step == step else ""
+    pieces = {f"log/{kind}-{step:08d}{after}.parquet": rows for kind, rows in tables.items()}
+    for path, rows in pieces.items():
         log.write(folder / path, rows)
     from safetensors.torch import (
         save as save_tensors,  # late: it imports torch, which `runner status` must not
@@ -110,7 +110,7 @@ def unpack(folder: Path, packed: dict[str, bytes], identity: str) -> Checkpoint:
         raise UserError(f"{folder.parent}: what arrived is no complete checkpoint of this run: send it again")
     state = f"{checkpoint.folder}/state.safetensors"
     for path, digest in checkpoint.files.items():
-        if path != state and not re.fullmatch(rf"log/({'|'.join(log.SCHEMAS)})-\d{{8}}\.parquet", path):
+        if path != state and not re.fullmatch(rf"log/({'|'.join(log.SCHEMAS)})-\d{{8}}(-due)?\.parquet", path):
             raise UserError(
                 f"{folder.parent}: the checkpoint that arrived lists {path}, which no checkpoint has: send it again"
             )
@@ -187,7 +187,7 @@ def prune(folder: Path, kept: Iterable[Checkpoint]) -> None:
 
 def sweep_up(folder: Path) -> None:
     """Remove the partly written files of a killed process. Call it only while holding the run's lock."""
-    for path in folder.glob(".*"):
+    for path in (*folder.glob(".*"), *folder.glob("log/.*")):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -200,10 +200,11 @@ def _place(folder: Path, checkpoint: Checkpoint, tensors: bytes) -> None:
         write_atomic(
             scratch / "commit.json", json.dumps({"sha256": checksum(vars(checkpoint)), **vars(checkpoint)}, indent=1)
         )
-        target = folder / checkpoint.folder
-        if target.exists():  # a damaged or abandoned checkpoint of the same step
-            shutil.rmtree(target)
+        target, old = folder / checkpoint.folder, folder / f"{scratch.name}.old"
+        if target.exists():  # a checkpoint of the same step: damaged, abandoned, or without its evaluation
+            os.replace(target, old)
         os.replace(scratch, target)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

@@ -236,19 +236,21 @@ class Run:
 
     def probes(self) -> pa.Table:
         """The rows of probes.parquet, with the columns above; none where the run has no probes."""
-        path = self.path / "probes.parquet"
-        return read(path, PROBES) if path.is_file() else table([], PROBES)
+        return self._optional("probes.parquet", PROBES)
 
     def embedding(self) -> pa.Table:
         """The model's token embedding at the end, with the columns above; no rows where it was not asked to leave
         it."""
-        path = self.path / "embedding.parquet"
-        return read(path, EMBEDDING) if path.is_file() else table([], EMBEDDING)
+        return self._optional("embedding.parquet", EMBEDDING)
 
     def samples(self) -> pa.Table:
         """The texts that the model drew, with the columns above; no rows where none were asked for."""
-        path = self.path / "samples.parquet"
-        return read(path, SAMPLES) if path.is_file() else table([], SAMPLES)
+        return self._optional("samples.parquet", SAMPLES)
+
+    def _optional(self, name: str, schema: pa.Schema) -> pa.Table:
+        """The rows of a file of evidence that not every run has: one that the manifest does not list, such as that of
+        a command that was killed, is none."""
+        return read(self.path / name, schema) if name in self.manifest.get("files", {}) else table([], schema)
 
     def attach(self, name: str, rows: pa.Table) -> None:
         """Add a file of evidence to an ended run, or write it anew, and note its checksum in the manifest."""
@@ -305,7 +307,7 @@ def read_run(folder: Path) -> Run | None:
 def check(run: Run) -> None:
     """Check an ended run's files against its manifest; raises a `UserError` for the first that does not match."""
     manifest = run.manifest
-    if run.path.parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
+    if run.path.absolute().parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
         called = "/".join((manifest["experiment"], manifest["profile"], manifest["run"]))
         raise UserError(f"{run.path} holds the manifest of {called}: move it back to that folder")
     if manifest["status"] not in ENDED:

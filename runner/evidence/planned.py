@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UserError
-from runner.evidence import log
+from runner.evidence import log, state
 from runner.evidence.status import ENDED, Status
 from runner.files import SCRATCH
 from runner.plan import rules
@@ -103,5 +103,5 @@ def _manifest(root: Path, plan: Plan) -> dict[str, Any] | None:
 
 
 def as_planned(manifest: dict[str, Any], plan: Plan) -> bool:
-    """Whether a run was trained with the specification that is planned."""
-    return bool(manifest["spec"] == as_dict(plan.spec))
+    """Whether a run was trained with the specification that is planned, and with what its arm sets of its placement."""
+    return bool(manifest["spec"] == as_dict(plan.spec)) and not state.moved(manifest, plan)

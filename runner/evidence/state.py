@@ -54,9 +54,8 @@ def inspect(plan: Plan, root: Path) -> State:
     if manifest["identity"] != plan_identity(plan):
         changed = differences(manifest["spec"], as_dict(plan.spec)) or ["the corpus"]
         return State(Action.TRAIN, Status.OUTDATED, f"its specification changed: {', '.join(changed)}")
-    moved = _moved(manifest["environment"], plan.placement)
-    if moved:
-        return State(Action.TRAIN, Status.OUTDATED, f"its arm has another placement now: {', '.join(moved)}")
+    if other := moved(manifest, plan):
+        return State(Action.TRAIN, Status.OUTDATED, f"its arm has another placement now: {', '.join(other)}")
     drift = not _current(folder, manifest, code.fingerprint(plan.spec))
     if manifest["status"] == Status.FINISHED:
         return State(Action.SKIP, Status.FINISHED, f"it finished at step {plan.spec.train.steps}", drift)
@@ -68,10 +67,10 @@ def inspect(plan: Plan, root: Path) -> State:
     return State(Action.RESUME, status, f"it stopped after its checkpoint of step {step}", drift)
 
 
-def _moved(environment: dict[str, Any], placement: dict[str, Any]) -> list[str]:
+def moved(manifest: dict[str, Any], plan: Plan) -> list[str]:
     """The settings of an arm's placement that a run was not trained with, of those that decide its numbers."""
-    trained = {"cold": False} | environment
-    return [name for name in ("precision", "compile", "cold") if name in placement and placement[name] != trained[name]]
+    trained, wanted = {"cold": False} | manifest["environment"], plan.placement
+    return [name for name in ("precision", "compile", "cold") if name in wanted and wanted[name] != trained[name]]
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,10 @@ def verified(folder: Path) -> Verified | None:
 
 
 def _current(folder: Path, manifest: dict[str, Any], now: str) -> bool:
-    """Whether the code with fingerprint `now` made the run, or has reproduced its numbers."""
+    """Whether the code with fingerprint `now` made the run, in all its sessions, or has reproduced its numbers."""
     note = verified(folder)
-    return manifest["code"] == now or (note is not None and note.code == now)
+    made = {manifest["code"], *(session["code"] for session in manifest["sessions"])}
+    return made == {now} or (note is not None and note.code == now)
 
 
 def set_aside(folder: Path, manifest: dict[str, Any]) -> Path:

@@ -89,8 +89,8 @@ def test_what_a_run_observed_of_itself(tmp_path):
             (10, "test", 0, 8.0),
         )
     ]
-    log.write(folder / "probes.parquet", log.table(seen, log.PROBES))
     run = log.read_run(folder)
     assert run is not None
+    run.attach("probes.parquet", log.table(seen, log.PROBES))
     assert milestones.spike(run) == 2.5
     assert milestones.largest_logit(run) == 4.0

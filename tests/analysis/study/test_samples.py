@@ -26,7 +26,7 @@ def run(folder: Path, seed: int) -> Run:
     ]  # fmt: skip
     folder.mkdir(parents=True)
     log.write(folder / "samples.parquet", log.table(rows, log.SAMPLES))
-    return Run(folder, {"seed": seed})
+    return Run(folder, {"seed": seed, "files": {"samples.parquet": ""}})
 
 
 @pytest.fixture

@@ -31,6 +31,29 @@ def test_publishing_copies_evidence_and_no_checkpoint_and_does_nothing_twice(roo
     assert len(archive.ended(tmp_path)) == 1
 
 
+def test_publishing_that_fails_leaves_what_was_published(root, tmp_path, monkeypatch):
+    (run,) = archive.ended(root, "mlp-ratio", "smoke")
+    (folder,) = archive.publish([run], tmp_path)
+    (folder / "samples.txt").write_text("another one")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write = archive.write_atomic
+
+    def full(path, content):
+        if path.name == "manifest.json":
+            raise OSError(28, "No space left on device", str(path))
+        write(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "write_atomic", full)
+        with pytest.raises(OSError, match="No space"):
+            archive.publish([run], tmp_path)
+    with pytest.raises(UserError, match="has changed while it was copied"):
+        archive.publish([log.Run(run.path, run.manifest | {"finished": "later"})], tmp_path)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mlp-ratio"], "nothing is left beside it"
+    assert archive.publish([run], tmp_path) == [folder]
+
+
 def test_publishing_loses_no_evidence(root, trained, tmp_path):
     runs = archive.ended(root, "mlp-ratio", "smoke")
     (folder,) = archive.publish(runs, tmp_path)
@@ -52,7 +75,7 @@ def test_an_archive_arrives_as_it_was_packed(root, trained, tmp_path):
 
 def test_an_archive_that_is_too_large_is_not_written(root, tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "LARGEST", 100)
-    with pytest.raises(UserError, match="pack one experiment or profile at a time"):
+    with pytest.raises(UserError, match=r"pack one experiment \(--experiment\) or one profile"):
         archive.pack(archive.ended(root), tmp_path / "logs.tar")
     assert not (tmp_path / "logs.tar").exists()
 

@@ -50,6 +50,23 @@ def test_a_step_whose_evaluation_was_due_keeps_the_one_before_it(three: Path):
     assert seen(three, []) == (40, 40, 41, [10, 20, 30, 40, 40])
 
 
+def test_until_its_evaluation_is_saved_a_due_step_stays_whole(three: Path, monkeypatch):
+    due = checkpoint.save(three, None, 40, "abc", {"m": 40}, {"w": torch.tensor([40])}, rows(40), due=True)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_place", full)
+        with pytest.raises(OSError, match="No space"):
+            checkpoint.save(three, due, 40, "abc", {"m": 41}, {"w": torch.tensor([40])}, rows(40))
+    said: list[str] = []
+    assert seen(three, said) == (40, 40, 40, [40])
+    assert said == []
+    after = checkpoint.save(three, due, 40, "abc", {"m": 41}, {"w": torch.tensor([40])}, rows(40))
+    assert checkpoint.unpack(three.parent / "there", checkpoint.pack(three, "abc"), "abc") == after
+
+
 @pytest.mark.parametrize("hurt", ["flip", "cut", "remove", "commit", "log"])
 def test_where_it_is_damaged_the_one_before_is_used_and_the_log_goes_back(three: Path, hurt: str):
     path = {"commit": three / "00000030/commit.json", "log": three / "log/metrics-00000030.parquet"}.get(

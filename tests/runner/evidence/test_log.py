@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -110,3 +111,19 @@ def test_runs_are_read_by_name(trained: Path):
     assert set(run.timing().column("phase").to_pylist()) >= {"train", "eval"}
     assert log.read_runs(root, experiment, profile, names=[]) == []
     assert log.read_runs(root, experiment, "nowhere") == []
+
+
+def test_a_run_may_be_named_from_within(trained: Path, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    log.check(log.read_run(Path(trained.name)))
+
+
+def test_what_the_manifest_does_not_list_is_no_evidence(trained: Path, tmp_path: Path):
+    folder = tmp_path.joinpath(*trained.parts[-3:])
+    shutil.copytree(trained, folder)
+    rows = log.table([{"step": 1, "split": "val", "probe": "loss", "value": 1.0}], log.PROBES)
+    log.write(folder / "probes.parquet", rows)  # by a command that was killed before it listed it
+    run = log.read_run(folder)
+    assert run.probes().num_rows == 0
+    run.attach("probes.parquet", rows)
+    assert log.read_run(folder).probes().num_rows == 1

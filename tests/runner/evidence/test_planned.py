@@ -7,7 +7,7 @@ import pytest
 from runner.evidence import log, planned
 from runner.evidence.state import plan_identity
 from runner.files import write_atomic
-from runner.plan.experiment import APART
+from runner.plan.experiment import APART, Experiment
 from runner.plan.spec import as_dict
 
 EVENING = datetime(2026, 11, 28, 20, tzinfo=UTC)
@@ -28,6 +28,8 @@ def end(plan, root, loss: float, status: str = "finished", started: datetime = E
         "spec": as_dict(plan.spec),
         "corpus": {"sha256": rule_sha(plan)},
         "code": "0",
+        "environment": {"precision": "float32", "compile": False},
+        "sessions": [],
     }
     write_atomic(folder / "manifest.json", json.dumps(manifest))
     log.write(folder / "metrics.parquet", log.table([{"step": 1, "split": "val", "loss": loss}], log.METRICS))
@@ -109,13 +111,16 @@ def test_a_sitting_that_has_begun_goes_on(timed, tmp_path):
     assert planned.due(timed, "smoke", tmp_path, EVENING).plans == plans
 
 
-@pytest.mark.parametrize("how", ["stopped", "changed"])
-def test_a_run_that_has_to_be_trained_again_holds_the_next_sitting_back(timed, tmp_path, how):
+@pytest.mark.parametrize("how", ["stopped", "changed", "placed"])
+def test_a_run_that_has_to_be_trained_again_holds_the_next_sitting_back(timed, tmp_path, how, monkeypatch):
     plans = timed.plans("smoke")
     for plan in plans[:2]:
         end(plan, tmp_path, 2.0, "stopped" if how == "stopped" else "finished")
     if how == "changed":
         longer = replace(plans[0].spec.train, steps=99)
         end(replace(plans[0], spec=replace(plans[0].spec, train=longer)), tmp_path, 2.0)
+    if how == "placed":
+        plans = [replace(plans[0], placement={"precision": "bf16"}), *plans[1:]]
+        monkeypatch.setattr(Experiment, "plans", lambda *_: plans)
     found = planned.due(timed, "smoke", tmp_path, EVENING + 2 * APART)
     assert (found.plans, found.waiting, found.next) == (plans[:2], 2, None)

@@ -42,7 +42,11 @@ def test_code_that_changed_since_is_drift(tiny, tmp_path):
     train_here(tiny, tmp_path)
     assert not state.inspect(tiny, tmp_path).drift
     path = tiny.folder(tmp_path) / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "other"}))
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"code": "other"}))
+    assert state.inspect(tiny, tmp_path).drift
+    resumed = [*manifest["sessions"], manifest["sessions"][0] | {"from_step": 10, "code": "other"}]
+    path.write_text(json.dumps(manifest | {"sessions": resumed}))
     assert state.inspect(tiny, tmp_path).drift
 
 
