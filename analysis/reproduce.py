@@ -268,8 +268,7 @@ class _Reproduction:
                     if not all(evidence.profiles(self.project.logs, name) for name in self.training):
                         self.behind.wait()  # a notebook without published runs shows those that there are
             for part in self.parts:
-                if part not in ahead[:1] and self._todo(part):
-                    self.behind.wait()  # or it would be measured beside other work
+                if part not in ahead[:1]:
                     self._estimate(self._todo(part), workers)
                 trained = self._todo(part)
                 for name in trained:
@@ -344,6 +343,7 @@ class _Reproduction:
         new, rough = [name for name in names if name not in found], list(later)
         wishes = {name: self.experiments[name].placement(self.profile) for name in (*new, *rough)}
         if wishes:
+            self.behind.wait()  # or they would be measured beside other work
             further = f"{len(rough)} more experiment{'s' * (len(rough) > 1)}" if rough else ""
             self.show.line(f"estimating how long {', '.join(filter(None, (*new, further)))} will take")
         side_by_side = {name: wishes[name].get("jobs", 1) for name in wishes}
