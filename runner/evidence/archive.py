@@ -45,17 +45,15 @@ def _replace(run: log.Run, target: Path, logs: Path) -> None:
     """Copy a run's evidence to `target`: beside it at first, so that what is there is lost only to what is complete."""
     logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=logs) as scratch:
-        staged = Path(scratch, *target.parts[-3:])
-        for name in (*run.manifest["files"], "manifest.json"):
-            write_atomic(staged / name, (run.path / name).read_bytes())
-        copied = log.read_run(staged)
+        files = {name: (run.path / name).read_bytes() for name in (*run.manifest["files"], "manifest.json")}
+        copied = _staged(files, target, scratch)
         if copied is None or copied.manifest != run.manifest:
             raise UserError(f"{run.path} has changed while it was copied: run the same command again")
         log.check(copied)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             os.replace(target, Path(scratch, "before"))
-        os.replace(staged, target)
+        os.replace(copied.path, target)
 
 
 def publish_baselines(files: Iterable[Path], logs: Path) -> list[Path]:
@@ -119,15 +117,20 @@ def receive(files: dict[str, bytes], folder: Path, identity: str) -> None:
     `UserError` for evidence of another identity, or evidence that does not match its manifest.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        staged = Path(scratch, *folder.parts[-3:])
-        for name in set(files) & set(EVIDENCE):
-            write_atomic(staged / name, files[name])
-        run = log.read_run(staged)
+        run = _staged({name: files[name] for name in set(files) & set(EVIDENCE)}, folder, scratch)
         if run is None or run.manifest["identity"] != identity:
             raise UserError(f"{folder}: what arrived is not the evidence of this run: train it again")
         log.check(run)
         for name in (*run.manifest["files"], "manifest.json"):
             write_atomic(folder / name, files[name])
+
+
+def _staged(files: dict[str, bytes], folder: Path, scratch: str) -> log.Run | None:
+    """The evidence, as content by file name, that is to stand in `folder`, written to `scratch` to be checked there."""
+    staged = Path(scratch, *folder.parts[-3:])
+    for name, content in files.items():
+        write_atomic(staged / name, content)
+    return log.read_run(staged)
 
 
 def _check_kept(run: log.Run, target: Path) -> None:

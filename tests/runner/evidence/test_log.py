@@ -113,9 +113,15 @@ def test_runs_are_read_by_name(trained: Path):
     assert log.read_runs(root, experiment, "nowhere") == []
 
 
-def test_a_run_may_be_named_from_within(trained: Path, monkeypatch):
+def test_a_run_may_be_named_from_within(trained: Path, tmp_path: Path, monkeypatch):
+    shutil.copytree(trained, tmp_path / trained.name)
     monkeypatch.chdir(trained.parent)
-    log.check(log.read_run(Path(trained.name)))
+    run = log.read_run(Path(trained.name))
+    log.check(run)
+    assert run.name == trained.name
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="move it back to that folder"):
+        log.check(log.read_run(Path(trained.name)))
 
 
 def test_what_the_manifest_does_not_list_is_no_evidence(trained: Path, tmp_path: Path):
