@@ -6,7 +6,7 @@
 # intervals are 95% Student's t intervals over seeds.
 
 # %% tags=["parameters"]
-experiments = ["quantised"]
+experiments = ["mlp-reading"]
 logs = "logs"
 profile = "laptop"
 output = "build/analysis/study-quantised"
@@ -21,7 +21,7 @@ from analysis.study.verdicts import BELOW, Measure
 
 NAMES = {"int8_loss": "int8", "codebook_256_loss": "256 values", "codebook_16_loss": "16 values"}
 results = Results(output)
-trained = arms.read(logs, "quantised", profile)
+trained = arms.read(logs, "mlp-reading", profile, lambda name, spec: "flatten" if "flatten" in name else None)
 results.provenance(trained.runs)
 worth = interest.smallest(trained)
 counts = baselines.read(logs, trained)
@@ -81,7 +81,7 @@ results.figure(
     alt="Added validation loss of int8, of codebooks of 256 and of 16 values, with the share of float32's bytes.",
     caption=f"Validation loss with rounded matrices minus that with float32, paired by seed, mean and 95% interval "
     f"over {trained.count}; small dots: seeds. Profile {profile}.{trained.omitted}",
-    experiment="quantised",
+    experiment="mlp-reading",
 )
 rows = [{"weights": "float32", "bytes": f"{plain:,}", "share": "100%", "added loss": "–"}]
 rows += [

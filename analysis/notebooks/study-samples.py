@@ -29,7 +29,7 @@ MODELS = {
     "MLP": ("mlp-reading", "flatten"),
     "WaveNet": ("convergence", "wavenet"),
     "Transformer": ("norm-place", "before"),
-    "MEGABYTE-like": ("byte-patches", "adjacent"),
+    "MEGABYTE-like": ("byte-patches", ""),
     "MLP, full size": ("source-mlp", ""),  # the source's own
 }
 results = Results(output)

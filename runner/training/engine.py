@@ -130,7 +130,7 @@ class Engine:
         They are of its first micro-batch, so the leader of a group finds what a process by itself would."""
         first_bT = x_BT.chunk(len(self.group.share(self.micro_batches)))[0]
         hear = Listening(probes)
-        with listening(hear):
+        with listening(hear, hear.taps):
             self.model(first_bT[: max(1, SHOWN // x_BT.shape[1])])
         return hear.take()
 
@@ -157,7 +157,7 @@ class Engine:
         losses = torch.zeros(len(batches), dtype=dtype, device=self.device)
         found: dict[str, Tensor] = {}
         hear = Listening(probes)
-        with listening(hear) if probes else contextlib.nullcontext():
+        with listening(hear, hear.taps) if probes else contextlib.nullcontext():
             for i in range(self.group.rank, len(batches), self.group.size):
                 before_each()
                 losses[i] = self.evaluate(*batches[i])
@@ -182,7 +182,7 @@ class Engine:
         """The sums of the squares of each hidden unit over inputs [B, T], without dropout: [F] a layer. The processes
         of a group add theirs."""
         hear = Squaring()
-        with listening(hear):
+        with listening(hear, {Removed.tap}):
             for x_BT in inputs:
                 self.model(x_BT)
                 hear.again()
@@ -199,7 +199,8 @@ class Engine:
         """The summed loss of the batches without a share of the hidden units, by the index of the share."""
         orders, found = [probe.order(square_F) for square_F in squares], {}
         for index, share in probe.shares.items():
-            with listening(Removing([order_F[: round(share * len(order_F))] for order_F in orders])):
+            removing = Removing([order_F[: round(share * len(order_F))] for order_F in orders])
+            with listening(removing, {Removed.tap}):
                 found[index] = float(self.evaluate_all(batches, before_each=before_each)[0].sum())
         return found
 

@@ -52,8 +52,10 @@ class Optimizer:
     def step(self, step: int) -> Tensor:
         """Update the parameters with the learning rate of `step`, and clear the gradients. Returns the gradients' norm
         before clipping, still on the device."""
-        bound = self.spec.grad_clip or math.inf  # 0 turns clipping off
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), bound, foreach=True)
+        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
+        if self.spec.grad_clip:
+            nn.utils.clip_grads_with_norm_(self.parameters.values(), self.spec.grad_clip, norm, foreach=True)
         rate = learning_rate(self.spec, step)
         for names, decay in self.groups:
             self._update(names, rate, decay)

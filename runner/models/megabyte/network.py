@@ -24,6 +24,7 @@ from runner.models.kernels import wide
 from runner.models.layers import Operations
 from runner.models.megabyte.spec import MegabyteSpec
 from runner.models.protocol import Model, generator
+from runner.models.taps import heard, tap, unheard
 
 
 class Stack(nn.Module):
@@ -155,6 +156,14 @@ class Megabyte(Model):
         """The mean over the tokens of the latents, where there are some."""
         first = self._first(y_BS.shape[1])
         return super().loss(x_BT, y_BS[:, first:], keys, None if weight_BS is None else weight_BS[:, first:])
+
+    def summed_loss(self, x_BT: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
+        """As of every model; what strided inference predicts is computed beside it where a probe asks."""
+        if self.spec.patch % 2 == 0 and heard("strided"):
+            with unheard():
+                logits_NV = wide(self._strided(x_BT).flatten(0, 1))
+            tap("strided", 0, logits_NV, y_BS.flatten(), weight_BS.flatten(), y_BS.shape[1])
+        return super().summed_loss(x_BT, y_BS, weight_BS)
 
     def _first(self, length: int) -> int:
         """The first position that one pass over so many tokens predicts."""

@@ -23,8 +23,9 @@ OBSERVING = (
     "removal",
     "narrowed",
 )
-ROUNDING = ("int8_loss", "codebook_256_loss", "codebook_16_loss")  # not among all, as they evaluate anew
-NAMES = (*OBSERVING, *ROUNDING)
+# Not among all, as they evaluate anew.
+ANEW = ("int8_loss", "codebook_256_loss", "codebook_16_loss", "strided_loss", "strided_position_loss")
+NAMES = (*OBSERVING, *ANEW)
 
 
 def asked(spec: EvalSpec) -> list[str]:

@@ -88,6 +88,7 @@ class Listening:
 
     def __init__(self, probes: Sequence[Evaluated | Shown]) -> None:
         self.probes = probes
+        self.taps = {probe.tap for probe in probes}
         self.found: dict[str, list[Tensor]] = {probe.name: [] for probe in probes}
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
@@ -103,21 +104,20 @@ class Listening:
 
 
 class Squaring:
-    """Hears the hidden units of a model while it reads batches, and sums their squares over all tokens, for each layer
-    in the order in which it shows them. Layers of different stacks may have one number."""
+    """Hears the hidden units of a model, and nothing else, while it reads batches, and sums their squares over all
+    tokens, for each layer in the order in which it shows them. Layers of different stacks may have one number."""
 
     def __init__(self) -> None:
         self.sums: list[Tensor] = []  # [F] a layer
         self.place = 0
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
-        if tap == Removed.tap:
-            square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
-            if self.place == len(self.sums):
-                self.sums.append(square_F)
-            else:
-                self.sums[self.place] += square_F
-            self.place += 1
+        square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
+        if self.place == len(self.sums):
+            self.sums.append(square_F)
+        else:
+            self.sums[self.place] += square_F
+        self.place += 1
 
     def again(self) -> None:
         """Begin the next batch."""
@@ -125,15 +125,14 @@ class Squaring:
 
 
 class Removing:
-    """Sets hidden units to zero in place as a model shows them: `dropped` holds those of each layer, in the order in
-    which the layers are shown."""
+    """Sets hidden units to zero in place as a model shows them, and hears nothing else: `dropped` holds those of each
+    layer, in the order in which the layers are shown."""
 
     def __init__(self, dropped: Sequence[Tensor]) -> None:
         self.dropped = itertools.cycle(dropped)
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
-        if tap == Removed.tap:
-            shown[0][..., next(self.dropped)] = 0
+        shown[0][..., next(self.dropped)] = 0
 
 
 class Watching:

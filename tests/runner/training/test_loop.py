@@ -82,10 +82,10 @@ def test_looking_at_everything_changes_no_number(seen, smoke, through):
     assert metrics(smoke, seen[0]) == through
 
 
-OBSERVING = [  # a GPT has no gates
+OBSERVING = [  # a GPT has no gates and no patches
     name
     for name, probe in PROBES.items()
-    if not isinstance(probe, Rounded) and getattr(probe, "tap", None) != "mlp.gate"
+    if not isinstance(probe, Rounded) and getattr(probe, "tap", None) not in ("mlp.gate", "strided")
 ]
 
 

@@ -4,7 +4,8 @@ import torch
 from runner.evidence.log import Seen
 from runner.plan.spec import EvalSpec
 from runner.training.probes import parameters, registry
-from runner.training.probes.probe import Change, Rounded, Updated, Watching, by_layer
+from runner.training.probes.names import OBSERVING
+from runner.training.probes.probe import Change, Updated, Watching, by_layer
 
 
 def test_ratios_are_of_a_layers_matrices():
@@ -45,9 +46,7 @@ def test_a_step_is_watched_before_and_after():
 
 
 def test_all_are_all_and_a_name_is_taken_once():
-    assert registry.named(EvalSpec(probes=("all", "dead_units"))) == [
-        p for p in registry.PROBES.values() if not isinstance(p, Rounded)
-    ]
+    assert [p.name for p in registry.named(EvalSpec(probes=("all", "dead_units")))] == list(OBSERVING)
     names = [p.name for p in registry.named(EvalSpec(probes=("dead_units", "update_ratio", "dead_units")))]
     assert names == ["dead_units", "update_ratio"]
     assert registry.named(EvalSpec()) == []

@@ -7,16 +7,17 @@ from runner.evidence import log
 from runner.models.taps import listening, tap
 from runner.plan.spec import as_dict, from_dict
 from runner.training.probes import removal
-from runner.training.probes.probe import Removing, Squaring
+from runner.training.probes.probe import Removed, Removing, Squaring
 from tests.conftest import train_here
 
 
 def test_units_are_ranked_by_their_mean_square_over_all_batches():
     hear = Squaring()
     for batch in ([[1.0, 0.0, 2.0]], [[1.0, 3.0, 0.0]]):
-        for layer in (0, 0):  # two stacks may number their layers alike
-            hear("mlp.hidden", layer, torch.tensor(batch))
-        hear("residual", 0, torch.ones(1, 2))
+        with listening(hear, {Removed.tap}):
+            for layer in (0, 0):  # two stacks may number their layers alike
+                tap("mlp.hidden", layer, torch.tensor(batch))
+            tap("residual", 0, torch.ones(1, 2))
         hear.again()
     assert [square_F.tolist() for square_F in hear.sums] == [[2.0, 9.0, 4.0]] * 2
     assert removal.least_active(hear.sums[0]).tolist() == [0, 2, 1]
@@ -27,9 +28,10 @@ def test_units_are_removed_layer_by_layer_in_every_batch():
     hear = Removing([torch.tensor([0]), torch.tensor([1, 2])])
     for _ in range(2):
         first, second = torch.ones(2, 3), torch.ones(2, 3)
-        hear("mlp.hidden", 0, first)
-        hear("residual", 0, torch.ones(2, 3))
-        hear("mlp.hidden", 1, second)
+        with listening(hear, {Removed.tap}):
+            tap("mlp.hidden", 0, first)
+            tap("residual", 0, torch.ones(2, 3))
+            tap("mlp.hidden", 1, second)
         assert first.tolist() == [[0, 1, 1]] * 2
         assert second.tolist() == [[1, 0, 0]] * 2
 
@@ -57,7 +59,7 @@ def test_a_run_ends_with_its_losses_without_some_units(tiny, tmp_path, model):
 
 
 def test_without_a_listener_nothing_is_removed():
-    with listening(Removing([torch.tensor([0])])):
+    with listening(Removing([torch.tensor([0])]), {Removed.tap}):
         pass
     h_NF = torch.ones(1, 2)
     tap("mlp.hidden", 0, h_NF)

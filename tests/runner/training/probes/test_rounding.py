@@ -3,7 +3,7 @@ import contextlib
 import torch
 
 from runner.plan.spec import EvalSpec
-from runner.training.probes import registry, rounding
+from runner.training.probes import registry, rounding, strides
 
 
 def test_int8_is_off_by_half_a_step_of_its_row_at_most():
@@ -38,6 +38,6 @@ def test_weights_come_back_even_after_an_error():
 
 
 def test_all_probes_are_those_that_observe():
-    rounding_ones = {probe.name for probe in rounding.PROBES}
-    assert not rounding_ones & {probe.name for probe in registry.named(EvalSpec(probes=("all",)))}
-    assert rounding_ones < {probe.name for probe in registry.named(EvalSpec(probes=("all", *rounding_ones)))}
+    anew = {probe.name for probe in (*rounding.PROBES, *strides.PROBES)}
+    assert not anew & {probe.name for probe in registry.named(EvalSpec(probes=("all",)))}
+    assert anew < {probe.name for probe in registry.named(EvalSpec(probes=("all", *anew)))}
