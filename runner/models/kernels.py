@@ -243,14 +243,18 @@ class Compiled:
             )
             return self.function(*whole)
 
-        # Inductor keeps what it compiles, for other processes too, only where shapes are traced in an environment. It
-        # does not look which vectors this CPU has, so their width is made part of what it looks at.
-        traced = TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))
+        # Inductor keeps what it compiles, for other processes too, only where shapes are traced in an environment. In
+        # it, sizes are unknown unless tensors come with them: code that is made for the sizes that came first would
+        # serve others too, and round otherwise there. Inductor does not look which vectors this CPU has, so their width
+        # is made part of what it looks at.
+        mode = FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)
+        traced = TracingContext(mode)
+        sized: list[Any] = [mode.from_tensor(tensor) for tensor in tensors]
         options = {"cpp.simdlen": pick_vec_isa().bit_width() or None}
 
         def compiled() -> Callable[..., Any]:
             with torch.no_grad(), tracing(traced):  # anew each time: compiling changes the graph
-                return torch._inductor.compile(make_fx(flat)(*tensors), list(tensors), options=options)
+                return torch._inductor.compile(make_fx(flat)(*tensors), sized, options=options)
 
         try:
             return compiled()

@@ -25,6 +25,26 @@ def test_what_was_compiled_is_kept_for_other_processes():
     assert counters["inductor"] == {"fxgraph_cache_hit": 1}
 
 
+def backward(rows: int, width: int) -> tuple[torch.Tensor, ...]:
+    """The gradients through a residual stream and its norm, of some numbers."""
+    draw = torch.Generator().manual_seed(rows)
+    dx_ND, dn_ND, n_ND = (torch.randn(rows, width, generator=draw) for _ in range(3))
+    rstd_N1, key = torch.rand(rows, 1, generator=draw), torch.tensor(5, dtype=torch.int32)
+    args = dx_ND, dn_ND.bfloat16(), n_ND.bfloat16(), rstd_N1, key, 0.0, torch.bfloat16
+    return kernels(True).add_norm_backward(*args)
+
+
+def test_a_kernel_rounds_alike_whatever_was_compiled_before_it():
+    with forgotten():
+        alone = backward(256, 192)
+    with forgotten():
+        counters.clear()
+        backward(2048, 24)
+        after = backward(256, 192)
+        assert counters["inductor"]["fxgraph_cache_miss"] == 2, "each shape has a kernel of its own"
+    assert all(torch.equal(one, other) for one, other in zip(alone, after, strict=True))
+
+
 def test_nothing_is_known_of_what_was_compiled_before_where_that_is_asked():
     run, qkv_BTE = kernels(True), torch.linspace(0, 1, 96).view(1, 8, 12)
     run.heads(qkv_BTE, None, None, 2, 2)
