@@ -139,7 +139,15 @@ def panel(scope: survey.Scope, cost: str, title: str) -> Drawing:
         ax.margins(x=0.08)
         ax.xaxis.set_minor_locator(LogLocator(subs=[3]))
         ax.set(title=title, xlabel=f"{LABELS[cost]} (log scale)", ylabel="bits per character")
-        ax.legend(fontsize=8, loc="upper right", handletextpad=0.2)
+        ax.legend(
+            fontsize=8,
+            loc="best",
+            handletextpad=0.2,
+            frameon=True,
+            framealpha=1,
+            facecolor=style.page(),
+            edgecolor="none",
+        )
         if ends:
             style.end_labels(ax, ends)
 
