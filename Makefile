@@ -22,8 +22,9 @@ help:
 
 # The environment from the lock file; updated when the lock file changes.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-		{ echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); name a Python from 3.11 to 3.13: make PYTHON=python3.11 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+		{ is=$$($(PYTHON) -V 2>/dev/null) || is='no Python'; \
+		echo "$(PYTHON) is $$is: name a Python from 3.11 to 3.13, make PYTHON=python3.11 …" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .

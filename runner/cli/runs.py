@@ -272,7 +272,9 @@ def verify_run(
         checked = archive.ended(folder)
         if not checked:
             raise UserError(f"{folder} holds no published run: name the folder with --folder")
-        say(f"{len(checked)} published runs match their manifests")
+        say(f"{len(checked)} published run{'s match their manifests' if len(checked) > 1 else ' matches its manifest'}")
+        for strange in archive.without_manifest(folder):
+            say(f"{strange} has no manifest, and is not checked: it is no published run")
         if counted := baselines.files(folder):
             say(f"{len(counted)} file{'s' * (len(counted) > 1)} of baselines beside them match their checksums")
     if run is None:

@@ -26,6 +26,11 @@ def ended(root: Path, experiment: str | None = None, profile: str | None = None)
     return found
 
 
+def without_manifest(root: Path) -> list[Path]:
+    """The folders under `root` that lie where runs do and have no manifest."""
+    return [path for path in sorted(root.glob("*/*/*/")) if not (path / "manifest.json").exists()]
+
+
 def publish(runs: Iterable[log.Run], logs: Path) -> list[Path]:
     """Copy evidence, and no checkpoints, into `logs`; returns the folders that were new or changed. Raises a
     `UserError`, before anything is written, where a published run of the same identity has evidence that this one

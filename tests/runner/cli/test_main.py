@@ -224,7 +224,11 @@ def test_baselines_are_counted_once_and_published_with_the_runs(trained, tmp_pat
     assert again.stdout == f"{first.stdout.rstrip()} (unchanged)\n"
     done = here("publish", "mlp-ratio", "--profile", "smoke", cwd=tmp_path)
     assert done.stdout.splitlines()[1:] == ["logs/mlp-ratio/smoke/baselines.json is new or changed"]
-    assert "1 file of baselines" in here("verify", "--logs", cwd=tmp_path).stdout
+    (tmp_path / "logs" / "mlp-ratio" / "smoke" / "forgotten").mkdir()
+    checked = here("verify", "--logs", cwd=tmp_path).stdout.splitlines()
+    assert checked[0] == "1 published run matches its manifest"
+    assert checked[1].startswith("logs/mlp-ratio/smoke/forgotten has no manifest")
+    assert checked[2].startswith("1 file of baselines")
 
 
 def test_runs_that_are_not_planned_are_named(tmp_path: Path):
