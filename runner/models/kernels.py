@@ -201,8 +201,8 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
 class Compiled:
     """A compiled function of tensors, lists of tensors and constants.
 
-    It is traced and compiled once for each layout of its tensors and each value of its constants. torch.compile does
-    the same, but its guards take a tenth of a small model's step.
+    It is traced and compiled once for each layout of its tensors, each value of its constants and each number of
+    threads. torch.compile does the same, but its guards take a tenth of a small model's step.
     """
 
     def __init__(self, function: Callable[..., Any]):
@@ -210,7 +210,8 @@ class Compiled:
         self.graphs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(self, *args: Any) -> Any:
-        tensors, layout = [], []
+        tensors: list[Tensor] = []
+        layout: list[Any] = [torch.get_num_threads()]  # for which it is compiled
         for arg in args:
             if isinstance(arg, list):
                 tensors += arg

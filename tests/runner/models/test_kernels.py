@@ -45,6 +45,18 @@ def test_a_kernel_rounds_alike_whatever_was_compiled_before_it():
     assert all(torch.equal(one, other) for one, other in zip(alone, after, strict=True))
 
 
+def test_a_kernel_of_one_number_of_threads_serves_no_other():
+    x, now, before = torch.linspace(0, 1, 64).view(8, 8), time.time(), torch.get_num_threads()
+    compiled = Compiled(scaled)
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            compiled(x, now % 1)
+    finally:
+        torch.set_num_threads(before)
+    assert len(compiled.graphs) == 2
+
+
 def test_nothing_is_known_of_what_was_compiled_before_where_that_is_asked():
     run, qkv_BTE = kernels(True), torch.linspace(0, 1, 96).view(1, 8, 12)
     run.heads(qkv_BTE, None, None, 2, 2)
