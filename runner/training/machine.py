@@ -8,17 +8,32 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from runner.errors import NoDevice
+from runner.errors import NoDevice, UserError
 from runner.evidence import code
 from runner.plan.placement import Placement, checked
 from runner.training.ranks import local_processes
+
+# What a person may have set that changes the numbers of a run: which instructions and which precision libraries use.
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TORCHINDUCTOR_VEC_ISA_OK",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
 
 
 def resolve(wishes: dict[str, Any]) -> Placement:
     """A complete placement from the settings that a profile and the command line give; the others are chosen for this
     machine.
 
-    Raises `NoDevice` for a device that this machine lacks, and another `UserError` for an unknown or invalid setting.
+    Raises `NoDevice` for a device that this machine lacks, and another `UserError` for an unknown or invalid setting,
+    and where the environment lets OpenMP start fewer threads than a run asks for.
     """
     checked(wishes)
     device = _device(wishes.get("device"))
@@ -33,7 +48,21 @@ def resolve(wishes: dict[str, Any]) -> Placement:
         "threads": wishes.get("threads", max(1, cores // shared) if device == "cpu" else 1),
         "jobs": jobs,
     }
-    return Placement(**wishes | resolved)
+    placement = Placement(**wishes | resolved)
+    if device == "cpu":
+        _check_openmp(placement.threads)
+    return placement
+
+
+def _check_openmp(threads: int) -> None:
+    """PyTorch counts on as many threads as it set: with fewer, products of bfloat16 come out wrong."""
+    if os.environ.get("OMP_DYNAMIC", "").strip().lower() in ("true", "1") and threads > 1:
+        raise UserError("OMP_DYNAMIC lets OpenMP choose how many threads work, which changes numbers: unset it")
+    limit = os.environ.get("OMP_THREAD_LIMIT", "").strip()
+    if limit.isdigit() and int(limit) < threads:
+        raise UserError(
+            f"OMP_THREAD_LIMIT={limit} is below the {threads} threads of a run: unset it, or lower --threads"
+        )
 
 
 def _device(wish: str | None) -> str:
@@ -90,9 +119,11 @@ def _cpu_info() -> str:
 
 
 def environment(placement: Placement) -> dict[str, Any]:
-    """The entry "environment" of a manifest: machine, device, precision, versions."""
+    """The entry "environment" of a manifest: machine, device, precision, versions, and those of `VARIABLES` that are
+    set."""
     import torch
 
+    variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if placement.device.startswith("cuda"):
         machine = torch.cuda.get_device_name(placement.device)
     else:
@@ -103,12 +134,13 @@ def environment(placement: Placement) -> dict[str, Any]:
         "machine": machine,
         "device": placement.device,
         "precision": placement.precision,
-        "compile": placement.compile,
+        "compile": placement.compile and _can_compile(placement.device),
         **({"cold": True} if placement.cold else {}),
         "threads": placement.threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        **({"variables": variables} if variables else {}),
     }
 
 

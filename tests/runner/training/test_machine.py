@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,36 @@ def test_the_environment_names_the_machine():
     assert found["device"] == "cpu"
     assert "cores" in found["machine"]
     assert found["torch"].startswith("2.")
+
+
+def test_the_environment_names_variables_that_change_numbers(monkeypatch):
+    for name in machine.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    plain = machine.environment(Placement())
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("MKL_CBWR", "")
+    assert machine.environment(Placement()) == plain | {"variables": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
+
+
+def test_the_environment_says_what_is_compiled_here(monkeypatch):
+    monkeypatch.setattr(machine, "_can_compile", lambda device: False)
+    assert machine.environment(Placement(compile=True))["compile"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "threads", "message"),
+    [
+        ("OMP_DYNAMIC", "TRUE", 2, "OMP_DYNAMIC lets OpenMP choose how many threads work"),
+        ("OMP_THREAD_LIMIT", "1", 2, "OMP_THREAD_LIMIT=1 is below the 2 threads of a run"),
+        ("OMP_DYNAMIC", "true", 1, None),
+        ("OMP_DYNAMIC", "false", 2, None),
+        ("OMP_THREAD_LIMIT", "2", 2, None),
+    ],
+)
+def test_fewer_threads_than_a_run_asks_for_are_refused(monkeypatch, name, value, threads, message):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
+        machine.resolve({"device": "cpu", "threads": threads})
 
 
 def test_the_commit_says_when_the_runner_was_changed(tmp_path: Path):
