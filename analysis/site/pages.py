@@ -13,7 +13,7 @@ from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.site.references import Reference
 from analysis.study import text
-from runner.evidence.status import EVIDENCE
+from runner.evidence.status import EVIDENCE, sessions
 from runner.plan.spec import from_dict
 
 Files = dict[str, bytes | Path]  # path of a page or file → its content, or the file to copy
@@ -293,16 +293,18 @@ def _proof(
             links,
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    trained = [session for manifest in manifests for session in sessions(manifest)]
     facts = [
-        ("machine", "environment", "machine"),
-        ("device", "environment", "device"),
-        ("precision", "environment", "precision"),
-        ("torch", "environment", "torch"),
-        ("commit", "commit"),
-        ("corpus", "corpus", "name"),
-        ("corpus SHA-256", "corpus", "sha256"),
+        ("machine", trained, "environment", "machine"),
+        ("device", trained, "environment", "device"),
+        ("precision", trained, "environment", "precision"),
+        ("threads", trained, "environment", "threads"),
+        ("torch", trained, "environment", "torch"),
+        ("commit", trained, "commit"),
+        ("corpus", manifests, "corpus", "name"),
+        ("corpus SHA-256", manifests, "corpus", "sha256"),
     ]
-    listed = "\n".join(f"- {label}: {text.escape(_several(manifests, *path))}" for label, *path in facts)
+    listed = "\n".join(f"- {label}: {text.escape(_several(among, *path))}" for label, among, *path in facts)
     table = "\n".join(rows)
     if counted:
         listed += f"\n- what n-gram counts of the same text score: [baselines]({evidence.BASELINES})"
@@ -340,7 +342,7 @@ def _when(post: Post, rendered: Rendered) -> str:
 
 
 def _several(manifests: list[dict[str, Any]], *path: str) -> str:
-    """The values at a path of the manifests, each once, as text."""
+    """The values at a path of manifests or of their sessions, each once, as text."""
     found = set()
     for value in manifests:
         for key in path:

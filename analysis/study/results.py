@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
+from runner.evidence.status import sessions
 from runner.files import write_atomic
 
 if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads results can do without
@@ -197,9 +198,11 @@ class Results:
             raise UserError(f"provenance: one call an experiment and profile, not {experiments}")
         experiment, profile = experiments[0]
 
-        def every(*path: str) -> list[Any]:
-            found = set()
-            for value in manifests:
+        trained = [session for manifest in manifests for session in sessions(manifest)]
+
+        def every(among: Sequence[dict[str, Any]], *path: str) -> list[Any]:
+            found: set[Any] = set()
+            for value in among:
                 for key in path:
                     value = value.get(key) if isinstance(value, dict) else None
                 found.add(value)
@@ -222,12 +225,12 @@ class Results:
                     ),
                     key=lambda r: r["name"],
                 ),
-                "seeds": every("seed"),
-                "commits": every("commit"),
-                "machines": every("environment", "machine"),
-                "devices": every("environment", "device"),
-                "precisions": every("environment", "precision"),
-                "corpora": every("corpus", "name"),
+                "seeds": every(manifests, "seed"),
+                "commits": every(trained, "commit"),
+                "machines": every(trained, "environment", "machine"),
+                "devices": every(trained, "environment", "device"),
+                "precisions": every(trained, "environment", "precision"),
+                "corpora": every(manifests, "corpus", "name"),
             },
         )
 

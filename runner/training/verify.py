@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.errors import NoDevice, UserError
 from runner.evidence import checkpoint, code, log, state
-from runner.evidence.status import ENDED
+from runner.evidence.status import ENDED, sessions
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
@@ -27,7 +27,7 @@ class Verdict:
     kind       "identical", "within tolerance" or "different"
     rows       how many rows of the log were compared
     largest    the largest difference of two losses, in nats
-    same_kind  whether the run was first trained on this kind of machine; elsewhere `TOLERANCE` applies
+    same_kind  whether all of the run was first trained on this kind of machine; elsewhere `TOLERANCE` applies
     """
 
     kind: str
@@ -58,7 +58,9 @@ def verify(folder: Path, steps: int) -> Verdict:
         found = checkpoint.latest(inside, state.plan_identity(plan), lambda line: None)
         assert found is not None
         again = checkpoint.logs(inside, found[0])["metrics"].to_pylist()
-    return compare(run.metrics().to_pylist(), again, environment(placement) == manifest["environment"])
+    here = environment(placement)
+    same_kind = all(session["environment"] == here for session in sessions(manifest))
+    return compare(run.metrics().to_pylist(), again, same_kind)
 
 
 def mark(folder: Path, steps: int) -> str:

@@ -27,6 +27,16 @@ def rewrite(folder: Path, change) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def elsewhere(folder: Path, **changed) -> None:
+    """Let it have been trained in another environment."""
+
+    def change(manifest) -> None:
+        for place in (manifest, *manifest["sessions"]):
+            place["environment"].update(changed)
+
+    rewrite(folder, change)
+
+
 def forge(folder: Path, by: float) -> None:
     """Publish other numbers than were measured."""
     rows = log.read(folder / "metrics.parquet", log.METRICS).to_pylist()
@@ -55,7 +65,7 @@ def test_a_forged_number_is_found(copy: Path):
 
 
 def test_another_kind_of_machine_is_allowed_a_tolerance(copy: Path):
-    rewrite(copy, lambda manifest: manifest["environment"].update(machine="another"))
+    elsewhere(copy, machine="another")
     assert verify.verify(copy, 20).kind == "identical"
     forge(copy, 0.001)
     found = verify.verify(copy, 20)
@@ -64,8 +74,17 @@ def test_another_kind_of_machine_is_allowed_a_tolerance(copy: Path):
     assert verify.verify(copy, 20).kind == "different"
 
 
+def test_a_run_that_was_resumed_elsewhere_is_not_of_this_kind_of_machine(copy: Path):
+    def resumed(manifest):
+        session = manifest["sessions"][0]
+        manifest["sessions"].append(session | {"environment": session["environment"] | {"threads": 7}})
+
+    rewrite(copy, resumed)
+    assert not verify.verify(copy, 20).same_kind
+
+
 def test_a_run_that_was_compiled_from_nothing_is_of_this_kind_of_machine(copy: Path):
-    rewrite(copy, lambda manifest: manifest["environment"].update(cold=True))
+    elsewhere(copy, cold=True)
     assert verify.verify(copy, 20) == verify.Verdict("identical", 8, 0.0, True)
 
 
