@@ -69,10 +69,17 @@ def train(
     placement = replace(placement, **plan.placement)
     group = Group()
     placement = replace(placement, device=group.join(placement.device))
+    ours = _shared(plan, placement) if group.size > 1 else {}
     if not group.leads:
-        action, status = group.from_leader(None)
+        action, status, leaders = group.from_leader(None)
         if action == Action.SKIP:
             return Status(status)
+        for key, value in leaders.items():
+            if ours[key] != value:
+                raise UserError(
+                    f"{plan.name}: {key} is {ours[key]} in process {group.rank} and {value} in its leader, whose "
+                    "manifest speaks for both: give all machines the same"
+                )
         with _kernels(placement):
             return _Run(plan, folder, placement, lambda progress: None, lambda line: None, group).go(stopping, until)
     try:
@@ -81,9 +88,9 @@ def train(
                 held.enter_context(lock.hold(folder))
                 current = state.inspect(plan, root)
             except (UserError, OSError):
-                group.from_leader((Action.SKIP, Status.FAILED))
+                group.from_leader((Action.SKIP, Status.FAILED, ours))
                 raise
-            group.from_leader((current.action, current.status))
+            group.from_leader((current.action, current.status, ours))
             if current.action == Action.SKIP:
                 return current.status
             held.enter_context(_kernels(placement))
@@ -99,6 +106,12 @@ def train(
                 f"{folder}: the disk is full; the last checkpoint is intact: make room and run the same command again"
             ) from None
         raise
+
+
+def _shared(plan: Plan, placement: Placement) -> dict[str, Any]:
+    """What the processes of a run must have in common, as its manifest is that of the leader."""
+    here = environment(placement)
+    return {"code": code.fingerprint(plan.spec)} | {key: here[key] for key in ("precision", "compile", "torch")}
 
 
 def _kernels(placement: Placement) -> contextlib.AbstractContextManager[None]:

@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 
 from runner.errors import UserError
-from runner.evidence import checkpoint, log, state
+from runner.evidence import checkpoint, code, log, state
+from runner.evidence.state import Action
+from runner.evidence.status import Status
 from runner.files import checksum
 from runner.plan.plan import Plan
+from runner.training import loop
+from runner.training.group import Group
 from runner.training.probes.probe import Evaluated, Removed, Rounded, Shown
 from runner.training.probes.registry import PROBES
 from runner.training.progress import Progress
@@ -141,6 +145,24 @@ def test_the_steps_before_a_stop_are_timed(tiny, tmp_path):
     train_here(tiny, tmp_path)
     timing = log.read_run(tiny.folder(tmp_path)).timing().to_pandas()
     assert step in set(timing.query("phase == 'train'").step)
+
+
+def test_a_process_that_would_train_otherwise_than_its_leader_is_refused(tiny, tmp_path, monkeypatch):
+    leaders = {"code": code.fingerprint(tiny.spec), "precision": "bf16"}
+
+    class Second(Group):
+        def __init__(self):
+            self.rank, self.size, self.leads = 1, 2, False
+
+        def join(self, device: str) -> str:
+            return device
+
+        def from_leader(self, value):
+            return Action.TRAIN, Status.MISSING, leaders
+
+    monkeypatch.setattr(loop, "Group", Second)
+    with pytest.raises(UserError, match="precision is float32 in process 1 and bf16 in its leader"):
+        train_here(tiny, tmp_path)
 
 
 def test_a_probe_with_nothing_to_observe_is_refused_before_it_is_trained(tiny, tmp_path):
