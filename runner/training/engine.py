@@ -95,6 +95,7 @@ class Engine:
         self.optimizer = Optimizer(self.model, train_spec)
         self.loss = self.model.loss
         if compile and not small_kernels:
+            torch.compiler.reset()  # otherwise it gives up at the ninth model, as all of them share this function
             self.loss = torch.compile(self.loss, dynamic=False, fullgraph=True, options=COMPILED)
 
     def step(
