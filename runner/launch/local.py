@@ -20,7 +20,6 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Self
 
-from runner.data.cache import cache_folder
 from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import estimate, progress
@@ -177,8 +176,7 @@ class Workers:
     def _open(self, jobs: int) -> None:
         """Start processes until there are `jobs` of them."""
         if not self._slots:
-            # The cache of compiled kernels is kept beside the data, so that later sweeps reuse them.
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
+            machine.keep_kernels()
             self._messages = self._context.Queue()
             # A value without a lock: a killed worker could leave a lock held.
             self._stopping = self._context.RawValue("b", 0)
@@ -220,6 +218,7 @@ class Group:
     """The processes that torchrun started, including this one: all of them train each run together."""
 
     def __enter__(self) -> Self:
+        machine.keep_kernels()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -5,9 +5,12 @@ import os
 import platform
 import re
 import subprocess
+from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from runner.data.cache import cache_folder
 from runner.errors import NoDevice, UserError
 from runner.evidence import code
 from runner.plan.placement import Placement, checked
@@ -142,6 +145,20 @@ def environment(placement: Placement) -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         **({"variables": variables} if variables else {}),
     }
+
+
+def keep_kernels() -> None:
+    """Let Inductor keep what it compiles beside the data, for later sweeps, in a folder of this processor, compiler and
+    torch: by itself it would take what another processor or compiler has left there."""
+    compiler = os.environ.get("CXX", "g++")
+    try:
+        said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:  # there is none
+        said = ""
+    known = re.search(r"^(?:flags|Features)\s*:.*$", _cpu_info(), re.MULTILINE)
+    processor = known[0] if known else platform.processor() or platform.machine()
+    kind = sha256("\n".join((processor, said, metadata.version("torch"))).encode()).hexdigest()[:12]
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor" / kind).resolve()))
 
 
 def commit(where: Path) -> str:

@@ -24,6 +24,7 @@ from runner.launch.cluster import machines
 from runner.launch.cluster.client import ray_module
 from runner.launch.cluster.messages import PULSE, Accepted, Manifest, Message, Order, Result, Saved
 from runner.launch.events import Line
+from runner.training import machine
 from runner.training.progress import Progress
 
 ABANDONED = 60.0  # seconds after which a folder without a lock is taken for that of a lost worker
@@ -97,7 +98,7 @@ class _Outbox:
 
 
 def _train(order: Order, root: Path, outbox: _Outbox, stopping: threading.Event) -> str:
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor").resolve()))
+    machine.keep_kernels()
     if order.placement.device == "cpu":
         os.environ["OMP_NUM_THREADS"] = str(order.placement.threads)  # must be set before torch is imported
     from runner.training import loop

@@ -1,5 +1,7 @@
 import contextlib
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,32 @@ def test_fewer_threads_than_a_run_asks_for_are_refused(monkeypatch, name, value,
     monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
         machine.resolve({"device": "cpu", "threads": threads})
+
+
+def test_kernels_of_another_compiler_or_processor_are_kept_elsewhere(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that what it was comes back
+    compiler = tmp_path / "c++"
+
+    def kept(version: str, flags: str) -> str:
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+        compiler.write_text(f"#!/bin/sh\necho c++ {version}\n")
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        monkeypatch.setattr(machine, "_cpu_info", lambda: f"model name : X\nflags : {flags}\ncpu MHz : {time.time()}\n")
+        machine.keep_kernels()
+        return os.environ["TORCHINDUCTOR_CACHE_DIR"]
+
+    first = kept("12", "fpu avx2")
+    assert Path(first).parent == tmp_path / "inductor"
+    assert kept("12", "fpu avx2") == first
+    assert len({first, kept("13", "fpu avx2"), kept("12", "fpu avx512f")}) == 3
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    machine.keep_kernels()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] != "", "no compiler is no error"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/elsewhere")
+    machine.keep_kernels()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/elsewhere", "where it is set, it stays"
 
 
 def test_the_commit_says_when_the_runner_was_changed(tmp_path: Path):
