@@ -97,6 +97,7 @@ for scope, entries in ranked.items():
         most[scope.corpus] = scope
 main = max(most.values(), key=lambda scope: len({one.kind for one in ranked[scope]}) * 1000 + len(ranked[scope]))
 LABELS = {"flops": "training FLOPs", "parameters": "parameters", "seconds": "seconds of training"}
+LEGEND = {"fontsize": 8, "handletextpad": 0.2, "frameon": True, "framealpha": 1, "edgecolor": "none"}
 SIGNS = {"gpt": "o", "minigpt": "s", "mlp": "^", "wavenet": "D", "megabyte": "P", "nested": "v", "priced": "X"}
 
 
@@ -139,15 +140,7 @@ def panel(scope: survey.Scope, cost: str, title: str) -> Drawing:
         ax.margins(x=0.08)
         ax.xaxis.set_minor_locator(LogLocator(subs=[3]))
         ax.set(title=title, xlabel=f"{LABELS[cost]} (log scale)", ylabel="bits per character")
-        ax.legend(
-            fontsize=8,
-            loc="best",
-            handletextpad=0.2,
-            frameon=True,
-            framealpha=1,
-            facecolor=style.page(),
-            edgecolor="none",
-        )
+        ax.legend(loc="best", facecolor=style.page(), **LEGEND)
         if ends:
             style.end_labels(ax, ends)
 

@@ -57,6 +57,8 @@ halves = places["side by side"][:, : size // 2].mean(axis=1) - places["side by s
 ends = patches.ends()[""].to_numpy()
 change = at_the_end("strided_loss")[:, 0] - ends
 strided = stats.estimate(change)
+
+# %%
 verdict = verdicts.parts(
     {
         "early tokens of a patch are easier": [
