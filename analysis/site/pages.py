@@ -13,7 +13,7 @@ from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.site.references import Reference
 from analysis.study import text
-from runner.evidence.status import EVIDENCE, sessions
+from runner.evidence.status import EVIDENCE
 from runner.plan.spec import from_dict
 
 Files = dict[str, bytes | Path]  # path of a page or file → its content, or the file to copy
@@ -293,7 +293,7 @@ def _proof(
             links,
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    trained = [session for manifest in manifests for session in sessions(manifest)]
+    trained = [session for manifest in manifests for session in manifest["sessions"]]
     facts = [
         ("machine", trained, "environment", "machine"),
         ("device", trained, "environment", "device"),

@@ -77,7 +77,8 @@ def obstacle(arms: Arms) -> str:
 
 def where(arms: Arms, profile: str) -> str:
     """What was timed, for captions: layers, tokens a step, kind of device, profile."""
-    model, on_cpu = arms.spec["model"], all(run.manifest["environment"]["device"] == "cpu" for run in arms.runs)
+    model, sessions = arms.spec["model"], [session for run in arms.runs for session in run.manifest["sessions"]]
+    on_cpu = all(session["environment"]["device"] == "cpu" for session in sessions)
     return (
         f"{model['n_layer']} layers, {arms.spec['train']['batch_size']} × {model['block_size']} tokens a step, on "
         f"{'a processor' if on_cpu else 'an accelerator'}, profile {profile}"

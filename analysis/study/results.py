@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
-from runner.evidence.status import sessions
 from runner.files import write_atomic
 
 if TYPE_CHECKING:  # they import scipy and pandas, and whoever only reads results can do without
@@ -198,7 +197,7 @@ class Results:
             raise UserError(f"provenance: one call an experiment and profile, not {experiments}")
         experiment, profile = experiments[0]
 
-        trained = [session for manifest in manifests for session in sessions(manifest)]
+        trained = [session for manifest in manifests for session in manifest["sessions"]]
 
         def every(among: Sequence[dict[str, Any]], *path: str) -> list[Any]:
             found: set[Any] = set()

@@ -119,7 +119,7 @@ def _entry(runs: Sequence[log.Run]) -> Iterator[Entry]:
         spec["data"]["train"][1] - spec["data"]["train"][0],
         work * tokens,
         float(np.mean(seconds)),
-        manifest["environment"]["device"],
+        ", ".join(sorted({session["environment"]["device"] for run in runs for session in run.manifest["sessions"]})),
     )
 
 

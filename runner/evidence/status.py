@@ -1,7 +1,6 @@
 """The status of a run, and the files that it leaves."""
 
 from enum import StrEnum
-from typing import Any
 
 
 class Status(StrEnum):
@@ -26,8 +25,3 @@ EVIDENCE = (  # the files of a run that has ended, as far as it leaves them
     "samples.parquet",
     "samples.txt",
 )
-
-
-def sessions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """What trained a run, one for each time that it was begun or resumed: its `environment`, `commit` and `code`."""
-    return manifest.get("sessions") or [manifest]

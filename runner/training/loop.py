@@ -30,7 +30,7 @@ from runner.plan.plan import Plan
 from runner.plan.spec import as_dict
 from runner.training import embedding, sample, samples
 from runner.training.batches import Batch, Batches
-from runner.training.engine import Engine
+from runner.training.engine import Engine, can_compile
 from runner.training.group import Group
 from runner.training.machine import environment, loaded_commit
 from runner.training.optimizer import learning_rate
@@ -62,11 +62,18 @@ def train(
     stopping  called before each step and each batch of an evaluation; true means to save and stop
     until     the step at which to save and stop, after its evaluation
 
-    Raises `Held` where another process trains the run, and a `UserError` for a full disk; the last checkpoint stays
-    intact. In a group, the leader raises the error and the other processes return the status failed.
+    Raises `Held` where another process trains the run, and a `UserError` for a full disk, where the last checkpoint
+    stays intact, and for an arm that is to be compiled where nothing can be. In a group, the leader raises the error
+    and the other processes return the status failed; one that would train otherwise than its leader raises a
+    `UserError`.
     """
     folder = plan.folder(root)
     placement = replace(placement, **plan.placement)
+    if plan.placement.get("compile") and not can_compile(torch.device(placement.device)):
+        raise UserError(
+            f"{plan.name}: its arm is to be compiled, for which this machine lacks a C++ compiler, or Triton on CUDA: "
+            "install it, or take compile out of the arm's placement"
+        )
     group = Group()
     placement = replace(placement, device=group.join(placement.device))
     ours = _shared(plan, placement) if group.size > 1 else {}
@@ -111,7 +118,8 @@ def train(
 def _shared(plan: Plan, placement: Placement) -> dict[str, Any]:
     """What the processes of a run must have in common, as its manifest is that of the leader."""
     here = environment(placement)
-    return {"code": code.fingerprint(plan.spec)} | {key: here[key] for key in ("precision", "compile", "torch")}
+    keys = ("precision", "compile", "threads", "torch", "variables")
+    return {"code": code.fingerprint(plan.spec)} | {key: here.get(key, {}) for key in keys}
 
 
 def _kernels(placement: Placement) -> contextlib.AbstractContextManager[None]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from runner.errors import NoDevice, UserError
 from runner.evidence import checkpoint, code, log, state
-from runner.evidence.status import ENDED, sessions
+from runner.evidence.status import ENDED
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
 from runner.plan.spec import from_dict
 from runner.training.loop import train
-from runner.training.machine import environment, loaded_commit, resolve
+from runner.training.machine import environment, keep_kernels, loaded_commit, resolve
 
 STEPS = 50
 TOLERANCE = 0.02  # nats; the rounding of other kernels adds up to less in tens of steps
@@ -27,7 +27,7 @@ class Verdict:
     kind       "identical", "within tolerance" or "different"
     rows       how many rows of the log were compared
     largest    the largest difference of two losses, in nats
-    same_kind  whether all of the run was first trained on this kind of machine; elsewhere `TOLERANCE` applies
+    same_kind  whether these steps were first trained on this kind of machine; elsewhere `TOLERANCE` applies
     """
 
     kind: str
@@ -47,6 +47,7 @@ def verify(folder: Path, steps: int) -> Verdict:
     compare. Raises a `UserError` for a folder without an ended run, and for `steps` beyond its end."""
     run = _ended(folder)
     log.check(run)
+    keep_kernels()
     manifest = run.manifest
     plan = Plan(manifest["experiment"], manifest["profile"], run.name, from_dict(manifest["spec"], str(folder)))
     if steps < 1 or steps > plan.spec.train.steps:
@@ -59,7 +60,8 @@ def verify(folder: Path, steps: int) -> Verdict:
         assert found is not None
         again = checkpoint.logs(inside, found[0])["metrics"].to_pylist()
     here = environment(placement)
-    same_kind = all(session["environment"] == here for session in sessions(manifest))
+    trained = [session["environment"] for session in manifest["sessions"] if session["from_step"] < steps]
+    same_kind = all(one == here for one in trained)
     return compare(run.metrics().to_pylist(), again, same_kind)
 
 

@@ -28,6 +28,18 @@ def _planned(experiment: str, profile: str) -> dict[tuple[float, int], RunSpec]:
     return {(plan.spec.model.mlp_ratio, plan.spec.seed): plan.spec for plan in plans}
 
 
+ENVIRONMENT = {
+    "machine": "Intel Xeon with AMX, 2 cores",
+    "device": "cpu",
+    "precision": "fp32",
+    "compile": True,
+    "threads": 1,
+    "torch": "2.13.0",
+    "python": "3.11.7",
+    "platform": "Linux x86_64",
+}
+
+
 def spec(ratio: float, seed: int, profile: str = "laptop", experiment: str = "mlp-ratio") -> RunSpec:
     """The spec that is planned for this ratio and seed; of others, the nearest to it."""
     found = _planned(experiment, profile)
@@ -96,20 +108,11 @@ def write_run(
         },
         "parameters": {"total": 60_000 + int(ratio * 16_384), "tensors": {"wte": [65, 64]}},
         "log_every": 10,
-        "environment": {
-            "machine": "Intel Xeon with AMX, 2 cores",
-            "device": "cpu",
-            "precision": "fp32",
-            "compile": True,
-            "threads": 1,
-            "torch": "2.13.0",
-            "python": "3.11.7",
-            "platform": "Linux x86_64",
-        },
+        "environment": ENVIRONMENT,
         "commit": "0123456789ab",
         "code": "feedbeef",
         "started": "2026-11-21T09:00:00Z",
-        "sessions": [],
+        "sessions": [{"from_step": 0, "environment": ENVIRONMENT, "commit": "0123456789ab", "code": "feedbeef"}],
         "finished": "2026-11-21T09:00:07Z",
         "files": {file: sha256(folder / file) for file in EVIDENCE[1:] if (folder / file).is_file()},
     }

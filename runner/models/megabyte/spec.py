@@ -24,7 +24,8 @@ class MegabyteSpec:
                    as Perceiver AR drops inputs instead of using dropout. With latents, of the patches before them,
                    rounded to a whole patch, and these are not read at all
     strided        at evaluation, predict twice, with patches moved on by half of one the second time, and take each
-                   token from the prediction in which it stands in the first half of its patch
+                   token from the prediction in which it stands in the first half of its patch. The probe
+                   `strided_loss` observes that beside the plain evaluation
     kind           "megabyte", of `runner.models.registry`
     """
 

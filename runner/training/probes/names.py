@@ -23,7 +23,7 @@ OBSERVING = (
     "removal",
     "narrowed",
 )
-# Not among all, as they evaluate anew.
+# Not among all: they evaluate with other weights, or in another way.
 ANEW = ("int8_loss", "codebook_256_loss", "codebook_16_loss", "strided_loss", "strided_position_loss")
 NAMES = (*OBSERVING, *ANEW)
 

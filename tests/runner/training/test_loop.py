@@ -147,6 +147,12 @@ def test_the_steps_before_a_stop_are_timed(tiny, tmp_path):
     assert step in set(timing.query("phase == 'train'").step)
 
 
+def test_an_arm_is_not_trained_uncompiled_where_it_is_to_be_compiled(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "can_compile", lambda device: False)
+    with pytest.raises(UserError, match="its arm is to be compiled, for which this machine lacks a C\\+\\+ compiler"):
+        train_here(replace(tiny, placement={"compile": True}), tmp_path)
+
+
 def test_a_process_that_would_train_otherwise_than_its_leader_is_refused(tiny, tmp_path, monkeypatch):
     leaders = {"code": code.fingerprint(tiny.spec), "precision": "bf16"}
 

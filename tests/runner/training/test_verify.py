@@ -74,13 +74,15 @@ def test_another_kind_of_machine_is_allowed_a_tolerance(copy: Path):
     assert verify.verify(copy, 20).kind == "different"
 
 
-def test_a_run_that_was_resumed_elsewhere_is_not_of_this_kind_of_machine(copy: Path):
+@pytest.mark.parametrize(("step", "same_kind"), [(10, False), (20, True)])
+def test_only_the_machines_of_the_steps_that_are_compared_count(copy: Path, step: int, same_kind: bool):
     def resumed(manifest):
         session = manifest["sessions"][0]
-        manifest["sessions"].append(session | {"environment": session["environment"] | {"threads": 7}})
+        elsewhere = {"environment": session["environment"] | {"threads": 7}, "from_step": step}
+        manifest["sessions"].append(session | elsewhere)
 
     rewrite(copy, resumed)
-    assert not verify.verify(copy, 20).same_kind
+    assert verify.verify(copy, 20).same_kind == same_kind
 
 
 def test_a_run_that_was_compiled_from_nothing_is_of_this_kind_of_machine(copy: Path):
