@@ -13,6 +13,7 @@ from analysis.site.claims import Change, Ledger, Verdicts
 from analysis.site.post import Post, Rendered
 from analysis.site.references import Reference
 from analysis.study import text
+from analysis.study.results import every
 from runner.evidence.status import EVIDENCE
 from runner.plan.spec import from_dict
 
@@ -258,7 +259,7 @@ def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
         place = f"{inside}{experiment}/{profile}"
         rows.append(
             f"| {experiment} | [{profile}]({place}/index.md) | {len(runs)} | "
-            f"{text.escape(_several(manifests, 'environment', 'machine'))} |"
+            f"{text.escape(_several(_sessions(manifests), 'environment', 'machine'))} |"
         )
         counted = (root / experiment / profile / evidence.BASELINES).is_file()
         up = "../" * place.count("/") + "../index.md"
@@ -293,7 +294,7 @@ def _proof(
             links,
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    trained = [session for manifest in manifests for session in manifest["sessions"]]
+    trained = _sessions(manifests)
     facts = [
         ("machine", trained, "environment", "machine"),
         ("device", trained, "environment", "device"),
@@ -341,14 +342,14 @@ def _when(post: Post, rendered: Rendered) -> str:
     )
 
 
-def _several(manifests: list[dict[str, Any]], *path: str) -> str:
-    """The values at a path of manifests or of their sessions, each once, as text."""
-    found = set()
-    for value in manifests:
-        for key in path:
-            value = value.get(key, "") if isinstance(value, dict) else ""
-        found.add(str(value))
-    return ", ".join(sorted(found - {""})) or "unknown"
+def _sessions(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What trained the runs of these manifests: a session for each time that one was begun or resumed."""
+    return [session for manifest in manifests for session in manifest["sessions"]]
+
+
+def _several(among: list[dict[str, Any]], *path: str) -> str:
+    """The values at a path of manifests or of their sessions, as text."""
+    return ", ".join(map(str, every(among, *path))) or "unknown"
 
 
 def _flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -35,6 +35,16 @@ CLAIM = re.compile(r"[A-Z]\d*-\d+")
 Draw = Callable[[Any], Any]
 
 
+def every(among: Sequence[dict[str, Any]], *path: str) -> list[Any]:
+    """The values at a path of manifests or of their sessions, each once; none where it is missing or empty."""
+    found: set[Any] = set()
+    for value in among:
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        found.add(value)
+    return sorted((v for v in found if v not in (None, "")), key=str)
+
+
 class Results:
     """Numbers, tables, figures and verdicts by name; `save` writes them as `<output>/results.json`."""
 
@@ -198,14 +208,6 @@ class Results:
         experiment, profile = experiments[0]
 
         trained = [session for manifest in manifests for session in manifest["sessions"]]
-
-        def every(among: Sequence[dict[str, Any]], *path: str) -> list[Any]:
-            found: set[Any] = set()
-            for value in among:
-                for key in path:
-                    value = value.get(key) if isinstance(value, dict) else None
-                found.add(value)
-            return sorted((v for v in found if v not in (None, "")), key=str)
 
         self._keep(
             "provenance",
