@@ -58,10 +58,14 @@ class Model(nn.Module, ABC):
 
     def summed_loss(self, x_BT: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
         """Sum over targets of weight times cross-entropy, without dropout; in float64 where the device has it."""
-        logits_NV, y_N, weight_N = wide(self(x_BT).flatten(0, 1)), y_BS.flatten(), weight_BS.flatten()
+        return self.scored(self(x_BT), y_BS, weight_BS)
+
+    def scored(self, logits_BSV: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
+        """The `summed_loss` of these logits."""
+        logits_NV, y_N, weight_N = wide(logits_BSV.flatten(0, 1)), y_BS.flatten(), weight_BS.flatten()
         tap("prediction", 0, logits_NV, y_N, weight_N, y_BS.shape[1])
         loss_N = F.cross_entropy(logits_NV, y_N, reduction="none")
-        return (loss_N * weight_N).sum(dtype=None if x_BT.device.type == "mps" else torch.float64)
+        return (loss_N * weight_N).sum(dtype=None if y_BS.device.type == "mps" else torch.float64)
 
     def calibrate(self, batches: list[Tensor]) -> None:
         """Take from the inputs [B, T] of training batches what evaluation needs and training does not give, such as

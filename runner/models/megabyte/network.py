@@ -150,7 +150,8 @@ class Megabyte(Model):
     def forward(self, x_BT: Tensor, keys: Tensor | None = None) -> Tensor:
         if keys is not None:
             return self._predict(x_BT, keys.unbind())
-        return self._strided(x_BT) if self.spec.strided else self._whole(x_BT)
+        whole_BTV = self._whole(x_BT)
+        return self._strided(x_BT, whole_BTV) if self.spec.strided else whole_BTV
 
     def loss(self, x_BT: Tensor, y_BS: Tensor, keys: Tensor, weight_BS: Tensor | None = None) -> Tensor:
         """The mean over the tokens of the latents, where there are some."""
@@ -159,11 +160,13 @@ class Megabyte(Model):
 
     def summed_loss(self, x_BT: Tensor, y_BS: Tensor, weight_BS: Tensor) -> Tensor:
         """As of every model; what strided inference predicts is computed beside it where a probe asks."""
+        logits_BTV = self(x_BT)
         if self.spec.patch % 2 == 0 and heard("strided"):
             with unheard():
-                logits_NV = wide(self._strided(x_BT).flatten(0, 1))
+                strided_BTV = logits_BTV if self.spec.strided else self._strided(x_BT, logits_BTV)
+            logits_NV = wide(strided_BTV.flatten(0, 1))
             tap("strided", 0, logits_NV, y_BS.flatten(), weight_BS.flatten(), y_BS.shape[1])
-        return super().summed_loss(x_BT, y_BS, weight_BS)
+        return self.scored(logits_BTV, y_BS, weight_BS)
 
     def _first(self, length: int) -> int:
         """The first position that one pass over so many tokens predicts."""
@@ -197,10 +200,10 @@ class Megabyte(Model):
         n_ND = self.fine(local_NpD, fine)
         return self.ops.linear(n_ND, self.token, self.fine.norm).view(B, P * p - first, -1)[:, : T - first]
 
-    def _strided(self, x_BT: Tensor) -> Tensor:
-        """Each prediction from the one of two passes in which it stands in the first half of its patch."""
+    def _strided(self, x_BT: Tensor, first_BTV: Tensor) -> Tensor:
+        """Each prediction from the one of two passes, of which the first is given, in which it stands in the first half
+        of its patch."""
         T, half = x_BT.shape[1], self.spec.patch // 2
-        first_BTV = self._whole(x_BT)
         if half >= T:
             return first_BTV
         moved_BTV = self._whole(x_BT[:, half:])

@@ -12,10 +12,14 @@ def correct(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor, positions: in
     return (weight_N * (logits_NV.argmax(1) == target_N)).sum()
 
 
+def weighted(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor) -> Tensor:
+    """The loss of each prediction times its weight, [N]."""
+    return weight_N * F.cross_entropy(logits_NV, target_N, reduction="none")
+
+
 def at_positions(logits_NV: Tensor, target_N: Tensor, weight_N: Tensor, positions: int) -> Tensor:
     """The weighted losses and the weights, summed over the sequences, at each position of a sequence: [2, S]."""
-    loss_N = weight_N * F.cross_entropy(logits_NV, target_N, reduction="none")
-    return torch.stack((loss_N, weight_N)).view(2, -1, positions).sum(1)
+    return torch.stack((weighted(logits_NV, target_N, weight_N), weight_N)).view(2, -1, positions).sum(1)
 
 
 def summed(value_ML: Tensor) -> Tensor:
