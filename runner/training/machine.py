@@ -110,9 +110,14 @@ BF16_UNITS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "bf16": "Arm BF16
 def bf16_units() -> str | None:
     """The instructions with which this CPU multiplies bfloat16 numbers, such as "AMX"; None where it has none, which
     makes bfloat16 slower than float32."""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_info(), re.MULTILINE)
-    words = set(found[1].split()) if found else set()
+    words = set(_cpu_flags().split())
     return next((name for flag, name in BF16_UNITS.items() if flag in words), None)
+
+
+def _cpu_flags() -> str:
+    """The instructions of this CPU as /proc/cpuinfo lists them; empty where it does not."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpu_info(), re.MULTILINE)
+    return found[1] if found else ""
 
 
 @functools.cache
@@ -150,15 +155,16 @@ def environment(placement: Placement) -> dict[str, Any]:
 def keep_kernels() -> None:
     """Let Inductor keep what it compiles beside the data, for later sweeps, in a folder of this processor, compiler and
     torch: by itself it would take what another processor or compiler has left there."""
+    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
+        return
     compiler = os.environ.get("CXX", "g++")
     try:
         said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
     except OSError:  # there is none
         said = ""
-    known = re.search(r"^(?:flags|Features)\s*:.*$", _cpu_info(), re.MULTILINE)
-    processor = known[0] if known else platform.processor() or platform.machine()
+    processor = _cpu_flags() or platform.processor() or platform.machine()
     kind = sha256("\n".join((processor, said, metadata.version("torch"))).encode()).hexdigest()[:12]
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((cache_folder() / "inductor" / kind).resolve()))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str((cache_folder() / "inductor" / kind).resolve())
 
 
 def commit(where: Path) -> str:
