@@ -5,7 +5,9 @@ labelled as such, so that the site is complete at any moment. Where nothing has 
 names, sizes and times of files are read.
 """
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +28,11 @@ from runner.errors import UserError
 
 if TYPE_CHECKING:
     from runner.evidence.planned import Due
+    from runner.evidence.status import Status
     from runner.launch.estimate import Estimate
     from runner.launch.events import Event
     from runner.launch.local import Workers
+    from runner.launch.sweep import Ending
     from runner.plan.experiment import Experiment
     from runner.plan.plan import Plan
 
@@ -271,14 +276,13 @@ class _Reproduction:
                 if part not in ahead[:1]:
                     self._estimate(self._todo(part), workers)
                 trained = self._todo(part)
-                for name in trained:
-                    if self.experiments[name].placement(self.profile).get("jobs", 1) == 1:
-                        self.behind.wait()
-                    self._train(self.experiments[name], workers)
-                    if self.outcome.code == 1:
-                        return
-                    if name != trained[-1]:
-                        self.behind.add(self._early, part, name)
+                for alone, names in itertools.groupby(trained, self._alone):
+                    for together in ([name] for name in names) if alone else [list(names)]:
+                        if alone:
+                            self.behind.wait()
+                        self._train(together, workers, partial(self._early, part))
+                        if self.outcome.code == 1:
+                            return
                 self.behind.add(self._results, part, part is self.parts[-1])
                 if trained and self.show.left() > SOON:
                     self.behind.wait()
@@ -371,32 +375,61 @@ class _Reproduction:
                 line += f", which is too long: left out; add it with WITH={name}"
             self.show.line(line)
 
-    def _train(self, loaded: "Experiment", workers: "Workers") -> None:
-        from runner.evidence.status import Status
-        from runner.launch import events, sweep
+    def _alone(self, name: str) -> bool:
+        """Whether an experiment trains one run at a time."""
+        return self.experiments[name].placement(self.profile).get("jobs", 1) == 1
 
-        def handle(event: "Event") -> None:
-            self.show.handle(event)
-            if isinstance(event, events.Progress):
-                self.behind.check()  # or an error in a post would be known when the experiment has ended
+    def _train(self, names: list[str], workers: "Workers", ended: Callable[[str], None]) -> None:
+        """Train experiments, the next one as soon as the one before leaves a process free; behind that, call `ended`
+        with the name of each."""
+        from runner.launch import sweep
 
-        self.show.begin(loaded.name)
+        self.show.begin()
         try:
-            statuses = sweep.experiment(loaded, self.profile, self.root, {}, workers, handle)
-        except UserError as error:  # other experiments do not depend on it
+            endings: dict[str, Ending] = {}
+            for name in names:
+                with self._told(name):
+                    handle = partial(self._handle, name)
+                    endings[name] = sweep.begin(self.experiments[name], self.profile, self.root, {}, workers, handle)
+            for name, ending in endings.items():
+                with self._told(name):
+                    self._ended(name, ending())
+                self.show.over(name)
+                if self.outcome.code == 1:
+                    return
+                self.behind.add(ended, name)
+        finally:
+            self.show.pause()
+
+    def _handle(self, name: str, event: "Event") -> None:
+        """Show an event of an experiment."""
+        from runner.launch import events
+
+        self.show.handle(event, name)
+        if isinstance(event, events.Progress):
+            self.behind.check()  # or an error in a post would be known when the experiment has ended
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Print an error of an experiment, as others do not depend on it; but not one of what is done behind it."""
+        try:
+            yield
+        except UserError as error:
             if error is self.behind.error():
                 raise
-            self.show.line(f"{loaded.name}: {error}")
+            self.show.line(f"{name}: {error}")
             self.outcome.code = 2
-            return
-        finally:
-            self.show.over(loaded.name)
+
+    def _ended(self, name: str, statuses: "dict[str, Status]") -> None:
+        """Take note of how an experiment has ended."""
+        from runner.evidence.status import Status
+
         if Status.STOPPED in statuses.values():
             self.outcome.code = 1
         elif Status.FAILED in statuses.values():
             self.outcome.code = 2
         else:
-            self.todo[loaded.name] = []
+            self.todo[name] = []
 
     def _early(self, part: Part, name: str) -> None:
         """Execute those notebooks of a post that have waited for this experiment alone."""
@@ -534,8 +567,9 @@ class Show:
         self.write, self.terminal, self.clock = write, terminal, clock
         self.expected: dict[str, tuple[float, int]] = {}  # seconds and runs, by experiment
         self.done: dict[str, float] = {}  # the fraction of them that is done, by experiment
-        self.steps: dict[str, float] = {}  # the fraction of each run of the present experiment
-        self.now, self.spent, self.begun, self.printed = "", 0.0, 0.0, clock()
+        self.steps: dict[str, dict[str, float]] = {}  # the fraction of each run, by experiment
+        self.spent, self.printed = 0.0, clock()
+        self.begun: float | None = None  # when the clock was started
         self.bar: Any = None
 
     def line(self, text: str) -> None:
@@ -549,26 +583,31 @@ class Show:
         """Add an experiment to the overall progress, with the estimated seconds of its runs."""
         self.expected[experiment], self.done[experiment] = (seconds, runs), 0.0
 
-    def begin(self, experiment: str) -> None:
-        """Start the clock of an experiment."""
-        self.now, self.begun, self.steps = experiment, self.clock(), {}
+    def begin(self) -> None:
+        """Start the clock of training."""
+        self.begun = self.clock()
+
+    def pause(self) -> None:
+        """Stop the clock of training."""
+        if self.begun is not None:
+            self.spent += self.clock() - self.begun
+        self.begun = None
 
     def over(self, experiment: str) -> None:
-        """Stop the clock of an experiment, which has ended."""
-        self.spent += self.clock() - self.begun
-        self.done[experiment], self.now, self.steps = 1.0, "", {}
+        """Note that an experiment has ended."""
+        self.done[experiment] = 1.0
         self._draw()
 
     def left(self) -> float:
         """The estimated seconds of training that are left, scaled by the ratio of actual to estimated time so far."""
         done = sum(self.expected[name][0] * self.done[name] for name in self.expected)
         total = sum(seconds for seconds, _ in self.expected.values())
-        spent = self.spent + (self.clock() - self.begun if self.now else 0.0)
+        spent = self.spent + (self.clock() - self.begun if self.begun is not None else 0.0)
         stretch = spent / done if done > 0.05 * total and spent > 5.0 else 1.0
         return (total - done) * stretch
 
-    def handle(self, event: "Event") -> None:
-        """Print an event of a sweep; the callback for `runner.launch.sweep.experiment`."""
+    def handle(self, event: "Event", experiment: str = "") -> None:
+        """Print an event of an experiment's sweep; the callback for `runner.launch.sweep`."""
         from runner.launch import events
 
         match event:
@@ -578,14 +617,14 @@ class Show:
                 self.line(f"{event}")
             case events.Inspected(run, state):
                 if state.action != "skip":
-                    self.line(f"{self.now}/{run} {state.action}s: {state.reason}")
+                    self.line(f"{experiment}/{run} {state.action}s: {state.reason}")
             case events.Progress():
-                self._advance(event.run, event.step / event.steps)
+                self._advance(experiment, event.run, event.step / event.steps)
             case events.RunEnded(run, status):
-                self.line(f"{'✓' if status == 'finished' else '·'} {self.now}/{run} {status}")
-                self._advance(run, 1.0)
+                self.line(f"{'✓' if status == 'finished' else '·'} {experiment}/{run} {status}")
+                self._advance(experiment, run, 1.0)
             case events.AllEnded(statuses) if statuses:
-                self.line(f"{event}")
+                self.line(f"{experiment}: {event}")
 
     def end(self) -> None:
         """Remove the bar."""
@@ -593,10 +632,11 @@ class Show:
             self.bar.stop()
         self.bar = None
 
-    def _advance(self, run: str, part: float) -> None:
-        self.steps[run] = part
-        if self.now in self.expected:
-            self.done[self.now] = min(1.0, sum(self.steps.values()) / self.expected[self.now][1])
+    def _advance(self, experiment: str, run: str, part: float) -> None:
+        steps = self.steps.setdefault(experiment, {})
+        steps[run] = part
+        if experiment in self.expected:
+            self.done[experiment] = min(1.0, sum(steps.values()) / self.expected[experiment][1])
         self._draw()
 
     def _draw(self) -> None:

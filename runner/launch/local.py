@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Self
@@ -82,9 +83,12 @@ class Workers:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._slots: list[ProcessPoolExecutor] = []  # one process each: with fewer jobs, the others stay idle
+        self._batches: list[_Batch] = []  # in the order in which they came; those that have ended are gone
+        self._running: dict[Future[str], tuple[_Batch, Plan, int]] = {}  # the last is the slot
+        self._resolved: dict[tuple[tuple[str, Any], ...], Placement] = {}  # placements, by what was wished for
         self._messages: Any = None
         self._stopping: Any = None
-        self._complete: set[str] = set()  # runs whose last message has been received
+        self._complete: set[Path] = set()  # folders of runs whose last message has been received
 
     def __enter__(self) -> Self:
         return self
@@ -103,8 +107,11 @@ class Workers:
     def resolve(self, wishes: dict[str, Any]) -> Placement:
         """The result of `runner.training.machine.resolve`, called in a worker, as this process has no torch."""
         checked(wishes)  # before a process is started
-        self._open(min(wishes.get("jobs", 1), os.cpu_count() or 1))
-        return self.call(machine.resolve, wishes)
+        asked = tuple(sorted(wishes.items()))
+        if asked not in self._resolved:  # once, as a process that trains would answer when its run has ended
+            self._open(min(wishes.get("jobs", 1), os.cpu_count() or 1))
+            self._resolved[asked] = self.call(machine.resolve, wishes)
+        return self._resolved[asked]
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of `function`, which may need torch, called in a worker."""
@@ -144,34 +151,58 @@ class Workers:
         Returns the statuses by run name: finished, diverged, stopped (saved before its end) or failed (its error is
         emitted as a line).
         """
-        jobs = min(placement.jobs, len(plans))
-        self._open(jobs)
-        ordered = self.call(estimate.longest_first, plans, placement) if 1 < jobs < len(plans) else plans
-        statuses: dict[str, Status] = {}
+        return self.begin(plans, root, placement, emit)()
+
+    def begin(
+        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
+    ) -> Callable[[], dict[str, Status]]:
+        """Take plans to be trained as `train` does, as soon as those that came before leave a process free. They are
+        trained while a result of this method is called: it waits for the end of these plans and returns their
+        statuses."""
+        self._open(min(placement.jobs, len(plans)))
+        batch = _Batch(plans, root, placement, emit, list(plans))
+        if 1 < placement.jobs < len(plans) and not self._running:
+            batch.waiting = self.call(estimate.longest_first, plans, placement)
+        self._batches.append(batch)
+        return partial(self._end, batch)
+
+    def _end(self, batch: "_Batch") -> dict[str, Status]:
+        """Train until a batch has ended; to be stopped, until all that is under way has been saved."""
         with interruptible(self._stop):
-            waiting, free = list(ordered), list(range(jobs))
-            running: dict[Future[str], tuple[Plan, int]] = {}
             try:
-                while (waiting and not self._stopping.value) or running:
-                    while waiting and free and not self._stopping.value:
-                        plan, slot = waiting.pop(0), free.pop(0)
-                        running[self._slots[slot].submit(_train, plan, root, placement)] = plan, slot
-                    done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                    self._listen(emit)
-                    for future in done:
-                        plan, slot = running.pop(future)
-                        free = sorted([*free, slot])
-                        statuses[plan.name] = self._status(future, plan, emit)
-                        emit(RunEnded(plan.name, statuses[plan.name]))
+                while self._running if self._stopping.value else batch.waiting or self._runs_of(batch):
+                    self._step()
             except BrokenProcessPool:
-                emit(Line(DIED))
+                batch.emit(Line(DIED))
                 self._stop()
                 _kill(grace=GRACE)  # it may have held a lock of the queue, for which the others would wait for ever
-                self._listen(emit)
+                self._listen()
+                self._running.clear()
             except BaseException:
                 self._stop()
                 raise
-        return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
+        self._batches.remove(batch)
+        return {plan.name: batch.statuses.get(plan.name, Status.STOPPED) for plan in batch.plans}
+
+    def _step(self) -> None:
+        """Start runs where processes are free, and take note of what has ended within a moment."""
+        free = sorted(set(range(len(self._slots))) - {slot for _, _, slot in self._running.values()})
+        for batch in self._batches:
+            while batch.waiting and free and free[0] < batch.placement.jobs and not self._stopping.value:
+                plan, slot = batch.waiting.pop(0), free.pop(0)
+                future = self._slots[slot].submit(_train, plan, batch.root, batch.placement)
+                self._running[future] = batch, plan, slot
+        done, _ = wait(self._running, timeout=0.1, return_when=FIRST_COMPLETED)
+        self._listen()
+        for future in done:
+            batch, plan, _ = self._running[future]
+            batch.statuses[plan.name] = self._status(future, plan, batch)
+            del self._running[future]
+            batch.emit(RunEnded(plan.name, batch.statuses[plan.name]))
+
+    def _runs_of(self, batch: "_Batch") -> bool:
+        """Whether a run of the batch is under way."""
+        return any(one is batch for one, _, _ in self._running.values())
 
     def _open(self, jobs: int) -> None:
         """Start processes until there are `jobs` of them."""
@@ -188,30 +219,32 @@ class Workers:
     def _stop(self) -> None:
         self._stopping.value = 1
 
-    def _status(self, future: Future[str], plan: Plan, emit: Emit) -> Status:
+    def _status(self, future: Future[str], plan: Plan, batch: "_Batch") -> Status:
         if not isinstance(future.exception(), BrokenProcessPool):
-            self._listen(emit, until=plan.name)
+            self._listen(until=plan.folder(batch.root))
         try:
             return Status(future.result())
         except BrokenProcessPool:
             raise
         except UserError as error:
-            emit(Line(f"{plan.name}: {error}"))
+            batch.emit(Line(f"{plan.name}: {error}"))
         except Exception as error:  # a run that fails must not stop the others
             said = (str(error).splitlines() or [""])[0]
-            emit(Line(f"{plan.name}: {type(error).__name__}: {said}{_place(error)}"))
+            batch.emit(Line(f"{plan.name}: {type(error).__name__}: {said}{_place(error)}"))
         return Status.FAILED
 
-    def _listen(self, emit: Emit, until: str | None = None) -> None:
-        """Emit the events that have arrived; with `until`, wait for the last event of this run."""
+    def _listen(self, until: Path | None = None) -> None:
+        """Emit the events that have arrived; with `until`, wait for the last event of the run in this folder."""
+        emits = {plan.folder(batch.root): batch.emit for batch, plan, _ in self._running.values()}
         with contextlib.suppress(queue.Empty):
             while until is None or until not in self._complete:
-                message = self._messages.get(timeout=GRACE) if until else self._messages.get_nowait()
-                if isinstance(message, _LastMessage):
-                    self._complete.add(message.run)
-                else:
-                    emit(message)
-        self._complete.discard(until or "")
+                folder, event = self._messages.get(timeout=GRACE) if until else self._messages.get_nowait()
+                if event is None:
+                    self._complete.add(folder)
+                elif folder in emits:  # or it has come too late
+                    emits[folder](event)
+        if until:
+            self._complete.discard(until)
 
 
 class Group:
@@ -235,6 +268,12 @@ class Group:
         together = group.Group()
         together.join(self.resolve(wishes).device)
         return together.from_leader(value)
+
+    def begin(
+        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
+    ) -> Callable[[], dict[str, Status]]:
+        """Take plans to be trained when the result is called, which returns their statuses."""
+        return partial(self.train, plans, root, placement, emit)
 
     def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
         """Train one run after another; returns what `Workers.train` does. When torchrun has ended, save and stop."""
@@ -260,11 +299,16 @@ class Group:
         return {plan.name: statuses.get(plan.name, Status.STOPPED) for plan in plans}
 
 
-@dataclass(frozen=True)
-class _LastMessage:
-    """The last message of a run: no event of it follows."""
+@dataclass
+class _Batch:
+    """Plans that are trained together: those that wait, and what has become of others."""
 
-    run: str
+    plans: Sequence[Plan]
+    root: Path
+    placement: Placement
+    emit: Emit
+    waiting: list[Plan]
+    statuses: dict[str, Status] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -291,14 +335,16 @@ class _LineCallback:
 
 @dataclass
 class _Worker:
-    """The state of a worker process: the queue and the stop flag of its parent, and whether it trains a run."""
+    """The state of a worker process: the queue and the stop flag of its parent, and the folder of the run that it
+    trains."""
 
     messages: Any = None
     stopping: Any = None
-    busy: bool = False
+    folder: Path | None = None
 
-    def emit(self, event: Event | _LastMessage) -> None:
-        self.messages.put(event)
+    def emit(self, event: Event | None) -> None:
+        """Send an event of the run; None is the last one."""
+        self.messages.put((self.folder, event))
 
 
 _worker = _Worker()
@@ -318,7 +364,7 @@ def _leave_with_parent() -> None:
     assert parent is not None
     parent.join()
     _worker.stopping.value = 1
-    while _worker.busy:
+    while _worker.folder:
         time.sleep(0.1)
     os._exit(1)
 
@@ -338,15 +384,15 @@ def _train(plan: Plan, root: Path, placement: Placement) -> str:
     """Train one run in a worker."""
     from runner.training.loop import train
 
-    _worker.busy = True
+    _worker.folder = plan.folder(root)
     try:
-        with progress.File(plan.folder(root)) as file:
+        with progress.File(_worker.folder) as file:
             report = _ProgressCallback(_worker.emit, file)
             return train(plan, root, placement, report, _LineCallback(_worker.emit), _stops)
     finally:
         _release(placement.device)
-        _worker.emit(_LastMessage(plan.name))
-        _worker.busy = False
+        _worker.emit(None)
+        _worker.folder = None
 
 
 def _release(device: str) -> None:

@@ -27,6 +27,7 @@ from runner.training.probes import names as probes
 from runner.training.ranks import local_processes, processes
 
 ENGINES = ("local", "ray")
+Ending = Callable[[], dict[str, Status]]  # waits until runs have ended; returns their statuses by run name
 
 
 class Workers(Protocol):
@@ -35,8 +36,9 @@ class Workers(Protocol):
     def resolve(self, wishes: dict[str, Any]) -> Placement:
         """A complete placement from the settings that are given; `NoDevice` where the named device is missing."""
 
-    def train(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> dict[str, Status]:
-        """Train the plans; returns the statuses by run name."""
+    def begin(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> Ending:
+        """Take plans to be trained; the result waits for their end and returns the statuses by run name. On one machine
+        they are trained as soon as those before them leave a process free, elsewhere when the result is called."""
 
     def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The leader's value, at every process of a group, once all of them have come here."""
@@ -79,6 +81,21 @@ def experiment(
     some were left out, the rule is not applied and no baselines are computed. Raises a `UserError` where no run has
     such a name, and for a wrong setting.
     """
+    return begin(loaded, profile, root, wishes, workers, emit, only)()
+
+
+def begin(
+    loaded: Experiment,
+    profile: str,
+    root: Path,
+    wishes: dict[str, Any],
+    workers: Workers,
+    emit: Emit,
+    only: str | None = None,
+) -> Ending:
+    """Hand the runs of an experiment to the workers; the result does the rest of what `experiment` does. Of several
+    experiments that are begun before the first one is waited for, each starts when the one before leaves a process
+    free."""
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     once_a_machine(partial(fetch.preferred, loaded, profile, emit), wishes, workers)
     plans, everything = loaded.plans(profile), replace(loaded, limit=None)
@@ -93,22 +110,27 @@ def experiment(
         )
     alone = processes()[1] == 1  # the runs of a group lie on its leader's disk, so it trains all sittings at once
     due = planned.due(loaded, profile, root) if alone else planned.Due(plans)
-    statuses = runs(title, [plan for plan in due.plans if plan.name in named], root, wishes, workers, emit)
-    if len(named) < len(plans):
-        emit(Line(f"{loaded.name}: {len(plans) - len(named)} of {len(plans)} runs left out by --only {only}"))
-    if due.waiting:
-        emit(Line(f"{loaded.name}: {planned.due(loaded, profile, root)}: run the same command again then"))
-    if due.waiting or len(named) < len(plans):
+    first = _begin_runs(title, [plan for plan in due.plans if plan.name in named], root, wishes, workers, emit)
+
+    def end() -> dict[str, Status]:
+        statuses = first()
+        if len(named) < len(plans):
+            emit(Line(f"{loaded.name}: {len(plans) - len(named)} of {len(plans)} runs left out by --only {only}"))
+        if due.waiting:
+            emit(Line(f"{loaded.name}: {planned.due(loaded, profile, root)}: run the same command again then"))
+        if due.waiting or len(named) < len(plans):
+            return statuses
+        if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
+            return statuses
+        decision = workers.broadcast(planned.decide(loaded, profile, root), wishes)
+        if decision is not None:
+            emit(Decided(loaded.name, decision.reason))
+            statuses |= runs(title, decision.more or [], root, wishes, workers, emit)
+        if not {Status.STOPPED, Status.FAILED} & set(statuses.values()) and processes()[0] == 0:
+            _count(loaded, plans, root, emit)
         return statuses
-    if {Status.STOPPED, Status.FAILED} & set(statuses.values()):
-        return statuses
-    decision = workers.broadcast(planned.decide(loaded, profile, root), wishes)
-    if decision is not None:
-        emit(Decided(loaded.name, decision.reason))
-        statuses |= runs(title, decision.more or [], root, wishes, workers, emit)
-    if not {Status.STOPPED, Status.FAILED} & set(statuses.values()) and processes()[0] == 0:
-        _count(loaded, plans, root, emit)
-    return statuses
+
+    return end
 
 
 def once_a_machine(load: Callable[[], None], wishes: dict[str, Any], workers: Workers) -> None:
@@ -135,6 +157,13 @@ def runs(
 ) -> dict[str, Status]:
     """Train those of the plans that have not ended; returns the statuses of those that were to be trained, by run
     name."""
+    return _begin_runs(title, plans, root, wishes, workers, emit)()
+
+
+def _begin_runs(
+    title: str, plans: Sequence[Plan], root: Path, wishes: dict[str, Any], workers: Workers, emit: Emit
+) -> Ending:
+    """Hand those of the plans that have not ended to the workers."""
     checked(wishes)  # also where nothing is left to train
     for name in sorted({plan.spec.data.corpus for plan in plans} - {openwebtext.NAME}):
         corpora.named(name)  # an unknown one is refused before anything is begun
@@ -147,20 +176,25 @@ def runs(
         once_a_machine(partial(fetch.load, tokens, emit), wishes, workers)
     todo = list(unfinished(plans, root, emit))
     if not todo:
-        return {}
+        return dict
     placement = workers.resolve(wishes)
     for name in sorted({plan.spec.data.corpus for plan in todo} - {openwebtext.NAME}):
         corpora.load(name, lambda text: emit(Line(text)))  # once, before several workers need it at the same time
-    began = time.perf_counter()
-    emit(Started(title, len(todo)))
-    statuses: dict[str, Status] = {}
-    try:
-        statuses = workers.train(todo, root, placement, emit)
-    finally:
-        stopped = [plan for plan in todo if statuses.get(plan.name) == Status.STOPPED]
-        not_begun = sum(log.read_manifest(plan.folder(root)) is None for plan in stopped)
-        emit(AllEnded(statuses, time.perf_counter() - began, not_begun))
-    return statuses
+    trained = workers.begin(todo, root, placement, emit)
+
+    def end() -> dict[str, Status]:
+        began = time.perf_counter()
+        emit(Started(title, len(todo)))
+        statuses: dict[str, Status] = {}
+        try:
+            statuses = trained()
+        finally:
+            stopped = [plan for plan in todo if statuses.get(plan.name) == Status.STOPPED]
+            not_begun = sum(log.read_manifest(plan.folder(root)) is None for plan in stopped)
+            emit(AllEnded(statuses, time.perf_counter() - began, not_begun))
+        return statuses
+
+    return end
 
 
 def unfinished(plans: Sequence[Plan], root: Path, emit: Emit) -> Iterator[Plan]:

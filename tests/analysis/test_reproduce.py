@@ -2,8 +2,10 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,11 @@ def said() -> list[str]:
 @pytest.fixture
 def show(said: list[str]) -> reproduce.Show:
     return reproduce.Show(said.append, terminal=False)
+
+
+def begins(train: Callable[..., dict[str, Status]]) -> Callable[..., Callable[[], dict[str, Status]]]:
+    """A `sweep.begin` whose runs are trained by this function when they are waited for."""
+    return lambda *args: partial(train, *args)
 
 
 class Workers:
@@ -59,7 +66,7 @@ def swept(monkeypatch) -> list[str]:
         names.append(loaded.name)
         return {"r1-s0": Status.STOPPED}
 
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     monkeypatch.setattr(sweep, "workers", Workers)
     monkeypatch.setattr(generator, "build", lambda project, newest: True)
     return names
@@ -137,7 +144,7 @@ def test_what_reads_no_run_is_ones_own_once_the_runs_of_its_post_are(counting, s
                 fake.write_run(root, ratio, seed, profile)
         return {"r1-s0": Status.FINISHED}
 
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: [])
     made = reproduce._Reproduction(counting, "smoke", reproduce.parts(counting), set(), show)
     assert made.late == ["ranked"]
@@ -170,7 +177,7 @@ def test_at_the_end_it_says_of_what_only_the_first_seeds_were_trained(house, swe
 
     profiles = load("mlp-ratio").profiles | {"smoke": load("mlp-ratio").profiles["smoke"] | {"seeds": 3}}
     monkeypatch.setattr(experiment, "load", lambda name: replace(load(name), profiles=profiles))
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     monkeypatch.setattr(reproduce._Reproduction, "_missing", lambda self, loaded: loaded.plans("smoke")[:1])
     monkeypatch.setattr(reproduce._Reproduction, "_pages", lambda self: None)
     monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
@@ -180,7 +187,7 @@ def test_at_the_end_it_says_of_what_only_the_first_seeds_were_trained(house, swe
     assert line not in reproduce.reproduce(house, "smoke", None, [], show, "3").lines
     for run in (house.root / "runs" / "mlp-ratio" / "smoke").glob("*-s[12]"):  # they wait for another sitting
         shutil.rmtree(run)
-    monkeypatch.setattr(sweep, "experiment", lambda *_: {})
+    monkeypatch.setattr(sweep, "begin", begins(lambda *_: {}))
     lines = reproduce.reproduce(house, "smoke", None, [], show, "4").lines
     assert not any("first seeds" in line for line in lines)
 
@@ -224,7 +231,7 @@ def test_a_post_waits_for_no_estimate_of_what_others_compile(house, show, said, 
     two = [reproduce.Part("first", (), ("mlp-ratio",)), reproduce.Part("second", (), ("web-ratio",))]
     monkeypatch.setattr(reproduce, "parts", lambda project, only: two)
     monkeypatch.setattr(sweep, "workers", Measuring)
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     for name in ("_pages", "_left_out"):
         monkeypatch.setattr(reproduce._Reproduction, name, lambda self: [])
     monkeypatch.setattr(reproduce._Reproduction, "_results", lambda self, part, last: None)
@@ -267,7 +274,7 @@ def test_pages_show_nothing_that_ends_while_they_are_built(house, show, monkeypa
     fake.write_run(house.logs, 4, 0, experiment="web-ratio")  # without a published run, training would wait for pages
     part = reproduce.Part("first", ("mlp-ratio",), ("mlp-ratio", "web-ratio"))
     monkeypatch.setattr(sweep, "workers", lambda: Workers(2 * reproduce.SOON))
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     assert Watched(house, "smoke", [part], set(), show).go().code == 1
     assert seen == ["published", ["mlp-ratio"], "own"]
 
@@ -283,7 +290,7 @@ def test_an_error_in_a_page_does_not_wait_for_the_experiment_to_end(house, show,
         raise UserError("posts/first/index.md:3: no such number")
 
     monkeypatch.setattr(sweep, "workers", lambda: Workers(2 * reproduce.SOON))
-    monkeypatch.setattr(sweep, "experiment", train)
+    monkeypatch.setattr(sweep, "begin", begins(train))
     monkeypatch.setattr(reproduce._Reproduction, "_pages", pages)
     with pytest.raises(UserError, match="no such number"):
         reproduce.reproduce(house, "smoke", None, [], show)
@@ -372,15 +379,19 @@ def test_the_time_left_is_stretched_as_what_is_done_was(said):
     show.expect("one", 100.0, 2)
     show.expect("two", 100.0, 1)
     assert show.left() == 200.0
-    show.begin("one")
+    show.begin()
     now[0] = 100.0  # half of the first, in the time of all of it
-    show.handle(events.Progress("r1", 10, 10, 2.0, 1.0))
+    show.handle(events.Progress("r1", 10, 10, 2.0, 1.0), "one")
     assert show.left() == pytest.approx(300.0)
-    show.handle(events.RunEnded("r1", Status.FINISHED))
+    show.handle(events.RunEnded("r1", Status.FINISHED), "one")
     now[0] = 200.0
-    show.handle(events.RunEnded("r2", Status.DIVERGED))
+    show.handle(events.RunEnded("r2", Status.DIVERGED), "one")
+    show.handle(events.Progress("r1", 5, 10, 2.0, 1.0), "two")  # a run of that name in the one after it
     show.over("one")
-    assert show.left() == pytest.approx(200.0)
+    assert show.left() == pytest.approx(200.0 / 150.0 * 50.0)
+    show.pause()
+    now[0] = 1000.0
+    assert show.left() == pytest.approx(200.0 / 150.0 * 50.0), "the clock is stopped"
     assert said[0] == "25% trained, about 5 min left"
     assert "✓ one/r1 finished" in said
     assert "· one/r2 diverged" in said
@@ -425,9 +436,9 @@ def test_events_become_lines(said, tmp_path: Path):
     from runner.evidence.state import State
 
     show = reproduce.Show(said.append, terminal=False)
-    show.begin("one")
-    show.handle(events.Inspected("r1", State("train", "missing", "it has not been trained")))
-    show.handle(events.Inspected("r2", State("skip", "finished", "it finished")))
-    show.handle(events.AllEnded({"r1": Status.FAILED, "r2": Status.FINISHED}, 3.2))
-    show.handle(events.Decided("one", "it wins"))
-    assert said == ["one/r1 trains: it has not been trained", "2 runs in 3 s: 1 failed, 1 finished", "one: it wins"]
+    show.handle(events.Inspected("r1", State("train", "missing", "it has not been trained")), "one")
+    show.handle(events.Inspected("r2", State("skip", "finished", "it finished")), "one")
+    show.handle(events.AllEnded({"r1": Status.FAILED, "r2": Status.FINISHED}, 3.2), "one")
+    show.handle(events.Decided("one", "it wins"), "one")
+    ended = "one: 2 runs in 3 s: 1 failed, 1 finished"
+    assert said == ["one/r1 trains: it has not been trained", ended, "one: it wins"]

@@ -10,8 +10,9 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,6 +59,12 @@ class Workers:
         """Train the plans; returns the statuses by run name, as `runner.launch.local.Workers.train` does."""
         self._connect()
         return train(plans, root, placement, emit)
+
+    def begin(
+        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
+    ) -> Callable[[], dict[str, Status]]:
+        """Take plans to be trained when the result is called, which returns their statuses."""
+        return partial(self.train, plans, root, placement, emit)
 
     def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         """The value itself: no process has another one."""

@@ -73,6 +73,22 @@ def test_runs_beside_others_are_those_that_ran_alone(plans, workers, tmp_path: P
         assert both[0] == both[1]
 
 
+def test_the_next_ones_take_the_process_that_the_first_leaves_free(plans, tmp_path: Path):
+    """And each hears of its own runs, though they have the same names."""
+    long = replace(plans[0], spec=replace(plans[0].spec, train=replace(plans[0].spec.train, steps=100_000)))
+    heard, others = {"one": [], "two": []}, plans[:2]
+    with local.Workers() as workers:
+        first = workers.begin([long], tmp_path / "one", PLACEMENT, heard["one"].append)
+        second = workers.begin(others, tmp_path / "two", PLACEMENT, heard["two"].append)
+        assert second() == {plan.name: Status.FINISHED for plan in others}, "beside the first, which goes on"
+        workers._stop()
+        assert first() == {long.name: Status.STOPPED}
+    ended = {which: [event.run for event in events if isinstance(event, RunEnded)] for which, events in heard.items()}
+    assert ended == {"one": [long.name], "two": [plan.name for plan in others]}
+    assert {event.steps for event in heard["one"] if isinstance(event, Progress)} <= {100_000}
+    assert {event.steps for event in heard["two"] if isinstance(event, Progress)} == {plans[0].spec.train.steps}
+
+
 def test_one_that_fails_or_diverges_does_not_stop_the_others(plans, workers, tmp_path: Path):
     wild = replace(plans[0].spec, train=replace(plans[0].spec.train, learning_rate=1e30, grad_clip=1e30))
     plans = [replace(plans[0], spec=wild), *plans[1:]]
@@ -90,6 +106,21 @@ def test_a_call_takes_the_worker_that_is_free_first(workers):
     slow, *others = workers.call_each(_slept, [(1.0,), (0.0,), (0.0,), (0.0,)], jobs=2)
     assert len(set(others)) == 1, "all of them beside the slow one"
     assert slow not in others
+
+
+def test_a_placement_is_resolved_while_all_processes_train(plans, tmp_path: Path):
+    with local.Workers() as workers:
+        resolved = workers.resolve({"threads": 1, "jobs": 1})
+        long = replace(plans[0], spec=replace(plans[0].spec, train=replace(plans[0].spec.train, steps=100_000)))
+        seen = []
+
+        def emit(event):
+            if isinstance(event, Progress) and not seen:
+                seen.append(workers.resolve({"jobs": 1, "threads": 1}))
+                workers._stop()
+
+        workers.train([long], tmp_path, resolved, emit)
+        assert seen == [resolved]
 
 
 def _slept(seconds: float) -> int:

@@ -46,7 +46,10 @@ class Here:
     def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         return value
 
-    def train(self, plans, root, placement, emit) -> dict[str, Status]:
+    def begin(self, plans, root, placement, emit) -> sweep.Ending:
+        return lambda: self._train(plans, root, emit)
+
+    def _train(self, plans, root, emit) -> dict[str, Status]:
         statuses = {}
         for plan in plans:
             statuses[plan.name] = Status.FAILED if plan.name == self.fail else Status(train_here(plan, root))
