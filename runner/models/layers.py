@@ -73,6 +73,14 @@ class Operations:
         y_NO = Linear.apply(x_NI, weight_OI.to(self.dtype))
         return y_NO if bias_O is None else y_NO + bias_O.to(self.dtype)
 
+    def affine(self, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        """x @ weight.T + bias by PyTorch's own function, whose gradient calls no Python: for small matrices calls take
+        longer than products. The bias is added in its own type."""
+        if bias_O is not None and bias_O.dtype == self.dtype:
+            return F.linear(x_NI.to(self.dtype), weight_OI.to(self.dtype), bias_O)
+        y_NO = F.linear(x_NI.to(self.dtype), weight_OI.to(self.dtype))
+        return y_NO if bias_O is None else y_NO + bias_O
+
     def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None, p: float) -> tuple[Tensor, Tensor]:
         """The residual stream after adding a branch, with dropout of probability p if there is a key; and its LayerNorm
         without weight."""

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from torch import Tensor
 
 EPSILON, MOMENTUM = 1e-5, 0.1
@@ -29,21 +30,30 @@ class BatchNorm(nn.Module):
     def forward(self, h_NH: Tensor, training: bool) -> Tensor:
         """The normalised units, float32."""
         h_NH = h_NH.float()
+        if not training and self.sums is None:
+            return F.batch_norm(h_NH, self.mean, self.variance, self.gain, self.shift, eps=EPSILON)
+        if self.how == "frozen" and training:
+            return self._freezing(h_NH)
+        # One call for the norm and one for its gradient: in a small model calls take longer than sums.
+        y_NH, mean_H, rstd_H = torch.native_batch_norm(h_NH, self.gain, self.shift, None, None, True, 0.0, EPSILON)
+        with torch.no_grad():
+            if self.sums is not None:
+                self.sums.append((mean_H, rstd_H**-2 - EPSILON))
+                return y_NH
+            if self.how == "batch":
+                self.mean.lerp_(mean_H, MOMENTUM)
+                self.variance.lerp_(rstd_H**-2 - EPSILON, MOMENTUM)
+            self.seen += 1
+        return y_NH
+
+    def _freezing(self, h_NH: Tensor) -> Tensor:
+        """The units normalised by their batch, and from step `freeze_at` on by the population."""
         variance_H, mean_H = torch.var_mean(h_NH, 0, unbiased=False)
-        if self.sums is not None:
-            self.sums.append((mean_H, variance_H))
-        elif not training:
-            variance_H, mean_H = self.variance, self.mean
-        else:
-            with torch.no_grad():
-                if self.how == "batch":
-                    self.mean.lerp_(mean_H, MOMENTUM)
-                    self.variance.lerp_(variance_H, MOMENTUM)
-                self.seen += 1
-            if self.how == "frozen":
-                frozen = self.seen > self.freeze_at
-                mean_H = torch.where(frozen, self.mean, mean_H)
-                variance_H = torch.where(frozen, self.variance, variance_H)
+        with torch.no_grad():
+            self.seen += 1
+        frozen = self.seen > self.freeze_at
+        mean_H = torch.where(frozen, self.mean, mean_H)
+        variance_H = torch.where(frozen, self.variance, variance_H)
         return (h_NH - mean_H) * torch.rsqrt(variance_H + EPSILON) * self.gain + self.shift
 
     @torch.no_grad()

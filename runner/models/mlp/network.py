@@ -29,7 +29,7 @@ class Hidden(nn.Module):
         self.residual, self.p = spec.residual and layer > 0, spec.dropout
 
     def forward(self, x_BI: Tensor, key: Tensor | None) -> Tensor:
-        h_BH = self.ops.linear(x_BI.to(self.ops.dtype), self.weight)
+        h_BH = self.ops.affine(x_BI, self.weight)
         if self.norm is not None:
             h_BH = self.norm(h_BH, key is not None)
         h_BH = torch.tanh(h_BH)
@@ -43,6 +43,7 @@ class MLP(Model):
     """Embeddings of a context, hidden layers, and the logits of the one token after it."""
 
     spec: MLPSpec
+    small = True
 
     def __init__(
         self, spec: MLPSpec, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False
@@ -73,8 +74,7 @@ class MLP(Model):
             h_BI = x_BTC[:, -1] if self.spec.reading == "last" else x_BTC.mean(1)
         for layer, key in zip(self.layers, each, strict=True):
             h_BI = layer(h_BI, key)
-        logits_BV = self.ops.linear(h_BI.to(self.ops.dtype), self.out) + self.bias.to(self.ops.dtype)
-        return logits_BV[:, None]
+        return self.ops.affine(h_BI, self.out, self.bias)[:, None]
 
     @torch.no_grad()
     def calibrate(self, batches: list[Tensor]) -> None:

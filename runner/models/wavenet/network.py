@@ -43,20 +43,20 @@ class Layer(nn.Module):
     def forward(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         B, T, _ = x_BTD.shape
         read_NR = looking_back(x_BTD.to(self.ops.dtype), self.spec.kernel, self.dilation).flatten(0, 1)
-        filter_NG = self.ops.linear(read_NR, self.filter) + self.filter_bias
-        gate_NG = self.ops.linear(read_NR, self.gate) + self.gate_bias
+        filter_NG = self.ops.affine(read_NR, self.filter, self.filter_bias)
+        gate_NG = self.ops.affine(read_NR, self.gate, self.gate_bias)
         h_NG = torch.tanh(filter_NG) * torch.sigmoid(gate_NG)
         tap("mlp.hidden", self.layer, h_NG)
-        h_NG = h_NG.to(self.ops.dtype)
-        x_BTD = x_BTD + (self.ops.linear(h_NG, self.residual) + self.residual_bias).view(B, T, -1)
+        x_BTD = x_BTD + self.ops.affine(h_NG, self.residual, self.residual_bias).view(B, T, -1)
         tap("residual", self.layer, x_BTD.flatten(0, 1))
-        return x_BTD, (self.ops.linear(h_NG, self.skip) + self.skip_bias).view(B, T, -1)
+        return x_BTD, self.ops.affine(h_NG, self.skip, self.skip_bias).view(B, T, -1)
 
 
 class WaveNet(Model):
     """Embeddings, gated dilated convolutions, and the logits read off the sum of their skip paths."""
 
     spec: WaveNetSpec
+    small = True
 
     def __init__(
         self, spec: WaveNetSpec, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False
@@ -89,10 +89,8 @@ class WaveNet(Model):
             skipped.append(skip_BTS)
         h_BTS = torch.relu(torch.stack(skipped).sum(0))
         if self.spec.contexts:
-            h_BS = self.ops.linear(h_BTS.flatten(1).to(self.ops.dtype), self.readout) + self.readout_bias
-            h_BTS = torch.relu(h_BS)[:, None]
-        logits_NV = self.ops.linear(h_BTS.flatten(0, 1).to(self.ops.dtype), self.out) + self.bias.to(self.ops.dtype)
-        return logits_NV.view(*h_BTS.shape[:2], -1)
+            h_BTS = torch.relu(self.ops.affine(h_BTS.flatten(1), self.readout, self.readout_bias))[:, None]
+        return self.ops.affine(h_BTS.flatten(0, 1), self.out, self.bias).view(*h_BTS.shape[:2], -1)
 
     @classmethod
     def cost(cls, spec: WaveNetSpec, vocabulary: int, context: int, dtype: torch.dtype) -> Description:
