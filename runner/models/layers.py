@@ -4,6 +4,7 @@ Letters in the names of tensors are their shapes: B batch, T time, N = B * T, D 
 V vocabulary, K head width.
 """
 
+import math
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from runner.models.dropout import dropout
 from runner.models.gradients import AddNorm, CausalAttention, CrossEntropy, Derived, Linear
-from runner.models.kernels import EPSILON, kernels
+from runner.models.kernels import EPSILON, kernels, wide
 
 
 @dataclass
@@ -44,16 +46,19 @@ class KVCache:
 class Operations:
     """Operations at one precision: `dtype` is the type of the matrix products, `run` has the kernels between them.
 
-    Evaluation uses uncompiled kernels, as it needs no gradients and has sequences of any length.
+    Evaluation uses uncompiled kernels, as it needs no gradients and has sequences of any length. `small` ones are those
+    of models so small that calls take longer than work: PyTorch's own functions, whose gradients call no Python.
     """
 
     dtype: torch.dtype
     run: SimpleNamespace
+    small: bool = False
 
     @classmethod
-    def at(cls, dtype: torch.dtype, compiled: bool) -> "Operations":
-        """Operations with matrix products in `dtype`; `compiled` says whether the kernels between them are compiled."""
-        return cls(dtype, kernels(compiled))
+    def at(cls, dtype: torch.dtype, compiled: bool, small: bool = False) -> "Operations":
+        """Operations with matrix products in `dtype`; `compiled` says whether the kernels between them are compiled,
+        which those of `small` models never are."""
+        return cls(dtype, kernels(compiled and not small), small)
 
     def linear(
         self,
@@ -70,12 +75,12 @@ class Operations:
             x_NI = (x_NI * norm_I).to(self.dtype)
         elif norm_I is not None:
             weight_OI = weight_OI * norm_I
-        y_NO = Linear.apply(x_NI, weight_OI.to(self.dtype))
+        product = F.linear if self.small else Linear.apply
+        y_NO = product(x_NI, weight_OI.to(self.dtype))
         return y_NO if bias_O is None else y_NO + bias_O.to(self.dtype)
 
     def affine(self, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-        """x @ weight.T + bias by PyTorch's own function, whose gradient calls no Python: for small matrices calls take
-        longer than products. The bias is added in its own type."""
+        """x @ weight.T + bias, for small models. The bias is added in its own type."""
         if bias_O is not None and bias_O.dtype == self.dtype:
             return F.linear(x_NI.to(self.dtype), weight_OI.to(self.dtype), bias_O)
         y_NO = F.linear(x_NI.to(self.dtype), weight_OI.to(self.dtype))
@@ -84,8 +89,8 @@ class Operations:
     def add_norm(self, x_ND: Tensor, branch_ND: Tensor, key: Tensor | None, p: float) -> tuple[Tensor, Tensor]:
         """The residual stream after adding a branch, with dropout of probability p if there is a key; and its LayerNorm
         without weight."""
-        if key is None:
-            x_ND = x_ND + branch_ND
+        if key is None or self.small:
+            x_ND = x_ND + branch_ND if key is None else self.run.add_dropout(x_ND, branch_ND, key, p)
             return x_ND, F.layer_norm(x_ND, x_ND.shape[1:], eps=EPSILON).to(self.dtype)
         return AddNorm.apply(x_ND, branch_ND, key, p, self.dtype, self.run)
 
@@ -114,6 +119,9 @@ class Operations:
     def attention(self, qkv_BTE: Tensor, key: Tensor | None, n_head: int, p: float) -> Tensor:
         """Causal attention, with dropout on its weights if there is a key; the concatenated outputs of the heads,
         [B, T, E / 3]."""
+        if key is not None and self.small:
+            q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
+            return last_over_all(q_BHTK, k_BHTK, v_BHTK, key, p)
         if key is not None:
             return CausalAttention.apply(qkv_BTE, key, n_head, p, self.run)
         # Without dropout sequences have any length; PyTorch's own kernel is fastest and needs no compiling.
@@ -133,10 +141,23 @@ class Operations:
 
     def cross_entropy(self, logits_NV: Tensor, y_N: Tensor, weight_N: Tensor | None) -> Tensor:
         """The mean cross-entropy in nats, weighted if there are weights."""
+        if self.small and weight_N is None:
+            return F.cross_entropy(wide(logits_NV), y_N)
         return CrossEntropy.apply(logits_NV, y_N, weight_N, self.run)
 
     def _derived(self, name: str, training: bool, *args: Any) -> Tensor:
         return Derived.apply(self.run, name, *args) if training else getattr(kernels(False), name)(*args)
+
+
+def last_over_all(q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, key: Tensor | None, p: float) -> Tensor:
+    """Causal attention of the last Q of S positions over all of them, with dropout on its weights if there is a key;
+    the concatenated outputs of the heads, [B, Q, H * K]."""
+    Q, S, K = q_BHQK.shape[2], *k_BHSK.shape[2:]
+    later_QS = torch.ones(Q, S, dtype=torch.bool, device=q_BHQK.device).triu(1 + S - Q)
+    weight_BHQS = (wide(q_BHQK @ k_BHSK.mT) * K**-0.5).masked_fill(later_QS, -math.inf).softmax(-1)
+    if key is not None:
+        weight_BHQS = dropout(weight_BHQS, key, p)
+    return (weight_BHQS.to(v_BHSK.dtype) @ v_BHSK).transpose(1, 2).flatten(2)
 
 
 def padded(x_BT: Tensor, block: int) -> Tensor:

@@ -22,13 +22,13 @@ class Model(nn.Module, ABC):
     persistent buffers: all of it goes into checkpoints, by name.
     """
 
-    small: bool = False  # whether calls take longer than its work, so that its loss is PyTorch's own and not compiled
+    small: bool = False  # whether calls take longer than its work, so that on a CPU nothing of it is compiled
     sites: int = 0  # how many dropout keys a step needs
     calibration: int = 0  # how many training batches `calibrate` takes before each evaluation
 
     def __init__(self, spec: Any, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False) -> None:
         super().__init__()
-        self.spec, self.vocabulary, self.ops = spec, vocabulary, Operations.at(dtype, compiled)
+        self.spec, self.vocabulary, self.ops = spec, vocabulary, Operations.at(dtype, compiled, self.small)
 
     @abstractmethod
     def init_weights(self, seed: int) -> None:
@@ -54,8 +54,6 @@ class Model(nn.Module, ABC):
 
     def loss(self, x_BT: Tensor, y_BS: Tensor, keys: Tensor, weight_BS: Tensor | None = None) -> Tensor:
         """Mean cross-entropy in nats over all targets, weighted where there are weights, for training."""
-        if self.small and weight_BS is None:
-            return F.cross_entropy(wide(self(x_BT, keys).flatten(0, 1)), y_BS.flatten())
         weight_N = None if weight_BS is None else weight_BS.flatten()
         return self.ops.cross_entropy(self(x_BT, keys).flatten(0, 1), y_BS.flatten(), weight_N)
 

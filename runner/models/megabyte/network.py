@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runner.models.cost import Description, added
-from runner.models.dropout import dropout, positions, uniform
 from runner.models.dropout import kept as chosen
+from runner.models.dropout import positions, uniform
 from runner.models.gpt.network import MLP, Block
 from runner.models.gpt.spec import GPTSpec
 from runner.models.gradients import Embedding
 from runner.models.kernels import wide
-from runner.models.layers import Operations
+from runner.models.layers import Operations, last_over_all
 from runner.models.megabyte.spec import MegabyteSpec
 from runner.models.protocol import Model, generator
 from runner.models.taps import heard, tap, unheard
@@ -70,17 +70,12 @@ class Reader(nn.Module):
     def forward(self, x_BLG: Tensor, n_BRG: Tensor, keys: tuple[Tensor | None, ...]) -> tuple[Tensor, Tensor]:
         """The stream of the latents and its LayerNorm, [B * L, G] each; the last L of the patches that are read are the
         latents."""
-        (B, L, G), R, H = x_BLG.shape, n_BRG.shape[1], self.spec.n_head
+        (B, L, _), R, H = x_BLG.shape, n_BRG.shape[1], self.spec.n_head
         q_NG = self.ops.linear(n_BRG[:, R - L :].flatten(0, 1), self.query, self.norm)
         kv_NE = self.ops.linear(n_BRG.flatten(0, 1), self.read, self.read_norm)
         q_BHLK = q_NG.view(B, L, H, -1).transpose(1, 2)
         k_BHRK, v_BHRK = kv_NE.view(B, R, 2, H, -1).permute(2, 0, 3, 1, 4)
-        later_LR = torch.ones(L, R, dtype=torch.bool, device=x_BLG.device).triu(1 + R - L)
-        score_BHLR = wide(q_BHLK @ k_BHRK.mT) * (G // H) ** -0.5
-        weight_BHLR = score_BHLR.masked_fill(later_LR, -math.inf).softmax(-1)
-        if keys[0] is not None:
-            weight_BHLR = dropout(weight_BHLR, keys[0], self.spec.dropout)
-        y_BLG = (weight_BHLR.to(v_BHRK.dtype) @ v_BHRK).transpose(1, 2).flatten(2)
+        y_BLG = last_over_all(q_BHLK, k_BHRK, v_BHRK, keys[0], self.spec.dropout)
         branch_NG = self.ops.linear(y_BLG.flatten(0, 1), self.out)
         x_NG, n_NG = self.ops.add_norm(x_BLG.flatten(0, 1), branch_NG, keys[1], self.spec.dropout)
         branch_NG = self.mlp(n_NG, keys[2] is not None, few=False)
@@ -121,6 +116,7 @@ class Megabyte(Model):
     """A global model over patches and a local model over the tokens of each."""
 
     spec: MegabyteSpec
+    small = True
 
     def __init__(
         self, spec: MegabyteSpec, vocabulary: int, dtype: torch.dtype = torch.float32, compiled: bool = False
