@@ -355,8 +355,11 @@ class _Reproduction:
         # Those of this post with as many side by side as in training; the most first, so that all workers start.
         for jobs in sorted(set(side_by_side.values()), reverse=True):
             calls = [(name, False) for name in new if side_by_side[name] == jobs]
-            if jobs == most:  # second, as whatever compiles would wait for the first, which compiles a common header
-                calls[1:1] = [(name, True) for name in rough]
+            # Whatever compiles would wait for the first that does, which compiles a common header: others come between.
+            compiling = [call for call in calls if wishes[call[0]].get("compile", True)]
+            others = [call for call in calls if call not in compiling]
+            others += [(name, True) for name in rough] if jobs == most else []
+            calls = [*compiling[:1], *others, *compiling[1:]]
             args = [(self.todo[name], wishes[name], roughly) for name, roughly in calls]
             results = workers.call_each(estimate.measure, args, jobs) if args else []
             found |= {name: result for (name, _), result in zip(calls, results, strict=True)}
