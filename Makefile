@@ -16,7 +16,7 @@ help:
 	@echo "make pages                                    build it, and look at every page in a browser"
 	@echo "make serve                                    serve it on this machine, with live reload"
 	@echo "make test                                     run the tests"
-	@echo "make bench                                    time the training step, a grid, logs, the tokenizer, sampling, probes"
+	@echo "make bench                                    time the training step, small models, a grid, logs, the tokenizer, sampling, probes"
 	@echo "make lint                                     check the style of the code and the types of runner"
 	@echo "make clean                                    remove build outputs and caches; runs stay"
 
@@ -53,6 +53,7 @@ test: $(RAY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.step
+	@$(BIN)/python -m benchmarks.small
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.tokens
 	@$(BIN)/python -m benchmarks.sample

@@ -394,13 +394,13 @@ class _Reproduction:
                 with self._told(name):
                     handle = partial(self._handle, name)
                     endings[name] = sweep.begin(self.experiments[name], self.profile, self.root, {}, workers, handle)
-            for name, ending in endings.items():
-                with self._told(name):
-                    self._ended(name, ending())
+            for name in names:  # after a stop, too: the runs of a later one may all have ended before it
+                if name in endings:
+                    with self._told(name):
+                        self._ended(name, endings[name]())
                 self.show.over(name)
-                if self.outcome.code == 1:
-                    return
-                self.behind.add(ended, name)
+                if self.outcome.code != 1:
+                    self.behind.add(ended, name)
         finally:
             self.show.pause()
 
@@ -421,7 +421,7 @@ class _Reproduction:
             if error is self.behind.error():
                 raise
             self.show.line(f"{name}: {error}")
-            self.outcome.code = 2
+            self.outcome.code = self.outcome.code or 2
 
     def _ended(self, name: str, statuses: "dict[str, Status]") -> None:
         """Take note of how an experiment has ended."""
@@ -430,7 +430,7 @@ class _Reproduction:
         if Status.STOPPED in statuses.values():
             self.outcome.code = 1
         elif Status.FAILED in statuses.values():
-            self.outcome.code = 2
+            self.outcome.code = self.outcome.code or 2
         else:
             self.todo[name] = []
 

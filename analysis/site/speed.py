@@ -9,12 +9,14 @@ from analysis.study import text
 from runner.errors import UserError
 
 ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  # as benchmarks/results.py writes it
-ORDER = ("step", "sweep", "grid", "tokens", "sample", "probes", "log")
+ORDER = ("step", "sweep", "small", "grid", "tokens", "sample", "probes", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
     "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
     "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included. `make bench` leaves it "
     "out; `.venv/bin/python -m benchmarks.step --sweep` measures it.",
+    "small": "A training step of models of the study, on one thread, each in the precision of its experiment. The "
+    "plain ones are modules of PyTorch in float32 with its fused AdamW. Both read the same batches.",
     "grid": "Sixty runs of modular arithmetic, each too small to keep a core busy. Stacked runs share a program, and "
     "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
     "benchmark: the published runs are the runner's.",

@@ -355,6 +355,7 @@ def _start(messages: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and sets the stop flag
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _worker.messages, _worker.stopping = messages, stopping
+    messages.cancel_join_thread()  # or it could not end while the parent, which leaves, reads none
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

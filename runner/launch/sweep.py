@@ -19,7 +19,7 @@ from runner.evidence import log, planned, state
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import baselines, fetch
-from runner.launch.events import AllEnded, Decided, Emit, Inspected, Line, Started, Unplanned
+from runner.launch.events import AllEnded, Decided, Emit, Event, Inspected, Line, Started, Unplanned
 from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
@@ -180,10 +180,16 @@ def _begin_runs(
     placement = workers.resolve(wishes)
     for name in sorted({plan.spec.data.corpus for plan in todo} - {openwebtext.NAME}):
         corpora.load(name, lambda text: emit(Line(text)))  # once, before several workers need it at the same time
-    trained = workers.begin(todo, root, placement, emit)
+    heard: list[float] = []  # when the first event came: they may be trained before they are waited for
+
+    def hear(event: Event) -> None:
+        heard.append(time.perf_counter()) if not heard else None
+        emit(event)
+
+    trained = workers.begin(todo, root, placement, hear)
 
     def end() -> dict[str, Status]:
-        began = time.perf_counter()
+        began = min([time.perf_counter(), *heard])
         emit(Started(title, len(todo)))
         statuses: dict[str, Status] = {}
         try:

@@ -47,7 +47,7 @@ class Operations:
     """Operations at one precision: `dtype` is the type of the matrix products, `run` has the kernels between them.
 
     Evaluation uses uncompiled kernels, as it needs no gradients and has sequences of any length. `small` ones are those
-    of models so small that calls take longer than work: PyTorch's own functions, whose gradients call no Python.
+    of models so small that calls take longer than work: PyTorch's own functions, as far as it has them.
     """
 
     dtype: torch.dtype
@@ -119,7 +119,7 @@ class Operations:
     def attention(self, qkv_BTE: Tensor, key: Tensor | None, n_head: int, p: float) -> Tensor:
         """Causal attention, with dropout on its weights if there is a key; the concatenated outputs of the heads,
         [B, T, E / 3]."""
-        if key is not None and self.small:
+        if key is not None and self.small:  # from 128 positions on with other masks than CausalAttention
             q_BHTK, k_BHTK, v_BHTK = by_heads(qkv_BTE, n_head)
             return last_over_all(q_BHTK, k_BHTK, v_BHTK, key, p)
         if key is not None:

@@ -24,7 +24,7 @@ class BatchNorm(nn.Module):
         self.seen: Tensor
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("variance", torch.ones(width))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # training batches so far
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # training batches, if it is to be frozen
         self.sums: list[tuple[Tensor, Tensor]] | None = None  # while it is calibrated: statistics of the batches
 
     def forward(self, h_NH: Tensor, training: bool) -> Tensor:
@@ -36,14 +36,11 @@ class BatchNorm(nn.Module):
             return self._freezing(h_NH)
         # One call for the norm and one for its gradient: in a small model calls take longer than sums.
         y_NH, mean_H, rstd_H = torch.native_batch_norm(h_NH, self.gain, self.shift, None, None, True, 0.0, EPSILON)
-        with torch.no_grad():
-            if self.sums is not None:
-                self.sums.append((mean_H, rstd_H**-2 - EPSILON))
-                return y_NH
-            if self.how == "batch":
-                self.mean.lerp_(mean_H, MOMENTUM)
-                self.variance.lerp_(rstd_H**-2 - EPSILON, MOMENTUM)
-            self.seen += 1
+        if self.sums is not None:
+            self.sums.append((mean_H, rstd_H**-2 - EPSILON))
+        elif self.how == "batch":
+            self.mean.lerp_(mean_H, MOMENTUM)
+            self.variance.lerp_(rstd_H**-2 - EPSILON, MOMENTUM)
         return y_NH
 
     def _freezing(self, h_NH: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ CASES: dict[str, tuple[Callable[[Operations, list[Tensor]], Tensor], list[Tensor
         lambda ops, given: torch.cat(ops.add_norm(given[0], given[1], KEY, 0.5), dim=1),
         [numbers(6, 4), numbers(7, 4)[1:]],
     ),
-    "attention": (lambda ops, given: ops.attention(given[0], KEY, 2, 0.0), [numbers(3, 5, 12)]),
+    "attention": (lambda ops, given: ops.attention(given[0], KEY, 2, 0.5), [numbers(3, 5, 12)]),
     "cross_entropy": (
         lambda ops, given: ops.cross_entropy(given[0], torch.tensor([2, 0, 1, 2]), None),
         [numbers(4, 3)],
