@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from runner.evidence.planned import Due
     from runner.evidence.status import Status
     from runner.launch.estimate import Estimate
-    from runner.launch.events import Event
+    from runner.launch.events import Ending, Event
     from runner.launch.local import Workers
-    from runner.launch.sweep import Ending
     from runner.plan.experiment import Experiment
     from runner.plan.plan import Plan
 

@@ -8,7 +8,6 @@ import argparse
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
@@ -17,16 +16,16 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks.results import Columns, Row, report
-from benchmarks.stepper import CPU, alternate
+from benchmarks.stepper import CPU, alternate, on_batches
 from runner.data import dataset
 from runner.models.mlp.spec import MLPSpec
 from runner.models.wavenet.spec import WaveNetSpec
 from runner.plan import experiment
-from runner.plan.plan import Plan
+from runner.plan.placement import Placement
+from runner.plan.spec import RunSpec
 from runner.training import machine
-from runner.training.batches import Batch, Batches
+from runner.training.batches import Batch
 from runner.training.engine import Engine
-from runner.training.group import Group
 from runner.training.optimizer import learning_rate
 
 RUNS = (
@@ -87,26 +86,15 @@ class PlainWaveNet(nn.Module):
         return self.out(torch.relu(self.readout(h_BST.flatten(1))))
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Steps of both on the batches of a run."""
-
-    ours: Callable[[], None]
-    plain: Callable[[], None]
-    precision: str
-
-
-def steps_of(plan: Plan, placement: dict[str, object]) -> Steps:
-    """Functions that make `STEPS` steps of a run: the runner's engine, and plain PyTorch."""
-    spec, where = plan.spec, machine.resolve(placement | {"device": "cpu"})
-    tokens = dataset.load(spec.data)
-    batches, train = Batches(spec, tokens, CPU, Group()), spec.train
-    engine = Engine(spec.model, train, tokens.vocabulary, 0, CPU, where.precision, where.compile)
-    kind = PlainMLP if isinstance(spec.model, MLPSpec) else PlainWaveNet
-    model = kind(spec.model, tokens.vocabulary)
+def plain(spec: RunSpec, vocabulary: int) -> Callable[[Batch, int], Tensor]:
+    """A step of plain PyTorch on a batch, given its number; returns the loss."""
+    train = spec.train
+    model = (
+        PlainMLP(spec.model, vocabulary) if isinstance(spec.model, MLPSpec) else PlainWaveNet(spec.model, vocabulary)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=train.weight_decay, fused=True)
 
-    def plainly(batch: Batch, number: int) -> Tensor:
+    def step(batch: Batch, number: int) -> Tensor:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(train, number)
         loss = F.cross_entropy(model(batch.inputs_BT), batch.targets_BU.flatten())
@@ -116,16 +104,23 @@ def steps_of(plan: Plan, placement: dict[str, object]) -> Steps:
         optimizer.step()
         return loss
 
-    def each(step: Callable[[Batch, int], Tensor]) -> Callable[[], None]:
-        def go() -> None:
-            for number in range(STEPS):
-                assert math.isfinite(float(step(batches.train(number), number)))
+    return step
 
-        return go
 
-    ours = each(lambda batch, i: engine.step(batch.inputs_BT, batch.targets_BU, i, batch.weights_BU)[0])
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in engine.model.parameters())
-    return Steps(ours, each(plainly), where.precision)
+def ours(spec: RunSpec, vocabulary: int, placement: Placement) -> Callable[[Batch, int], Tensor]:
+    """The same of the runner's engine."""
+    engine = Engine(spec.model, spec.train, vocabulary, 0, CPU, placement.precision, placement.compile)
+    return lambda batch, number: engine.step(batch.inputs_BT, batch.targets_BU, number, batch.weights_BU)[0]
+
+
+def several(spec: RunSpec, step: Callable[[Batch, int], Tensor]) -> Callable[[], None]:
+    """A function that makes `STEPS` steps on the run's batches."""
+    numbered = on_batches(spec, step)
+
+    def go() -> None:
+        assert all(math.isfinite(numbered(number)) for number in range(STEPS))
+
+    return go
 
 
 def rows(console: Console) -> list[Row]:
@@ -133,17 +128,20 @@ def rows(console: Console) -> list[Row]:
     table = []
     for model, name, run in RUNS:
         loaded = experiment.load(name)
-        plan = next(plan for plan in loaded.plans("laptop") if plan.name == run)
-        steps = steps_of(plan, loaded.placement("laptop"))
+        spec = next(plan.spec for plan in loaded.plans("laptop") if plan.name == run)
+        placement = machine.resolve(loaded.placement("laptop") | {"device": "cpu"})
+        vocabulary = dataset.load(spec.data).vocabulary
+        steps = {"plain PyTorch": plain(spec, vocabulary), "ours": ours(spec, vocabulary, placement)}
+        actions = {what: several(spec, step) for what, step in steps.items()}
         with console.status(f"{model}: {ROUNDS} times {STEPS} steps of each, in turn"):
-            seconds, others = alternate({"plain PyTorch": steps.plain, "ours": steps.ours}, ROUNDS, SPARE)
+            seconds, others = alternate(actions, ROUNDS, SPARE)
         for what, taken in seconds.items():
             pairs = zip(seconds["plain PyTorch"], taken, strict=True)
             table.append(
                 {
-                    "model": model, "what": what, "precision": "float32" if what != "ours" else steps.precision,
-                    "batch": plan.spec.train.batch_size, "seconds": statistics.median(taken) / STEPS,
-                    "speedup": statistics.median(plain / each for plain, each in pairs), "others": others,
+                    "model": model, "what": what, "precision": "float32" if what != "ours" else placement.precision,
+                    "batch": spec.train.batch_size, "seconds": statistics.median(taken) / STEPS,
+                    "speedup": statistics.median(theirs / each for theirs, each in pairs), "others": others,
                     "rounds": ROUNDS,
                 }
             )  # fmt: skip

@@ -41,7 +41,7 @@ def reference(model: GPTSpec, train: TrainSpec) -> Callable[[int], float]:
     """A function of a step's number that trains it in plain PyTorch, on the batches that ours reads."""
     torch.manual_seed(0)
     step = trainer(Reference(model, VOCAB), train)
-    return _on_batches(
+    return on_batches(
         run_of(model, train), lambda batch, i: step(batch.inputs_BT, batch.targets_BU, learning_rate(train, i))[0]
     )
 
@@ -50,13 +50,13 @@ def ours(model: GPTSpec, train: TrainSpec, seed: int = 0) -> Callable[[int], flo
     """The same of the engine that a run has on this machine, by itself."""
     placement = machine.resolve({"device": "cpu"})
     engine = Engine(model, train, VOCAB, seed, CPU, placement.precision, placement.compile)
-    return _on_batches(
+    return on_batches(
         run_of(model, train, seed),
         lambda batch, i: engine.step(batch.inputs_BT, batch.targets_BU, i, batch.weights_BU)[0],
     )
 
 
-def _on_batches(spec: RunSpec, step: Callable[[Batch, int], torch.Tensor]) -> Callable[[int], float]:
+def on_batches(spec: RunSpec, step: Callable[[Batch, int], torch.Tensor]) -> Callable[[int], float]:
     """A function of a step's number that makes the step on the run's batch of that number, and waits for its loss."""
     batches = Batches(spec, dataset.load(spec.data), CPU, Group())
     return lambda i: float(step(batches.train(i), i))

@@ -99,3 +99,4 @@ class Decided:
 
 Event = Line | Unplanned | Inspected | Loading | Loaded | Started | Progress | RunEnded | AllEnded | Decided
 Emit = Callable[[Event], None]
+Ending = Callable[[], dict[str, Status]]  # waits until runs have ended; returns their statuses by run name

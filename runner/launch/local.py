@@ -24,7 +24,7 @@ from typing import Any, Self
 from runner.errors import UserError
 from runner.evidence.status import Status
 from runner.launch import estimate, progress
-from runner.launch.events import Emit, Event, Line, RunEnded
+from runner.launch.events import Emit, Ending, Event, Line, RunEnded
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
 from runner.training import machine
@@ -153,9 +153,7 @@ class Workers:
         """
         return self.begin(plans, root, placement, emit)()
 
-    def begin(
-        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
-    ) -> Callable[[], dict[str, Status]]:
+    def begin(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> Ending:
         """Take plans to be trained as `train` does, as soon as those that came before leave a process free. They are
         trained while a result of this method is called: it waits for the end of these plans and returns their
         statuses."""
@@ -269,9 +267,7 @@ class Group:
         together.join(self.resolve(wishes).device)
         return together.from_leader(value)
 
-    def begin(
-        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
-    ) -> Callable[[], dict[str, Status]]:
+    def begin(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> Ending:
         """Take plans to be trained when the result is called, which returns their statuses."""
         return partial(self.train, plans, root, placement, emit)
 

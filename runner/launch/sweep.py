@@ -19,7 +19,7 @@ from runner.evidence import log, planned, state
 from runner.evidence.state import Action
 from runner.evidence.status import Status
 from runner.launch import baselines, fetch
-from runner.launch.events import AllEnded, Decided, Emit, Event, Inspected, Line, Started, Unplanned
+from runner.launch.events import AllEnded, Decided, Emit, Ending, Event, Inspected, Line, Started, Unplanned
 from runner.plan.experiment import Experiment
 from runner.plan.placement import Placement, checked
 from runner.plan.plan import Plan
@@ -27,7 +27,6 @@ from runner.training.probes import names as probes
 from runner.training.ranks import local_processes, processes
 
 ENGINES = ("local", "ray")
-Ending = Callable[[], dict[str, Status]]  # waits until runs have ended; returns their statuses by run name
 
 
 class Workers(Protocol):
@@ -183,7 +182,8 @@ def _begin_runs(
     heard: list[float] = []  # when the first event came: they may be trained before they are waited for
 
     def hear(event: Event) -> None:
-        heard.append(time.perf_counter()) if not heard else None
+        if not heard:
+            heard.append(time.perf_counter())
         emit(event)
 
     trained = workers.begin(todo, root, placement, hear)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from runner.launch.cluster import machines
 from runner.launch.cluster.client import connect, first_line, ray_module
 from runner.launch.cluster.messages import PULSE, Accepted, Manifest, Message, Order, Result, Saved
 from runner.launch.cluster.worker import work
-from runner.launch.events import Emit, Line, RunEnded
+from runner.launch.events import Emit, Ending, Line, RunEnded
 from runner.launch.local import interrupt, interruptible
 from runner.plan.placement import Placement
 from runner.plan.plan import Plan
@@ -60,9 +60,7 @@ class Workers:
         self._connect()
         return train(plans, root, placement, emit)
 
-    def begin(
-        self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit
-    ) -> Callable[[], dict[str, Status]]:
+    def begin(self, plans: Sequence[Plan], root: Path, placement: Placement, emit: Emit) -> Ending:
         """Take plans to be trained when the result is called, which returns their statuses."""
         return partial(self.train, plans, root, placement, emit)
 

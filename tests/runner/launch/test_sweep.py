@@ -13,7 +13,7 @@ from runner.evidence import planned
 from runner.evidence.baselines import NAME
 from runner.evidence.status import Status
 from runner.launch import baselines, sweep
-from runner.launch.events import AllEnded, Decided, Inspected, Line, RunEnded, Started, Unplanned
+from runner.launch.events import AllEnded, Decided, Ending, Inspected, Line, RunEnded, Started, Unplanned
 from runner.plan import experiment
 from runner.plan.placement import Placement
 from tests.conftest import train_here
@@ -46,7 +46,7 @@ class Here:
     def broadcast(self, value: Any, wishes: dict[str, Any]) -> Any:
         return value
 
-    def begin(self, plans, root, placement, emit) -> sweep.Ending:
+    def begin(self, plans, root, placement, emit) -> Ending:
         return lambda: self._train(plans, root, emit)
 
     def _train(self, plans, root, emit) -> dict[str, Status]:
