@@ -34,15 +34,16 @@ def test_a_worker_that_dies_ends_the_sweep_with_a_line(plans, tmp_path: Path, mo
     """First of all: it ends all workers of this process, but no other children."""
     monkeypatch.setattr(local, "GRACE", 1.0)
     long = [replace(p, spec=replace(p.spec, train=replace(p.spec.train, steps=100_000))) for p in plans[:2]]
-    lines = []
+    lines, killed = [], []
     other = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
     other.start()
 
     def emit(event):
         lines.append(event.text) if isinstance(event, Line) else None
         begun = set(multiprocessing.active_children()) - {other}
-        if isinstance(event, Progress) and begun:
-            os.kill(begun.pop().pid, signal.SIGKILL)
+        if isinstance(event, Progress) and begun and not killed:  # a second one may have gone by itself
+            killed.append(begun.pop().pid)
+            os.kill(killed[0], signal.SIGKILL)
 
     with local.Workers() as workers:
         statuses = workers.train(long, tmp_path, PLACEMENT, emit)
