@@ -63,7 +63,7 @@ def sweep_all(
             workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
         statuses: dict[str, Status] = {}
         for loaded in chosen:
-            found = sweep.experiment(loaded, profile, runs, wishes, workers, display.handle, only)
+            found = sweep.begin(loaded, profile, runs, wishes, workers, display.handle, only)()
             statuses |= {f"{loaded.name}/{run}": status for run, status in found.items()}
             if Status.STOPPED in found.values():
                 break

@@ -62,27 +62,6 @@ def workers(engine: str = "local", address: str | None = None) -> Iterator[Worke
             yield started
 
 
-def experiment(
-    loaded: Experiment,
-    profile: str,
-    root: Path,
-    wishes: dict[str, Any],
-    workers: Workers,
-    emit: Emit,
-    only: str | None = None,
-) -> dict[str, Status]:
-    """Train all runs of an experiment (up to its `limit`) that have not ended, then those that its rule adds, and
-    compute its baselines. Of an experiment in sittings, train those of the sittings that may begin by now.
-
-    only    a shell pattern: of the planned runs, those with such a name
-
-    Returns the statuses of the runs that were to be trained, by run name. Where one of them was stopped or failed, or
-    some were left out, the rule is not applied and no baselines are computed. Raises a `UserError` where no run has
-    such a name, and for a wrong setting.
-    """
-    return begin(loaded, profile, root, wishes, workers, emit, only)()
-
-
 def begin(
     loaded: Experiment,
     profile: str,
@@ -92,9 +71,17 @@ def begin(
     emit: Emit,
     only: str | None = None,
 ) -> Ending:
-    """Hand the runs of an experiment to the workers; the result does the rest of what `experiment` does. Of several
-    experiments that are begun before the first one is waited for, each starts when the one before leaves a process
-    free."""
+    """Hand all runs of an experiment (up to its `limit`) that have not ended to the workers; the result waits for their
+    end, trains those that its rule adds, and computes its baselines. Of an experiment in sittings, only the runs of
+    those that may begin by now. Of several experiments that are begun before the first one is waited for, each starts
+    when the one before leaves a process free.
+
+    only    a shell pattern: of the planned runs, those with such a name
+
+    The result returns the statuses of the runs that were to be trained, by run name. Where one of them was stopped or
+    failed, or some were left out, the rule is not applied and no baselines are computed. Raises a `UserError` where no
+    run has such a name, and for a wrong setting.
+    """
     title, wishes = f"{loaded.title} {profile}", loaded.placement(profile) | wishes
     once_a_machine(partial(fetch.preferred, loaded, profile, emit), wishes, workers)
     plans, everything = loaded.plans(profile), replace(loaded, limit=None)

@@ -192,9 +192,10 @@ def test_a_run_that_fails_keeps_no_other_experiment_from_its_sweep(monkeypatch, 
 
     def train(loaded, *_):
         swept.append(loaded.name)
-        return {"r1-s0": Status(then if len(swept) == 1 else "finished")}
+        statuses = {"r1-s0": Status(then if len(swept) == 1 else "finished")}
+        return lambda: statuses
 
-    monkeypatch.setattr(experiments.sweep, "experiment", train)
+    monkeypatch.setattr(experiments.sweep, "begin", train)
     assert here("sweep", "--profile", "smoke").returncode == code
     assert len(swept) == (1 if then == "stopped" else len(experiment.names()))
 

@@ -66,7 +66,7 @@ def ruled(tmp_path: Path):
 
 def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: Path):
     told, workers = [], Here()
-    assert sweep.experiment(ruled, "smoke", tmp_path, {"threads": 1}, workers, told.append) == {
+    assert sweep.begin(ruled, "smoke", tmp_path, {"threads": 1}, workers, told.append)() == {
         "relu2-s0": "finished",
         "swiglu-s0": "finished",
         "gelu-s0": "finished",
@@ -82,49 +82,49 @@ def test_a_sweep_trains_what_is_missing_and_what_the_rule_adds(ruled, tmp_path: 
 
 def test_of_some_runs_the_others_are_left_out_and_the_rule_waits(ruled, tmp_path: Path):
     told = []
-    some = sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="swi*-s0")
+    some = sweep.begin(ruled, "smoke", tmp_path, {}, Here(), told.append, only="swi*-s0")()
     assert some == {"swiglu-s0": "finished"}
     assert told[-1] == Line("ruled: 1 of 2 runs left out by --only swi*-s0")
     assert not any(isinstance(event, Decided) for event in told)
-    rest = sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="*-s0")  # leaves nothing out
+    rest = sweep.begin(ruled, "smoke", tmp_path, {}, Here(), told.append, only="*-s0")()  # leaves nothing out
     assert rest == {"relu2-s0": "finished", "gelu-s0": "finished"}
     with pytest.raises(UserError, match=r"--only r4\*: no run of ruled, smoke profile, .* known: relu2-s0, swiglu-s0$"):
-        sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append, only="r4*")
+        sweep.begin(ruled, "smoke", tmp_path, {}, Here(), told.append, only="r4*")()
 
 
 def test_up_to_a_limit_the_first_seeds_are_an_experiment_of_their_own(ruled, tmp_path: Path):
     both, told = replace(ruled, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2}}), []
-    trained = sweep.experiment(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append)
+    trained = sweep.begin(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append)()
     assert sorted(trained) == ["gelu-s0", "relu2-s0", "swiglu-s0"], "the rule decides by them"
     assert isinstance(told[-1], Line), "baselines"
-    assert len(sweep.experiment(both, "smoke", tmp_path, {}, Here(), told.append)) == 3
+    assert len(sweep.begin(both, "smoke", tmp_path, {}, Here(), told.append)()) == 3
     told.clear()
-    assert sweep.experiment(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append) == {}
+    assert sweep.begin(replace(both, limit=1), "smoke", tmp_path, {}, Here(), told.append)() == {}
     assert not any(isinstance(event, Unplanned) for event in told), "further seeds are planned, too"
 
 
 def test_a_sitting_is_trained_and_the_next_one_waits(ruled, tmp_path: Path):
     timed = replace(ruled, rule=None, profiles={"smoke": ruled.profiles["smoke"] | {"seeds": 2, "sittings": 2}})
     told = []
-    first = sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append)
+    first = sweep.begin(timed, "smoke", tmp_path, {}, Here(), told.append)()
     assert first == {"relu2-s0": "finished", "swiglu-s0": "finished"}
     assert told[-1].text.startswith("ruled: 2 runs wait for another sitting, which may begin ")
     assert told[-1].text.endswith(": run the same command again then")
-    assert sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append) == {}
+    assert sweep.begin(timed, "smoke", tmp_path, {}, Here(), told.append)() == {}
     for path in (tmp_path / "ruled" / "smoke").glob("*/manifest.json"):
         manifest = json.loads(path.read_text())
         long_ago = datetime.fromisoformat(manifest["started"]) - 2 * experiment.APART
         path.write_text(json.dumps(manifest | {"started": long_ago.isoformat()}))
-    second = sweep.experiment(timed, "smoke", tmp_path, {}, Here(), told.append)
+    second = sweep.begin(timed, "smoke", tmp_path, {}, Here(), told.append)()
     assert second == {"relu2-s1": "finished", "swiglu-s1": "finished"}
 
 
 def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
-    sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), lambda event: None)
+    sweep.begin(ruled, "smoke", tmp_path, {}, Here(), lambda event: None)()
     (tmp_path / "ruled" / "smoke" / "other").mkdir()
     (tmp_path / "ruled" / "smoke" / "other" / "manifest.json").write_text("{}")
     told, workers = [], Here()
-    assert sweep.experiment(ruled, "smoke", tmp_path, {}, workers, told.append) == {}
+    assert sweep.begin(ruled, "smoke", tmp_path, {}, workers, told.append)() == {}
     assert workers.asked == []
     assert [type(event) for event in told] == [Unplanned, Inspected, Inspected, Decided, Inspected]
     assert {event.state.action for event in told if isinstance(event, Inspected)} == {"skip"}
@@ -133,7 +133,7 @@ def test_with_nothing_to_do_no_worker_is_asked(ruled, tmp_path: Path):
 def test_baselines_that_cannot_be_counted_are_no_failure(ruled, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(baselines, "LARGEST", 100)
     told = []
-    assert set(sweep.experiment(ruled, "smoke", tmp_path, {}, Here(), told.append).values()) == {"finished"}
+    assert set(sweep.begin(ruled, "smoke", tmp_path, {}, Here(), told.append)().values()) == {"finished"}
     assert told[-1] == Line(
         "ruled: no baselines: its training split has 2,000 tokens, and more than 100 are not counted"
     )
@@ -141,7 +141,7 @@ def test_baselines_that_cannot_be_counted_are_no_failure(ruled, tmp_path: Path, 
 
 def test_where_a_run_fails_the_rule_is_not_asked_and_nothing_is_counted(ruled, tmp_path: Path):
     told = []
-    statuses = sweep.experiment(ruled, "smoke", tmp_path, {}, Here("relu2-s0"), told.append)
+    statuses = sweep.begin(ruled, "smoke", tmp_path, {}, Here("relu2-s0"), told.append)()
     assert statuses == {"relu2-s0": "failed", "swiglu-s0": "finished"}
     assert not [event for event in told if isinstance(event, Decided)]
     assert not (tmp_path / "ruled" / "smoke" / NAME).exists()
@@ -151,11 +151,11 @@ def test_a_device_that_is_not_there_is_said_before_data_are_loaded(ruled, tmp_pa
     monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
     told = []
     with pytest.raises(NoDevice):
-        sweep.experiment(experiment.load("mlp-ratio"), "smoke", tmp_path, {"device": "tpu"}, Here(), told.append)
+        sweep.begin(experiment.load("mlp-ratio"), "smoke", tmp_path, {"device": "tpu"}, Here(), told.append)()
     assert not [event for event in told if isinstance(event, Line)]
     paper = experiment.load("web-ratio")  # its tokens come from a hub
     with pytest.raises(NoDevice):
-        sweep.experiment(paper, "paper", tmp_path, {"device": "tpu"}, Here(), told.append)
+        sweep.begin(paper, "paper", tmp_path, {"device": "tpu"}, Here(), told.append)()
     assert not (tmp_path / "cache").exists()
 
 
