@@ -275,6 +275,18 @@ for r in (min(by_ratio), max(by_ratio)):
     results.number(f"ratio-{end}", r, digits=2)
     results.number(f"flops-{end}", work[True][r], "times", digits=2)
     results.number(f"time-{end}", paces.times[r], "times", digits=2, interval=paces.spread[r])
+uncertain: list[float] = []
+# The intervals at equal time take prices as given. A ratio whose price is the least that its own interval allows:
+for r, one in paces.estimates.items():
+    if "time" in found and one.interval and r not in found["time"].level:
+        least = max(one.interval[0], steps / reach[0])  # not beyond the lengths that were trained
+        if r in optimum.find(at_budget["time"] | {r: budgets.at(runs[r], steps / least)}).level:
+            uncertain.append(r)
+results.number("time-uncertain", len(uncertain))
+for r in uncertain[:1]:
+    results.number("time-uncertain-ratio", r, digits=2)
+    results.number("time-uncertain-price", paces.times[r], "times", digits=2, interval=paces.estimates[r].interval)
+    results.number("time-uncertain-hidden", by_ratio[r].d_ff, "units")
 dearest = max(by_ratio, key=lambda r: paces.times[r])
 results.number("time-dearest-ratio", dearest, digits=2)
 results.number("time-dearest", paces.times[dearest], "times", digits=2)

@@ -223,6 +223,7 @@ for name, value, unit, digits in (
     ("seeds", len(seeds), "seeds", None),
     ("runs", len(sweep.runs), "runs", None),
     ("layers", len(layers), "", None),
+    ("width", width, "", None),
     ("prices", len(prices), "", None),
     ("widest", widest, "", 0),
     ("narrowest", min(nested), "", 1),
