@@ -218,6 +218,18 @@ for kind in kinds:
     lost = [(curves[arm].iloc[-1] - curves[arm].min()).to_numpy() for arm in (named[s, held, kind] for s in sizes)]
     results.estimate(f"lost-{name}", stats.estimate(np.mean(lost, axis=0)), "nats", digits=2)
     if kind != PLAIN:
+        # The plain runs after as many times their own onset as these have trained when they end.
+        alike = [
+            [
+                rise(named[s, held, PLAIN], lasts[named[s, held, kind]] / mine * plains)[i]
+                for i, (mine, plains) in enumerate(
+                    zip(onsets[named[s, held, kind]], onsets[named[s, held, PLAIN]], strict=True)
+                )
+            ]
+            for s in sizes
+        ]
+        results.estimate(f"lost-alike-{name}", stats.estimate(np.mean(alike, axis=0)), "nats", digits=2)
+        results.number(f"lost-less-{name}", stats.estimate(np.mean(np.array(lost) - alike, axis=0)).side())
         later = stats.estimate(np.mean([one.values for one in delay[kind]], axis=0))
         results.number(
             f"delay-{name}",

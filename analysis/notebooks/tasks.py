@@ -89,7 +89,7 @@ results.figure(
     [heat(kind.capitalize(), right) for kind, right in found.items()],
     alt=[f"Share of right answers by number of tasks and MLP ratio, {kind}." for kind in found],
     caption=f"{WHAT}. First, on the examples that the models are trained on; second, on pairs of numbers that they "
-    f"have never seen, where chance gives {CHANCE:.1f}.{DECAYS} {NOTE}",
+    f"have never seen, where chance gives {CHANCE:.1f}%.{DECAYS} {NOTE}",
 )
 if gentle:
     results.figure(

@@ -153,6 +153,7 @@ results.number("web-side-above", above and above.side(), reason="too few ratios"
 results.number("web-narrow", ratios[0], digits=0 if ratios[0].is_integer() else 2)
 results.estimate("web-widest", differences[ratios[-1]], "bits a byte", digits=3)
 results.estimate("web-narrowest", differences[ratios[0]], "bits a byte", digits=3)
+results.number("web-narrowest-side", differences[ratios[0]].side())
 best = min(ratios, key=lambda ratio: float(ends[ratio].mean()))
 counts.report(results, sweep.ends(counts.reported, bits=True)[best].to_numpy(), "bits a byte", bits=True, prefix="web-")
 results.save()
