@@ -13,7 +13,7 @@ output = "build/analysis/study-dropout-advice"
 # %%
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts, wording
 from analysis.study.figures import Curves, Dots
 from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
@@ -91,8 +91,10 @@ results.table(
                     "lowest loss": f"{best[arm].mean():.3f}",
                     "at the end": f"{final[arm].mean():.3f}",
                     "training loss at the end": f"{trained[arm].mean():.3f}",
-                    "lowest minus no dropout": "–" if arm == "none" else arms.difference(best, arm, "none").signed(3),
-                    "lowest minus the arm before": arms.difference(best, arm, added[arm]).signed(3)
+                    "lowest minus no dropout": "–"
+                    if arm == "none"
+                    else arms.difference(best, arm, "none", len(ORDER) - 1).signed(3),
+                    "lowest minus the arm before": arms.difference(best, arm, added[arm], len(added)).signed(3)
                     if arm in added
                     else "–",
                 }
@@ -103,7 +105,9 @@ results.table(
     ),
     caption=f"Validation unless it says training, nats per character. Each arm with + adds to the one above it, the "
     "last one to that with the higher learning rate. "
-    f"Differences by seed, with 95% intervals. {advice.count}, profile {profile}.{advice.omitted}{counts.note}",
+    "Differences by seed, with 95% intervals: those from no dropout"
+    f"{wording.corrected(len(ORDER) - 1)}; those from the arm before{wording.corrected(len(added))}. {advice.count}, "
+    f"profile {profile}.{advice.omitted}{counts.note}",
 )
 # %%
 settings = {arm: runs[advice.seeds[0]].manifest["spec"] for arm, runs in advice.kept.items()}

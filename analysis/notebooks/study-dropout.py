@@ -14,7 +14,7 @@ output = "build/analysis/study-dropout"
 import numpy as np
 import pandas as pd
 
-from analysis.study import arms, baselines, interest, stats, verdicts
+from analysis.study import arms, baselines, interest, stats, verdicts, wording
 from analysis.study.figures import Curves, Groups
 from analysis.study.probed import layered
 from analysis.study.results import Results
@@ -89,17 +89,17 @@ results.table(
     pd.DataFrame(
         [
             {
-                "": name,
+                "measure": name,
                 **{NAMES[arm]: f"{np.mean(values[arm]):.3f}" for arm in places},
-                "weights minus none": arms.difference(values, "weights", "none").signed(3),
-                "weights minus projection": arms.difference(values, "weights", "projection").signed(3),
+                "weights minus none": arms.difference(values, "weights", "none", 2).signed(3),
+                "weights minus projection": arms.difference(values, "weights", "projection", 2).signed(3),
             }
             for name, values in MEASURES.items()
         ]
     ),
     caption="Losses and gap in nats per character. Cosines of two heads on the validation text at the end: of their "
     "attention weights, and the size of that of what they add to the residual stream; means over layers. Differences "
-    f"by seed, with 95% intervals. {places.count}, profile {profile}.{counts.beside}",
+    f"by seed, with 95% intervals{wording.corrected(2)}. {places.count}, profile {profile}.{counts.beside}",
 )
 results.figure(
     "dropout-places",
@@ -127,6 +127,9 @@ results.figure(
 results.number("places-rate", places.kept["weights"][places.seeds[0]].manifest["spec"]["model"]["dropout"])
 results.number("places-characters", places.spec["data"]["train"][1] - places.spec["data"]["train"][0], "characters")
 results.number("places-runs", len(places.runs), "runs")
+results.number("places-seeds", len(places.seeds))
+turned = curves["val"]["none"].iloc[-1] - best["none"] > interest.smallest(places)
+results.number("places-turned", int(turned.sum()))
 for name, values, digits in (("gap", gap, 2), ("best", best, 3), ("patterns", patterns, 3), ("outputs", outputs, 3)):
     unit = "nats per character" if name in ("gap", "best") else ""
     for arm in places:
