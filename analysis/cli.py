@@ -133,11 +133,12 @@ def compare(notebooks: Notebooks = None, profile: Profile = None, logs: Logs = N
         with project.alone(print):
             _execute(project, _plans(project, notebooks, profile, logs), quiet=True)
     compared: list[comparing.Comparison] = []
-    for name in _names(project, notebooks):
-        comparisons = comparing.compare(project, name)
-        if not comparisons:
-            raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
-        compared += comparisons
+    with project.alone(print):
+        for name in _names(project, notebooks):
+            comparisons = comparing.compare(project, name)
+            if not comparisons:
+                raise UserError(f"{name} has no results yet; make them with: analysis execute {name}")
+            compared += comparisons
     _show_comparisons(project, compared)
 
 

@@ -232,7 +232,8 @@ class _Reproduction:
             self.outcome.lines += self._left_out()
             self.outcome.until = min((due.next for due in self._waiting().values() if due.next), default=None)
             names = dict.fromkeys(name for part in self.parts for name in part.notebooks if self._own(name))
-            self.outcome.compared = [found for name in names for found in compare.compare(self.project, name)]
+            with self.project.alone(self.show.line):
+                self.outcome.compared = [found for name in names for found in compare.compare(self.project, name)]
         return self.outcome
 
     def _left_out(self) -> list[str]:

@@ -95,12 +95,13 @@ def compare(project: Project, name: str) -> list[Comparison]:
 def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
     profile, read = kept["profile"], kept["parts"]["logs"]  # <experiment>/<profile>/<run>
-    experiments = kept["experiments"] or sorted({run.partition("/")[0] for run in read})  # none are named: it reads all
-    without = [each for each in experiments if not evidence.runs(project.logs, each, profile)]
+    needed = [(each, profile) for each in kept["experiments"]]
+    needed = needed or sorted({(each, of) for each, of, _ in (run.split("/", 2) for run in read)})  # it reads all
+    without = sorted({each for each, of in needed if not evidence.runs(project.logs, each, of)})
     if without:
         available = sorted({p for each in without for p in evidence.profiles(project.logs, each)})
         about = f"nothing is published for the profile {profile}"
-        about += f" of {', '.join(without)}" if len(without) < len(experiments) else ""
+        about += f" of {', '.join(without)}" if len(without) < len({each for each, _ in needed}) else ""
         return Comparison(name, profile, [], f"{about}; published: {', '.join(available) or 'no profile'}")
     plan = execute.plan(project, name, project.logs, profile, project.published)
     others = plan.parts["logs"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.build import evidence, notebook
-from analysis.build.project import Project
+from analysis.build.project import Project, read
 from runner.errors import UserError
 from runner.files import sha256
 
@@ -86,7 +86,7 @@ def parameters(project: Project, name: str) -> dict[str, Any]:
     source = project.notebooks / f"{name}.py"
     if not source.is_file():
         raise UserError(f"unknown notebook {name!r}; known: {', '.join(project.notebook_names()) or 'none'}")
-    return notebook.parameters(source.read_text(encoding="utf-8"), project.shown(source))
+    return notebook.parameters(read(source, project.shown(source)), project.shown(source))
 
 
 def plan(
@@ -220,9 +220,10 @@ def record(folder: Path) -> dict[str, Any] | None:
 def _attempt(folder: Path) -> dict[str, Any]:
     """The record of the last execution in this folder, with results or without; empty where there was none."""
     try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) and {"logs", "profile", "parts"} <= found.keys() else {}
 
 
 def reason(plan: Plan, kept: dict[str, Any] | None, force: bool = False) -> str:

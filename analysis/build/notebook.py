@@ -79,6 +79,9 @@ def parameters(source: str, where: str) -> dict[str, Any]:
             raise UserError(
                 f"{line}: parameter {target.id} must be of a JSON type (number, text, true or false, list, dict)"
             ) from None
+        named = value if isinstance(value, list) else [value]
+        if target.id in ("experiment", "experiments") and not all(isinstance(one, str) for one in named):
+            raise UserError(f"{line}: parameter {target.id} must be an experiment's name, or a list of names")
         values[target.id] = value
     return values
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner import lock
-from runner.errors import Held
+from runner.errors import Held, UserError
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,15 @@ class Project:
                     waiting = True
                     time.sleep(0.5)
             yield
+
+
+def read(path: Path, where: str) -> str:
+    """The text of a file. Raises a `UserError` with the line where it is not UTF-8; `where` is its name there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{where}:{line}: no UTF-8 text: save it as UTF-8") from None
 
 
 def current() -> Project:

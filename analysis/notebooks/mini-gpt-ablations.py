@@ -32,7 +32,7 @@ NAMES = {
     "float32": "float32",
 }
 DOUBLED = 1.75  # times the tokens a second: rounds to two in steps of a half
-LEAST = interest.SMALLEST  # nats a token, stricter than as many a character, as the experiment's file has it
+LEAST = interest.SMALLEST  # nats a token, as the experiment's file has it: less than as many a character
 results = Results(output)
 
 # %%
@@ -145,7 +145,7 @@ results.estimate("exponent-with-rate", law.exponents(counted, with_it.loc[SIZES]
 
 # %% [markdown]
 # ## Verdicts
-# Their rules stand in the experiment's file, and were committed before the runs.
+# Their rules stand in the experiment's file, and were committed before the runs, but for those marked as changed there.
 
 # %%
 tied = arms.difference(per_run.held_out.unstack("seed").T, BASE, "untied")
@@ -221,7 +221,7 @@ if precision == "bf16":
         verdict,
         **verdict.leading(),
         unit="times the tokens a second",
-        reason=f"{verdict.told()}. The speed is the geometric mean of rounds from {min(gain.values) + 1:.2f} to "
+        reason=f"{verdict.told()}. The speed is the geometric mean of {gain.of}s from {min(gain.values) + 1:.2f} to "
         f"{max(gain.values) + 1:.2f}: {usual['bf16']:,.0f} tokens a second against {usual['float32']:,.0f}, "
         f"medians of {len(timed.seeds)} rounds on {timed.manifest['environment']['machine']}, with one thread and "
         f"nothing beside them. A factor of {DOUBLED} rounds to two in steps of a half; the source's case is fp16 on an "

@@ -86,6 +86,13 @@ shares = {
     for rate, by_cure in healed.items()
     if len(patients[rate]) >= ENOUGH
 }
+
+
+def proven(rate: float, cure: str) -> bool:
+    """Whether a cure works more often than not, as one of the note's, of which any may."""
+    return stats.success(healed[rate][cure], len(patients[rate]), len(THEIRS))[0] > 0.5
+
+
 few = ", ".join(f"{len(patients[rate])} at {rate:g}" for rate in at_rate if rate not in shares)
 in_the_way = [
     f"it takes {ENOUGH} patients before any outcome could decide it, and there are {few}" if few else "",
@@ -93,7 +100,7 @@ in_the_way = [
 ]
 word = (
     verdicts.SUPPORTED
-    if all(any(low > 0.5 for low, _ in by_cure.values()) for by_cure in shares.values())
+    if all(any(proven(rate, cure) for cure in THEIRS) for rate in shares)
     else verdicts.REFUTED
     if all(high < 0.5 for by_cure in shares.values() for _, high in by_cure.values())
     else verdicts.INCONCLUSIVE
@@ -119,8 +126,8 @@ results.claim(
     verdicts.Verdict(
         word,
         "Asked at each rate, of the seeds that diverge there: supported if at each the share of runs that one of the "
-        "three cures lies above a half, the whole interval; refuted if at each those of all lie below. Cured is a run "
-        f"that ends within {WITHIN:g} nats of one at {rate_of['thousandth']:g}.",
+        "three cures lies above a half, the whole interval, corrected for three; refuted if at each those of all lie "
+        f"below. Cured is a run that ends within {WITHIN:g} nats of one at {rate_of['thousandth']:g}.",
         tuple(
             Measure(f"patients cured at {rate:g}, {CURES[cure]}", found, ABOVE, len(patients[rate]) / 2)
             for rate, by_cure in healed.items()

@@ -39,21 +39,23 @@ firsts = {arm: {s: float(steps.iloc[0]) for s, steps in by_seed.items()} for arm
 later = {arm: {s: pace.usual(run) for s, run in by_seed.items()} for arm, by_seed in timed.kept.items()}
 sat, one_sitting = pace.sittings(timed), pace.obstacle(timed)
 shown_as = spread if one_sitting else change
+NOTICED = 0.075  # of the steps a second: half of what the note promises
 FIRST, AFTER, WITHOUT = "the first step", "compiled, after the first step", "without compilation"
 found = {
     AFTER: pace.faster(later, NEW, OLD, sat),
     FIRST: pace.faster(firsts, NEW, OLD, sat),
     WITHOUT: pace.faster(later, f"{NEW}_eager", f"{OLD}_eager", sat),
 }
-hidden = found[FIRST].side() < 1 and found[WITHOUT].side() < 1
+hidden = all(found[name].side(NOTICED) == -1 for name in (FIRST, WITHOUT))
 side = found[AFTER].side()
 verdict = verdicts.Verdict(
     verdicts.REFUTED if side == -1 else verdicts.SUPPORTED if side == 1 and hidden else verdicts.INCONCLUSIVE,
-    "Supported if compiled steps after the first are faster and neither the first step nor steps without compilation "
-    "are; refuted if compiled steps after the first are slower.",
+    "Supported if compiled steps after the first are faster, and if of the first step and of steps without compilation "
+    f"it is shown that they are faster by less than {NOTICED:.1%}, half of what the note promises; refuted if compiled "
+    "steps after the first are slower.",
     (
         Measure(AFTER, found[AFTER], bare=bool(one_sitting)),
-        *(Measure(name, found[name], BELOW, bare=bool(one_sitting)) for name in (FIRST, WITHOUT)),
+        *(Measure(name, found[name], BELOW, NOTICED, bare=bool(one_sitting)) for name in (FIRST, WITHOUT)),
     ),
 ).unless(one_sitting)
 leading = verdict.leading()

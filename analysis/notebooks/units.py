@@ -197,7 +197,7 @@ rows = [
         "active a token": wording.cell(active[r], 1),
         "directions": wording.cell(directions[r], 1),
         "dead": f"{100 * dead[r].mean:.1f}%",
-        **{f"without {name}": stats.estimate(rise[r]).signed(4) for name, rise in gone.items()},
+        **{f"without {name}": stats.estimate(rise[r]).among(len(gone)).signed(4) for name, rise in gone.items()},
     }
     for r in ratios
 ]
@@ -206,7 +206,7 @@ results.table(
     counts.below(pd.DataFrame(rows), "validation loss"),
     caption=f"Mean of the layers, over {sweep.count}, ± half of the 95% interval; *without*: the rise of the "
     f"validation loss in nats per character when that share of each layer's units is removed, the least active first, "
-    f"or *any* of them. Profile {profile}.{counts.note}",
+    f"or *any* of them, their intervals{wording.corrected(len(gone))}. Profile {profile}.{counts.note}",
 )
 for name, found in later.items():
     results.estimate(f"growth-{name}-later", found, digits=2)
@@ -230,7 +230,10 @@ results.estimate("halved-against-trained", stats.estimate(halved), "nats", digit
 results.number("side-halved", stats.estimate(halved).side())
 beyond = [stats.estimate(any_half[r] - cost[r][HALF]).among(len(extra)) for r in extra]
 results.number("side-ranked", min(one.side() for one in beyond))  # 1: at each ratio, activity tells what can go
-spare = {r: max([0, *(s for s in shares if stats.estimate(cost[r][s]).side(MARGIN) == -1)]) for r in ratios}
+spare = {
+    r: max([0, *(s for s in shares if stats.estimate(cost[r][s]).among(len(shares)).side(MARGIN) == -1)])
+    for r in ratios
+}
 for name, value, unit, digits in (
     ("seeds", len(seeds), "seeds", None),
     ("runs", len(sweep.runs), "runs", None),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.build.project import read
 from analysis.study import text
 from analysis.study.results import CLAIM, VERDICTS
 from runner.errors import UserError
@@ -70,7 +71,7 @@ class Ledger:
 def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
     """Read and check the ledger."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read(path, where))
     except FileNotFoundError:
         raise UserError(f"{where} is missing: restore it") from None
     except tomllib.TOMLDecodeError as error:
@@ -80,6 +81,8 @@ def load(path: Path, where: str, notebooks: list[str]) -> Ledger:
             raise UserError(f"{where}: unknown table {key!r}; {text.known(key, ('source', 'claim'))}")
         if not isinstance(entries, list):
             raise UserError(f"{where}: write [[{key}]] with two brackets, as there are several")
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise UserError(f"{where}: write each {key} as a table [[{key}]], not as a list of values")
     sources = [
         _build(Source, entry, f"{where}: source", {"letter", "title", "credit"}) for entry in data.get("source", [])
     ]

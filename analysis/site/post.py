@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.build.evidence import PREFERRED
-from analysis.build.project import Project
+from analysis.build.project import Project, read
 from analysis.site import forest, markup, mathml
 from analysis.site.references import Reference
 from analysis.study import text
@@ -102,11 +102,7 @@ class _Fault(UserError):
 
 def load(path: Path, where: str) -> Post:
     """Read a post. Raises a `UserError` with the line of an error in its front matter."""
-    try:
-        source = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{where}:{line}: no UTF-8 text: save it as UTF-8") from None
+    source = read(path, where)
     front, body, lines = _split(source, where)
     for key in front:
         if key not in KEYS:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.build.project import read
 from analysis.study import text
 from runner.errors import UserError
 
@@ -61,7 +62,7 @@ def load(path: Path, where: str) -> dict[str, Reference]:
     from bibtexparser import middlewares
 
     try:
-        source = path.read_text(encoding="utf-8")
+        source = read(path, where)
     except FileNotFoundError:
         raise UserError(f"{where} is missing: restore it") from None
     logging.getLogger("bibtexparser").setLevel(logging.CRITICAL)  # what it would say of a faulty entry is said below

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.build import evidence, execute
-from analysis.build.project import Project
+from analysis.build.project import Project, read
 from analysis.site import claims, generator, pages, post, references, speed
 from analysis.study import text
 from runner.errors import UserError
@@ -71,7 +71,7 @@ def weave(project: Project, drafts: bool = False) -> Woven:
         for figure in sorted((project.results / name / profile / "figures").glob("*.svg")):
             files[f"figures/{name}/{profile}/{figure.name}"] = figure
     for path in sorted(project.posts.glob("*.md")):
-        files[path.name] = post.fill(path.read_text(encoding="utf-8"), project.shown(path), {}).encode()
+        files[path.name] = post.fill(read(path, project.shown(path)), project.shown(path), {}).encode()
     changed, removed = sync(project.docs, files)
     return Woven([one for one, _ in shown], changed, removed)
 

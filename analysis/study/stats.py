@@ -137,9 +137,10 @@ def holm_levels(p: Sequence[float], level: float = 1 - CONFIDENCE) -> list[float
     return levels
 
 
-def success(found: int, n: int) -> tuple[float, float]:
-    """The 95% interval of a rate of success, from `found` of `n`, by Clopper and Pearson."""
-    interval = stats.binomtest(found, n).proportion_ci(CONFIDENCE, method="exact")
+def success(found: int, n: int, many: int = 1) -> tuple[float, float]:
+    """The 95% interval of a rate of success, from `found` of `n`, by Clopper and Pearson, corrected for `many` rates of
+    which any may decide."""
+    interval = stats.binomtest(found, n).proportion_ci(1 - (1 - CONFIDENCE) / many, method="exact")
     return float(interval.low), float(interval.high)
 
 

@@ -129,5 +129,15 @@ def test_of_what_nothing_is_published_is_said(house):
     )
 
 
+def test_of_what_reads_everything_each_experiment_has_its_own_profile(house):
+    fake.write_run(house.logs, 4, 0, "paper", experiment="three-x")
+    path = house.results / NAME / "laptop" / execute.RECORD
+    record = json.loads(path.read_text())
+    record["parts"]["logs"]["three-x/paper/r4-s0"] = "1-2"
+    path.write_text(json.dumps(record | {"experiments": []}))
+    (found,) = compare.compare(house, NAME)
+    assert not found.nothing, found.nothing
+
+
 def test_nothing_executed_is_empty(bare):
     assert compare.compare(bare, NAME) == []

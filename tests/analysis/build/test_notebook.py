@@ -35,6 +35,8 @@ def test_parameters_are_json():
     [
         ("a = (1, 2)", r"n.py:11: parameter a must be of a JSON type"),
         ("b = 1\na = {1, 2}", r"n.py:12: parameter a must be of a JSON type"),
+        ("experiments = 3", r"n.py:11: parameter experiments must be an experiment's name, or a list of names"),
+        ("experiments = ['a', 1]", r"n.py:11: parameter experiments must be an experiment's name"),
         ("a = Path('x')", r"n.py:11: parameter a must be of a JSON type"),
         ("import os", r"n.py:11: the parameters cell holds only"),
         ("a = = 1", r"n.py:11: invalid syntax"),

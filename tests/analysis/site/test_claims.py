@@ -18,6 +18,11 @@ def test_the_project_ledger_holds_every_claim_of_the_post():
     assert {f"S0-{k}" for k in range(1, 15)} <= set(ledger.claims)
 
 
+def test_entries_are_tables(tmp_path):
+    with pytest.raises(UserError, match=r"^ledger.toml: write each claim as a table \[\[claim\]\], not as a list"):
+        load(tmp_path, "claim = [1]")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
