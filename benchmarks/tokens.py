@@ -80,7 +80,7 @@ COLUMNS: Columns = {
     "tokens/s": lambda r: f"{r['tokens_per_second'] / 1e6:.2f}M",
     "a core": lambda r: f"{r['tokens_per_second_a_core'] / 1e6:.2f}M",
     "MB/s": lambda r: f"{r['bytes_per_second'] / 1e6:.1f}",
-    "of limit": lambda r: f"{r['of_limit']:.0%}",
+    "of tiktoken": lambda r: f"{r['of_limit']:.0%}",
     "others": lambda r: f"{r['others']:.2f}",
 }
 

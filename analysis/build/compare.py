@@ -67,7 +67,7 @@ def by_post(posts: Mapping[str, Sequence[str]], found: Iterable[Comparison]) -> 
         fewer = f", {many[FEWER]} {FEWER}" if many[FEWER] else ""
         lines.append(
             f"{slug}: {bytes_}of {len(rows)} numbers and verdicts {many[IDENTICAL] + many[PRINTED]} are identical, "
-            f"{many[WITHIN]} within the scatter of seeds, {many[DIFFERS]} outside{fewer}; "
+            f"{many[WITHIN]} within the published intervals, {many[DIFFERS]} outside{fewer}; "
             + (f"verdicts that flip: {', '.join(flipped)}" if flipped else "no verdict flips")
         )
     return lines

@@ -232,16 +232,11 @@ arms_ruled, spent = len(sweep) - len(outside), sum(pace.spent(run) for run in ru
 worst_pair, lost = float(margins.max()), int((margins >= 0).sum())  # of SwiGLU's pairs
 results.claim(
     "S3-8",
-    verdicts.fact(
-        arms_ruled <= 5,
-        "Supported if the rule took at most five experiments, refuted if not; a count, as it knows four.",
-        Measure("experiments", arms_ruled, 0, 5),
-    ),
+    "remark",
     reason=f"{arms_ruled} experiments, {len(ruled)} runs and {spent / 60:.0f} minutes in all, one after another, "
     f"at the size of profile {profile}. SwiGLU ended lower in {seeds - lost} of {seeds} pairs; in the worst it ended "
-    f"{abs(worst_pair):.4f} bits a byte {'higher' if lost else 'lower'}. "
-    "It is a count and no test; the order and the condition are those of the experiment's file",
-    basis="runs",
+    f"{abs(worst_pair):.4f} bits a byte {'higher' if lost else 'lower'}. The rule knows {len(sweep)} experiments, so "
+    "that it could not take more than five",
 )
 
 # %% [markdown]

@@ -65,6 +65,7 @@ results.claim(
     **verdict.leading(),
     unit="nats per character, int8 minus float32",
     reason=verdict.told(),
+    seeds=trained.seeds,
 )
 
 # %%

@@ -23,7 +23,7 @@ from analysis.study.results import Results
 from analysis.study.verdicts import BELOW, Measure
 from analysis.study.wording import percent
 
-LENGTHS, DASH = (512, 1024), "–"
+DASH = "–"
 results = Results(output)
 
 # %% [markdown]
@@ -58,7 +58,7 @@ effects = {
     "norms alone": np.mean([ends[s, "norms"] - ends[s, "plain"] for s in SHAPES], axis=0),
 }
 relative = {label: stats.estimate(values / reference) for label, values in effects.items()}
-whole, shape_only, narrow_only, norms_only = relative.values()
+whole, shape_only, _, norms_only = relative.values()
 gate = 0.02 * float(reference.mean())  # the note's, in nats
 gate_text = f"; 2% is {gate:.3f} nats there, {gate / interest.smallest(crossed):.1f} smallest differences of interest"
 verdict = verdicts.every(Measure("change of the loss, a share of d12's", whole, BELOW, 0.02))
@@ -127,6 +127,7 @@ results.figure(
 # %%
 for name, one in (("both", whole), ("shape", shape_only), ("norms", norms_only)):
     results.estimate(f"loss-{name}", one, "%", digits=1, scale=100)
+    results.number(f"loss-{name}-side", one.among(len(effects)).side())
 best = min(finals, key=lambda arm: float(finals[arm].mean()))
 counts.report(results, crossed.ends(counts.reported)[best].to_numpy(), "nats")
 gain = arms.pairing(finals, "d12_mlp3x-norms", "d12-plain")

@@ -93,7 +93,8 @@ def _value(measure: dict[str, Any]) -> str:
     """The effect and its interval in its own unit; a factor where it counts doublings."""
     low, high = measure["interval"]
     if measure["log2"]:
-        return f"×{text.NBSP}{2 ** measure['mean']:.2f} ({2**low:.2f} to {2**high:.2f})"
+        bar = f", bar ×{text.NBSP}{2 ** measure['bar']:g}" if measure["bar"] else ""
+        return f"×{text.NBSP}{2 ** measure['mean']:.2f} ({2**low:.2f} to {2**high:.2f}){bar}"
     places = text.decimals(high - low)
     shown = (text.number(value, places) for value in (measure["mean"], low, high))
     bar = f", bar {measure['bar']:g}".replace("-", "−") if measure["bar"] else ""  # a constant, so with all its digits

@@ -38,14 +38,15 @@ def number(entry: dict[str, Any], digits: int | None = None, interval: bool = Fa
 
 
 def table(entry: dict[str, Any]) -> str:
-    """A Markdown table in a block that scrolls on narrow pages. Cells that hold a text wrap."""
+    """A Markdown table in a block that scrolls on narrow pages, under its `label` or the first sentence of its caption.
+    Cells that hold a text wrap."""
     rule = ["--:" if numeric else ":--" for numeric in entry["numeric"]]
     rows = [[text.escape(name) for name in entry["columns"]], rule, *([_cell(c) for c in r] for r in entry["rows"])]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     caption = f'\n<p class="caption" markdown="span">{entry["caption"]}</p>\n' if entry["caption"] else ""
     texts = " data-table--texts" if max((len(cell) for row in entry["rows"] for cell in row), default=0) > LONG else ""
     content = f"{caption}\n{lines}" if caption else lines
-    label = re.sub(r"[^\w\s,.:;()%=/×−-]", "", entry["caption"].split(". ")[0])
+    label = entry.get("label") or re.sub(r"[^\w\s,.:;()%=/×−-]", "", entry["caption"].split(". ")[0])
     return scrolling(content, label, texts)
 
 

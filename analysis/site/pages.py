@@ -95,9 +95,9 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
         if counts[word] or not word.startswith(("one run", "remark"))
     )
     parts = [
-        front(title="Claims", description="Every claim that can be checked, and what came of it.")
-        + "# Claims\n\nEvery statement of a source that can be checked stands here in our words, with what would test "
-        "it. No verdict is typed in: a notebook computes it from the logs, or the reason is given why none does. How "
+        front(title="Claims", description="What the sources claim, how it was tested, and what came of it.")
+        + "# Claims\n\nThe statements of the sources for which we found a test stand here in our words, with that "
+        "test. No verdict is typed in: a notebook computes it from the logs, or the reason is given why none does. How "
         "far a verdict reaches, *small scale* or another, is said in [About](about.md#how-to-read-the-numbers).\n\n"
         f'<p class="tally">{tally}</p>' + (f"\n\n{_noted(note)}" if note else "")
     ]
@@ -131,7 +131,7 @@ def claims(ledger: Ledger, verdicts: Verdicts, posts: list[tuple[Post, Rendered]
             parts.append(
                 f'<div class="claim" id="{claim.anchor}" markdown="1">\n\n{badge}\n\n'
                 f'<p class="claim-says" markdown="span">{mathml.convert(claim.says)}</p>\n\n'
-                f"{told}{_by_machine(verdicts[claim.id])}\n\n</div>"
+                f"{told}{_by_machine(claim.id, verdicts[claim.id])}\n\n</div>"
             )
     return "\n\n".join(parts) + "\n"
 
@@ -156,8 +156,8 @@ def _history(change: Change) -> str:
     return f"**Changed on {text.date(change.date)}**, with the result known: {became}. {text.sentence(change.why)}"
 
 
-def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
-    """A table of the verdicts of a claim by size and machine, where machines of several kinds were asked."""
+def _by_machine(id: str, by_profile: dict[str, dict[str, Any]]) -> str:
+    """A table of the verdicts on a claim by size and machine, where machines of several kinds were asked."""
     if not any(verdict.get("machines") for verdict in by_profile.values()):
         return ""
     lines = ["| size | machine | verdict | effect |", "|:--|:--|:--|:--|"]
@@ -165,7 +165,7 @@ def _by_machine(by_profile: dict[str, dict[str, Any]]) -> str:
         for one in verdict.get("machines", [verdict]):
             cells = (profile, text.escape(one["machine"]), one["verdict"], text.effect(one))
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n\n" + markup.scrolling("\n".join(lines), "The verdict on each machine")
+    return "\n\n" + markup.scrolling("\n".join(lines), f"{id}: the verdict on each machine")
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -269,7 +269,7 @@ def _proofs(folders: Folders, inside: str) -> tuple[Files, str]:
             files |= {f"evidence/{place}/{run.name}/{name}": path for name, path in found.items()}
         if counted:
             files[f"evidence/{place}/{evidence.BASELINES}"] = root / experiment / profile / evidence.BASELINES
-    table = markup.scrolling("\n".join(rows), "The evidence by experiment")
+    table = markup.scrolling("\n".join(rows), f"{inside and inside.split('/')[1] + ': '}the evidence by experiment")
     return files, table if folders else "No logs yet."
 
 

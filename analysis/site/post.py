@@ -33,6 +33,7 @@ from typing import Any
 from analysis.build.evidence import PREFERRED
 from analysis.build.project import Project, read
 from analysis.site import forest, markup, mathml
+from analysis.site.claims import Found, machine
 from analysis.site.references import Reference
 from analysis.study import text
 from analysis.study.results import KEBAB
@@ -82,6 +83,7 @@ class Sources:
     claims: dict[str, str] = field(default_factory=dict)  # the text of each claim
     deciding: dict[str, str] = field(default_factory=dict)  # the notebook that decides each claim
     references: dict[str, Reference] = field(default_factory=dict)  # by key
+    replicated: dict[str, Found] = field(default_factory=dict)  # results from machines of other kinds, by kind
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,7 @@ class _Names:
             self.has,
             self.published,
             self.profile_of,
+            self.elsewhere,
         ]
         context: dict[str, Any] = {call.__name__: call for call in calls}
         shown = [self._results(n, "") or {} for n in self.post.notebooks]
@@ -257,6 +260,17 @@ class _Names:
         self._named(notebook)
         found = _of_profile(self.sources.results[notebook], "", self.usual)
         return found[0] if found else ""
+
+    def elsewhere(self, name: str, profile: str = "", notebook: str = "") -> list[dict[str, Any]]:
+        """A number on machines of other kinds: for each of which there is evidence its `machine`, the `value`, and the
+        `text`."""
+        found = self._find("number", name, profile, notebook)
+        there = [kind.get(found.notebook, {}).get(found.profile) for kind in self.sources.replicated.values()]
+        return [
+            {"machine": machine(one), "value": entry["value"], "text": markup.number(entry, None, False)}
+            for one in there
+            if one and (entry := one["numbers"].get(name))
+        ]
 
     def table(self, name: str, profile: str = "", notebook: str = "") -> str:
         """A table as Markdown."""

@@ -12,7 +12,9 @@ ABOUT = ("title", "columns", "rows", "machine", "versions", "commit", "date")  #
 ORDER = ("step", "sweep", "small", "grid", "tokens", "sample", "probes", "log")
 NOTES = {
     "step": "One training step of the character model at its full size, for each MLP ratio: six layers, width 384, 64 "
-    "blocks of 256. The reference is a plain PyTorch loop in float32; both do the same mathematics.",
+    "blocks of 256. The reference is a plain PyTorch loop in float32, not compiled. Ours is what `runner train` does "
+    "on that machine: products in bf16 where the processor has units for it, and compiled. Model and batches are the "
+    "same. *Of peak* is the share of the rate of a large product in bf16 there.",
     "sweep": "A whole sweep of small models: five ratios and five seeds, compilation included. `make bench` leaves it "
     "out; `.venv/bin/python -m benchmarks.step --sweep` measures it.",
     "small": "A training step of models of the study, on one thread, each in the precision of its experiment. The "
@@ -20,7 +22,8 @@ NOTES = {
     "grid": "Sixty runs of modular arithmetic, each too small to keep a core busy. Stacked runs share a program, and "
     "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
     "benchmark: the published runs are the runner's.",
-    "tokens": "Web text from parquet to token shards, beside tiktoken encoding the same text from memory.",
+    "tokens": "Shakespeare's plays, cut into documents as long as those of OpenWebText, from parquet to token shards, "
+    "beside tiktoken encoding the same text from memory. *Of tiktoken*: the rate of its own batches there.",
     "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
     "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
     "laptop model, 64 tokens, moves on by 32 when it is full.",
@@ -58,8 +61,8 @@ def pages(folder: Path, where: str) -> Files:
             f"`{about['commit']}`. [{name}.parquet](speed/{name}.parquet)"
         )
         numeric = [column != "what" for column in columns]  # as on the terminal
-        table = markup.table({"caption": caption, "columns": columns, "numeric": numeric, "rows": rows})
         title = text.escape(about["title"][:1].upper() + about["title"][1:])
+        table = markup.table({"label": title, "caption": caption, "columns": columns, "numeric": numeric, "rows": rows})
         parts.append(f"## {title}\n\n{NOTES.get(name, '')}\n\n{table}")
         files[f"speed/{name}.parquet"] = found[name]
     if not found:

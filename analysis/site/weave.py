@@ -48,9 +48,8 @@ def weave(project: Project, drafts: bool = False) -> Woven:
     verdicts = claims.verdicts(ledger, results, where, replicated)
     cited = references.load(project.references, project.shown(project.references))
     deciding = {id: claim.notebook for id, claim in ledger.claims.items()}
-    sources = post.Sources(
-        results, verdicts, {id: claim.says for id, claim in ledger.claims.items()}, deciding, references=cited
-    )
+    says = {id: claim.says for id, claim in ledger.claims.items()}
+    sources = post.Sources(results, verdicts, says, deciding, cited, replicated)
     rendered = [(one, post.render(one, sources)) for one in posts]  # drafts too: an error in one is an error
     shown = [(one, made) for one, made in rendered if one.published or drafts]
 

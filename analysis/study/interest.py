@@ -2,7 +2,7 @@
 
 `SMALLEST` was set from two things. The seeds of one arm scatter by 0.005 to 0.025 nats a character (one standard
 deviation, over the laptop experiments), so that a difference much below it could not be told from luck by a handful of
-seeds. And a run wins the last 0.02 nats before its best in about a tenth of its training steps: whoever finds the
+seeds. And a run wins the last 0.02 nats before its best in a tenth to a third of its training steps: whoever finds the
 difference too large can buy it off with that much more training. What is smaller is called "no worse" or "neutral",
 whatever its interval says of zero. `report` gives both reasons as they are in the experiment at hand.
 """

@@ -106,6 +106,19 @@ STATEMENTS = (
         1,
     ),
     Statement(
+        "S4-10",
+        "the builder of the data set that the source links to (tensorflow/datasets, its tiny_shakespeare)",
+        "cuts it 90/5/5",
+        0,
+    ),
+    Statement(
+        "S4-22",
+        "Brown et al. 2020 (GPT-3), section 2.1",
+        "“alternating dense and locally banded sparse attention patterns in the layers of the transformer, similar to "
+        "the Sparse Transformer”",
+        1,
+    ),
+    Statement(
         "S3-4",
         "Shazeer 2020 (GLU variants)",
         "finds SwiGLU better than ReLU, GELU and Swish, and does not try the square of ReLU",

@@ -159,8 +159,8 @@ class Results:
         is what it stands on: "runs" (where there is an n), "arithmetic" (else), or "literature".
 
         A verdict of `analysis.study.verdicts` brings its rule and its measures; a word needs its rule in words, unless
-        it is "not tested", or "remark" for an observation of ours, which no source claims. `seeds` are those that the
-        effects of the measures belong to, in order.
+        it is "not tested", or "remark" for an observation of ours and for what nothing could refute. `seeds` are those
+        that the effects of the measures belong to, in order.
         """
         where, parts, obstacle = f"claim {id!r}", {}, ""
         if not isinstance(verdict, str):

@@ -152,9 +152,9 @@ class Verdict:
 def every(*measures: Measure, rule: str = "") -> Verdict:
     """Each measure must lie on its wanted side; one on the other side refutes, corrected for there being several that
     could. With a margin as the bar this is a test of "no worse than", with two bars one of "within"."""
-    corrected = tuple(measure.among(len(measures)) for measure in measures)
-    beyond = f"refuted if one lies wholly beyond its bar{_corrected(measures)}"
-    return Verdict(_all(corrected), rule or f"Supported if {_sides(measures)}; {beyond}.", corrected)
+    corrected = tuple(measure.among(_tested(measures)) for measure in measures)
+    rule = rule or f"Supported if {_sides(measures)}; refuted if one lies wholly beyond its bar."
+    return Verdict(_all(corrected), f"{rule.removesuffix('.')}{_corrected(measures)}.", corrected)
 
 
 def parts(claimed: Mapping[str, Sequence[Measure]], *, hedged: Sequence[str] = ()) -> Verdict:
@@ -292,8 +292,14 @@ def stepdown(samples: Sequence[Sequence[float]], wanted: int, level: float = 1 -
     return Stepdown(sum(mean > 0 for mean in decided), sum(mean < 0 for mean in decided), rest, levels)
 
 
+def _tested(measures: Sequence[Measure]) -> int:
+    """How many of the measures have an interval, and so can err."""
+    return sum(isinstance(measure.found, Estimate) for measure in measures)
+
+
 def _corrected(measures: Sequence[Measure]) -> str:
-    return f", in an interval that is corrected for {len(measures)} comparisons" if len(measures) > 1 else ""
+    many = _tested(measures)
+    return f", in an interval that is corrected for {many} comparisons" if many > 1 else ""
 
 
 def _sides(measures: Sequence[Measure]) -> str:

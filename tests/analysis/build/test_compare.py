@@ -52,8 +52,8 @@ def test_a_line_a_post_says_which_verdicts_flip():
         compare.Comparison("b", "laptop", [], "none"),
     ]
     assert compare.by_post({"one": [NAME, "b"], "two": ["b"]}, found) == [
-        "one: of 4 numbers and verdicts 1 are identical, 1 within the scatter of seeds, 2 outside; verdicts that flip: "
-        "S0-4 (inconclusive → supported)"
+        "one: of 4 numbers and verdicts 1 are identical, 1 within the published intervals, 2 outside; verdicts that "
+        "flip: S0-4 (inconclusive → supported)"
     ]
     mine["claims"]["S0-4"]["n"], other["claims"]["S0-4"]["n"] = 3, 10
     fewer = [compare.Comparison(NAME, "laptop", compare.rows(mine, other))]
@@ -63,7 +63,7 @@ def test_a_line_a_post_says_which_verdicts_flip():
     assert line.startswith("one: 1 of 2 runs have the published bytes; of 4 numbers")
     same = [compare.Comparison(NAME, "laptop", compare.rows(mine, mine))]
     (line,) = compare.by_post({"one": [NAME]}, same)
-    assert line.endswith("4 are identical, 0 within the scatter of seeds, 0 outside; no verdict flips")
+    assert line.endswith("4 are identical, 0 within the published intervals, 0 outside; no verdict flips")
 
 
 def test_what_nothing_is_published_of_is_said_once():

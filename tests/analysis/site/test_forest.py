@@ -58,6 +58,7 @@ def test_what_lies_farther_is_drawn_at_the_edge():
 def test_the_value_stands_beside_it_in_its_own_unit():
     assert "<td>2.0 (1.0 to 3.0), bar 5</td>" in shown(measure(1, 3, "below", 5))
     assert "× 0.50 (0.25 to 1.00)".replace("× ", "×\u00a0") in shown(measure(-2, 0, "below", log2=True))
+    assert ", bar ×\u00a02<" in shown(measure(-2, 0, "below", 1.0, log2=True))
     assert "a &lt; b" in shown(measure(1, 3))
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from analysis.site import post
@@ -119,6 +121,15 @@ def test_a_claim_of_several_parts_names_those_that_fail(tmp_path):
     made = post.render(load(tmp_path, body), post.Sources(SOURCES.results, {"S0-4": {"laptop": short}}, {"S0-4": "x"}))
     assert "n\u00a0=\u00a03. It is so." in made.markdown
     assert "<details" not in made.markdown
+
+
+def test_a_number_is_there_as_it_is_on_machines_of_other_kinds(tmp_path):
+    other = json.loads(json.dumps(RESULTS))
+    other["numbers"]["best-r"]["value"] = 2
+    other["provenance"] = {"mlp-ratio": {"machines": ["Eniac"], "devices": ["cpu"], "precisions": ["float32"]}}
+    sources = post.Sources(SOURCES.results, replicated={"old": {"mlp-ratio": {"laptop": other}}, "bare": {}})
+    body = '{% for one in elsewhere("best-r") %}{{ one.machine }}: {{ one.value }}, {{ one.text }}{% endfor %}'
+    assert post.render(load(tmp_path, body), sources).markdown.strip() == "Eniac (cpu, float32): 2, 2"
 
 
 def test_a_claim_of_ours_says_so(tmp_path):

@@ -65,6 +65,10 @@ def test_measures_of_which_any_may_decide_are_corrected_for_their_number():
     assert verdicts.every(Measure("x", faint), *others).word == "inconclusive"
     assert verdicts.some(*[Measure("x", faint, BELOW)] * 4).word == "inconclusive"
     assert "corrected for 4 comparisons" in verdicts.every(Measure("x", faint), *others).rule
+    own = verdicts.every(Measure("x", faint), *others, rule="Refuted if one is below.").rule
+    assert own == "Refuted if one is below, in an interval that is corrected for 4 comparisons."
+    counts = [Measure(name, 3.0) for name in "abc"]  # cannot err
+    assert verdicts.every(Measure("x", faint), *counts).word == "refuted"
 
 
 def test_a_claim_of_several_parts_says_which_of_them_fails():
