@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.build import compare, evidence, execute, notebook
 from analysis.build.project import Project
-from runner.data.cache import cache_folder
+from runner.data.cache import cache_folder, given_folder
 from runner.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def fingerprint(project: Project) -> str:
     for path in (*files, *(path for folder in folders for path in _files(folder))):
         found = path.stat() if path.exists() else None
         digest.update(f"{path} {found and (found.st_size, found.st_mtime_ns)}\n".encode())
-    for place in filter(None, (project.root / cache_folder(), os.environ.get("RUNNER_DATA"))):
+    for place in filter(None, (project.root / cache_folder(), given_folder())):
         there = sorted(path for kind in ("*", "*/index.json") for path in Path(place).glob(kind) if path.is_file())
         digest.update(f"{place} {[(f'{path}', path.stat().st_size) for path in there]}\n".encode())
     return digest.hexdigest()

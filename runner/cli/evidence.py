@@ -34,7 +34,8 @@ def publish_runs(
         raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
     fresh = archive.publish(ended, folder)
     counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
-    say(f"{len(ended)} runs, {len(fresh)} of them new or changed in {folder / loaded.name / profile}")
+    runs_there = f"{len(ended)} run{'s' * (len(ended) > 1)}"
+    say(f"{runs_there}, {len(fresh)} of them new or changed in {folder / loaded.name / profile}")
     for path in counted:
         say(f"{path} is new or changed")
 

@@ -58,6 +58,10 @@ def sweep_all(
     there."""
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = having(profile, name)
+    if only and not name:
+        chosen = [loaded for loaded in chosen if sweep.called(loaded.plans(profile), only)]
+        if not chosen:
+            raise UserError(f"--only {only}: no run of any experiment, {profile} profile, has such a name")
     with sweep.workers(engine, address) as workers, Display(console) as display:
         if device:
             workers.resolve(wishes)  # a missing device is reported also where nothing is left to train

@@ -6,7 +6,7 @@ import typer
 
 from runner.cli import options
 from runner.cli.terminal import say
-from runner.data import dataset
+from runner.data import dataset, openwebtext
 from runner.data.tasks.registry import TASKS
 from runner.data.tokenizers import sentencepiece
 from runner.data.tokenizers.report import Split, report
@@ -32,6 +32,11 @@ def show_tokenizer(
     spec = loaded.variant(profile, options.settings(settings or [], loaded.axes_of(profile)), 0).spec.data
     if TASKS[spec.task].generated:
         raise UserError(f'{loaded.name} reads no text (corpus = "{spec.corpus}"): it has no tokenizer to report on')
+    if spec.corpus == openwebtext.NAME:
+        raise UserError(
+            f"{loaded.name}, {profile} profile, reads {spec.corpus} as shards of GPT-2's tokens, of which there is no "
+            "text to report on: name another experiment or profile"
+        )
     codec, texts = dataset.tokenizer(spec), dataset.texts(spec)
     found = report(codec, texts)
     say(f"{spec.tokenizer} for {spec.corpus}: {found.vocabulary:,} tokens{_where(codec)}")

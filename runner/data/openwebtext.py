@@ -209,8 +209,8 @@ class _Folder:
 
 def _source(place: Path, index: list[shards.Shard], say: Say) -> _Hub | _Folder:
     """Where the missing shards come from, after making sure that those that are there came from the same."""
-    given = os.environ.get("RUNNER_DATA")
-    source = _Folder(Path(given) / NAME) if given else _Hub(place, say)
+    given = cache.given_folder()
+    source = _Folder(given / NAME) if given else _Hub(place, say)
     say(f"{NAME}: from {source.where}")
     for number, shard in enumerate(index):
         file = source.files[number] if number < len(source.files) else None

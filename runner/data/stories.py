@@ -9,7 +9,6 @@ time.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,8 +37,8 @@ def folder() -> Path:
 
 def here() -> bool:
     """Whether it is in the cache, or in a folder of the user's."""
-    given = os.environ.get("RUNNER_DATA")
-    return (folder() / "index.json").is_file() or bool(given and (Path(given) / TRAIN).is_file())
+    given = cache.given_folder()
+    return (folder() / "index.json").is_file() or bool(given and (given / TRAIN).is_file())
 
 
 def load(say: Say = lambda line: None) -> bytes:
@@ -81,9 +80,9 @@ def _index(place: Path) -> dict[str, str]:
 
 def _gather(place: Path, say: Say) -> None:
     """Bring both parts into the cache, and note their checksums once they are what they should be."""
-    given = os.environ.get("RUNNER_DATA")
+    given = cache.given_folder()
     if given:
-        valid, train = _given(Path(given), VALID, None), _given(Path(given), TRAIN, SIZE)
+        valid, train = _given(given, VALID, None), _given(given, TRAIN, SIZE)
         say(f"{NAME}: from {given}")
     else:
         stated = {file.path: file for file in hub.pinned(DATASET, place / "listing.json", suffix=".txt")}

@@ -63,6 +63,7 @@ of the vocabulary. Shares have a value for each n from 1 to 4.
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,10 @@ SAMPLES = pa.schema(
     metadata={"runner.samples": SCHEMA_VERSION},
 )
 SCHEMAS = {"metrics": METRICS, "timing": TIMING, "probes": PROBES}  # those that grow while a run goes
-NEEDED = ("run", "experiment", "profile", "identity", "status", "spec", "corpus", "code")
+NEEDED = (
+    "run", "experiment", "profile", "identity", "status", "seed", "spec", "corpus", "code", "environment", "sessions",
+    "started", "log_every",
+)  # fmt: skip
 
 
 def table(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -287,7 +291,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
             f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit, or move it and "
             "what is beside it away to train again"
         )
-    missing = [key for key in NEEDED if key not in manifest]
+    needed = (*NEEDED, "files") if manifest.get("status") in ENDED else NEEDED
+    missing = [key for key in needed if key not in manifest]
     if missing:
         raise UserError(f"{path} has no {missing[0]}: restore it, or remove the folder to train again")
     if identity(manifest["spec"], manifest["corpus"]["sha256"]) != manifest["identity"]:
@@ -307,8 +312,9 @@ def read_run(folder: Path) -> Run | None:
 def check(run: Run) -> None:
     """Check an ended run's files against its manifest; raises a `UserError` for the first that does not match."""
     manifest = run.manifest
-    if run.path.absolute().parts[-3:] != (manifest["experiment"], manifest["profile"], manifest["run"]):
-        called = "/".join((manifest["experiment"], manifest["profile"], manifest["run"]))
+    named = (manifest["experiment"], manifest["profile"], manifest["run"])
+    if Path(os.path.abspath(run.path)).parts[-3:] != named:  # a link to a folder keeps its own name
+        called = "/".join(named)
         raise UserError(f"{run.path} holds the manifest of {called}: move it back to that folder")
     if manifest["status"] not in ENDED:
         raise UserError(f"{run.path} has not ended: train it to its end first")

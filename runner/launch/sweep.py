@@ -88,7 +88,7 @@ def begin(
     known = planned.plans(everything, profile, root) + planned.added(loaded, profile, root)
     for folder in planned.unplanned(known, root):
         emit(Unplanned(folder))
-    named = {plan.name for plan in plans if fnmatchcase(plan.name, only or "*")}
+    named = called(plans, only)
     if not named:
         raise UserError(
             f"--only {only}: no run of {loaded.name}, {profile} profile, has such a name; "
@@ -117,6 +117,11 @@ def begin(
         return statuses
 
     return end
+
+
+def called(plans: Sequence[Plan], only: str | None) -> set[str]:
+    """The names of the plans whose name matches the shell pattern `only`, of all of them if there is none."""
+    return {plan.name for plan in plans if fnmatchcase(plan.name, only or "*")}
 
 
 def once_a_machine(load: Callable[[], None], wishes: dict[str, Any], workers: Workers) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ FOLDER = Path(__file__).parents[1] / "experiments"
 # Keys of a profile that are no settings of a run:
 OF_PROFILES = ("seeds", "first_seeds", "sittings", "placement", "axes", "stand_in")
 KEYS = ("title", "name", "axes", "profiles", "rule", "baselines")
+NAMED = re.compile(r"[\w,=+-][\w.,=+-]*")  # what a run, and so a folder, can be called
+LONGEST = 120  # characters of the name of a single run
 APART = timedelta(hours=6)  # between two sittings of one measurement, see `Experiment.sittings`
 
 
@@ -164,28 +167,32 @@ class Experiment:
                 f"{self.where}: name = {self.pattern!r} cannot be formatted ({error}): it may use seed and the "
                 f"last parts of the axes: {', '.join(point)}"
             ) from None
-        if not re.fullmatch(r"[\w.,=+-]+", name) or name.startswith("."):
+        if not NAMED.fullmatch(name):
             raise UserError(f"{self.where}: a run cannot be called {name!r}: use letters, digits and . , = + - _")
         return Plan(self.name, profile, name, check(spec, where), checked(placement, f"{where}: "))
 
     def variant(self, profile: str, settings: dict[str, Any], seed: int) -> Plan:
-        """A run of the profile with `settings` (by axis or dotted path) from the command line. Of an axis with arms it
-        takes the arm that `settings` names, else the first.
+        """A run of the profile with `settings` (by axis or dotted path) from the command line. Of an axis it takes what
+        `settings` names; else the default of that setting, where the axis has it; else the first.
 
         Returns the planned run where the experiment has one with the same spec, else a run of the experiment `SCRATCH`.
         """
         axes, point = self.axes_of(profile), {}
+        table = _table(self._profile(profile), "model", f"{self.where} [profiles.{profile}]")
+        classes = {"model": registry.spec_of(table, self.where), "train": TrainSpec}
         for axis, arms in axes.items():
             if isinstance(arms[0], dict):
                 by_name = {arm["name"]: arm for arm in arms}
                 chosen = settings.get(axis, arms[0]["name"])
-                if chosen not in by_name:
+                if not isinstance(chosen, str) or chosen not in by_name:
                     raise UserError(
                         f"{self.where}: {axis} has no arm {chosen!r}; known: {', '.join(map(repr, by_name))}"
                     )
                 point[axis] = by_name[chosen]
-            elif axis == "model.config":
-                point[axis] = settings.get(axis, arms[0])
+            else:
+                part, _, setting = axis.partition(".")
+                usual = getattr(classes.get(part), setting, None)
+                point[axis] = settings.get(axis, usual if usual in arms else arms[0])
         extra = {path: value for path, value in settings.items() if path not in point}
         given = f" with {', '.join(f'{path} = {value!r}' for path, value in settings.items())}" if settings else ""
         plan = self.plan(profile, point | extra, seed, given)
@@ -226,7 +233,7 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
             f"{path} does not exist: name the TOML file of an experiment, or an experiment "
             f"({', '.join(sorted(shipped))})"
         )
-    if path is None or not path.is_file():
+    if path is None:
         known = sorted(shipped)
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
@@ -242,6 +249,8 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
             f"{path}: its runs would lie among those of {path.stem!r}, which is another experiment's name: name the "
             "file otherwise"
         )
+    if not NAMED.fullmatch(path.stem):
+        raise UserError(f"{path}: an experiment cannot be called {path.stem!r}: use letters, digits and . , = + - _")
     for key in data:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, 1)
@@ -252,6 +261,9 @@ def load(name: str, folder: Path = FOLDER) -> Experiment:
     for key, kind in (("title", str), ("name", str), ("axes", dict), ("profiles", dict)):
         if not isinstance(data[key], kind):
             raise UserError(f"{path}: {key} must be a {'text' if kind is str else 'table'}, not {data[key]!r}")
+    for profile in data["profiles"]:
+        if not NAMED.fullmatch(profile):
+            raise UserError(f"{path}: a profile cannot be called {profile!r}: use letters, digits and . , = + - _")
     if not isinstance(data.get("rule", {}), dict):
         raise UserError(f"{path}: rule must be a table, not {data['rule']!r}")
     counted = data.get("baselines", True)
@@ -294,6 +306,7 @@ def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
     used completely, its first twentieth for validation.
     """
     where = f"runner train {name}"
+    need(where, isinstance(corpus, str), f"corpus must be text, not {corpus!r}")
     train: dict[str, Any] = {"steps": 4768, "batch_size": 504, "learning_rate": 1.8e-3, "min_learning_rate": 0.0}
     if "train.batch_size" not in settings:
         train["grad_accumulation"] = 42
@@ -323,8 +336,9 @@ def single(name: str, corpus: str, settings: dict[str, Any], seed: int) -> Plan:
 
 
 def _safe(name: str) -> str:
-    """The name with characters replaced that are unsafe in the name of a folder."""
-    return re.sub(r"[^\w.,=+-]+", "_", name)
+    """The name with characters replaced that are unsafe in the name of a folder, and cut where it is too long."""
+    safe = re.sub(r"[^\w.,=+-]+", "_", name)
+    return safe if len(safe) <= LONGEST else f"{safe[: LONGEST - 9]}-{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def getattr_path(spec: Any, path: str) -> Any:
@@ -359,7 +373,9 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
 
 
 def _arms(axis: str, values: list[Any], where: str) -> None:
-    """Raise a `UserError` for an arm without a name."""
+    """Raise a `UserError` for an arm without a name, and for arms beside values."""
+    if len({isinstance(arm, dict) for arm in values}) > 1:
+        raise UserError(f"{where}: axis {axis} has arms and values: write all of them as arms, with names, or none")
     for arm in values:
         if isinstance(arm, dict) and not isinstance(arm.get("name"), str):
             raise UserError(f'{where}: an arm of axis {axis} has no name; give one, such as {{ name = "wide", … }}')

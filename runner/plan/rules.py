@@ -53,6 +53,9 @@ def decide(experiment: Experiment, profile: str, last_loss: LastLoss) -> Decisio
             )
     if not isinstance(rule.get("anyway", False), bool):
         raise UserError(f"{experiment.where} [rule]: anyway must be true or false, not {rule['anyway']!r}")
+    for key in ("axis", "split"):
+        if not isinstance(rule[key], str):
+            raise UserError(f"{experiment.where} [rule]: {key} must be text, not {rule[key]!r}")
     if not isinstance(rule["if_it_loses"], list):
         raise UserError(f"{experiment.where} [rule]: if_it_loses must be a list, not {rule['if_it_loses']!r}")
     axis, split = rule["axis"], rule["split"]

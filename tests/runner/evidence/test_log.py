@@ -119,6 +119,7 @@ def test_a_run_may_be_named_from_within(trained: Path, tmp_path: Path, monkeypat
     run = log.read_run(Path(trained.name))
     log.check(run)
     assert run.name == trained.name
+    log.check(log.read_run(Path("..") / trained.parent.name / trained.name))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="move it back to that folder"):
         log.check(log.read_run(Path(trained.name)))

@@ -30,6 +30,9 @@ def end(plan, root, loss: float, status: str = "finished", started: datetime = E
         "code": "0",
         "environment": {"precision": "float32", "compile": False},
         "sessions": [],
+        "seed": plan.spec.seed,
+        "log_every": 1,
+        "files": {},
     }
     write_atomic(folder / "manifest.json", json.dumps(manifest))
     log.write(folder / "metrics.parquet", log.table([{"step": 1, "split": "val", "loss": loss}], log.METRICS))

@@ -164,6 +164,46 @@ def test_variants_that_no_experiment_plans_are_kept_apart():
     assert own.spec.train.steps == 7
 
 
+@pytest.mark.parametrize("name", experiment.names())
+def test_a_variant_without_settings_is_a_planned_run(name):
+    loaded = experiment.load(name)
+    for profile in loaded.profiles:
+        assert loaded.variant(profile, {}, 0).experiment == name, profile
+
+
+def test_of_a_setting_that_is_swept_a_variant_has_its_default():
+    loaded = experiment.load("mlp-ratio")
+    assert loaded.variant("laptop", {}, 0).name == "r4-s0"
+    assert experiment.load("step-counts").variant("laptop", {}, 0).spec.train.steps == 250
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_cut():
+    loaded = experiment.load("mlp-ratio")
+    settings = {
+        f"train.{name}": 0.123456789 for name in ("learning_rate", "min_learning_rate", "weight_decay", "grad_clip")
+    }
+    long = [
+        loaded.variant("smoke", settings | {"train.beta1": beta, "eval.every": 12345}, 0).name for beta in (0.5, 0.6)
+    ]
+    assert len(set(long)) == 2
+    assert {len(name) for name in long} == {experiment.LONGEST}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("one", "[axes]\nmix = [{ name = 'a' }, 3]\n[profiles.smoke]", "axis mix has arms and values"),
+        ("one", "[axes]\n[profiles.'a/b']", "a profile cannot be called 'a/b'"),
+        ("a b", "[axes]\n[profiles.smoke]", "an experiment cannot be called 'a b'"),
+    ],
+)
+def test_names_and_axes_that_cannot_be(tmp_path, name, text, said):
+    path = tmp_path / f"{name}.toml"
+    path.write_text(f'title = "One"\nname = "s{{seed}}"\n{text}\n')
+    with pytest.raises(UserError, match=said):
+        experiment.load(str(path)).plans("smoke")
+
+
 def test_seed_in_place_of_seeds_is_named(tmp_path):
     path = tmp_path / "one.toml"
     path.write_text('title = "One"\nname = "s{seed}"\naxes = {}\n[profiles.smoke]\nseed = 2\n')
