@@ -237,6 +237,8 @@ for arm, one in speeds.items():
     results.number(f"speed-{name}-side", 1 if one.mean > 0 else -1)
     results.number(f"speed-{name}-low", low, "%", digits=0)
     results.number(f"speed-{name}-high", high, "%", digits=0)
+    results.estimate(f"gain-{name}", one, "%", digits=1, scale=100)
+    results.number(f"gain-{name}-told", int(one.side() != 0))
     results.number(f"computed-{name}", 100 * computed(arm), "%", digits=1)
 for name, value, unit in (
     ("slice-layers", slice_layers, ""),

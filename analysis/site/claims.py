@@ -218,7 +218,8 @@ def _build(kind: type, entry: dict[str, Any], where: str, required: set[str]) ->
     known = set(kind.__dataclass_fields__) - {"history"}
     for key, value in entry.items():
         if key not in known:
-            raise UserError(f"{where}: unknown key {key}; {text.known(key, known)}")
+            names = known | ({"history"} if kind is Claim else set())
+            raise UserError(f"{where}: unknown key {key}; {text.known(key, names)}")
         if not isinstance(value, str) or not value.strip():
             raise UserError(f"{where}: {key} must be a text")
     for key in sorted(required - entry.keys()):

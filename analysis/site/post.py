@@ -475,7 +475,7 @@ def _date(value: Any, where: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(str(value).replace("/", "-"))
     except ValueError:
-        raise UserError(f"{where}: date {value!r} must look like 2025/02/05") from None
+        raise UserError(f"{where}: date {value!r} must look like 2026-11-24") from None
 
 
 def _refuse_undeclared(environment: Any, tree: Any, where: str, context: dict[str, Any]) -> None:

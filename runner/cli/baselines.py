@@ -20,6 +20,7 @@ def count_baselines(
 ) -> None:
     """Compute the losses of n-gram counts on an experiment's text, and store them beside its runs. A sweep does this at
     its end; `--runs logs` does it for published runs."""
+    options.existing(runs)
     for loaded in having(profile, name):
         plans = loaded.plans(profile)
         reason = counting.why_not(loaded, plans)

@@ -18,7 +18,7 @@ def publish_runs(
     name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment whose runs to publish.")],
     profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
-    folder: Annotated[Path, typer.Option("--logs", help="The folder of published logs.")] = options.LOGS,
+    folder: options.Logs = options.LOGS,
 ) -> None:
     """Copy the evidence of an experiment's ended runs, without checkpoints, into logs/, for Git and the site."""
     loaded = experiment.load(name)
@@ -31,7 +31,8 @@ def publish_runs(
             changed = [*differences(run.manifest["spec"], as_dict(plan.spec)), *state.moved(run.manifest, plan)]
             say(f"{loaded.name}/{run.name} is not published: its specification changed since: {', '.join(changed)}")
     if not ended:
-        raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that has ended: train the sweep first")
+        how = "has ended as it is planned now" if known else "has ended"
+        raise UserError(f"{runs}/{loaded.name}/{profile} holds no run that {how}: train the sweep first")
     fresh = archive.publish(ended, folder)
     counted = archive.publish_baselines(baselines.files(runs, loaded.name, profile), folder)
     runs_there = f"{len(ended)} run{'s' * (len(ended) > 1)}"
@@ -52,15 +53,17 @@ def pack_runs(
     if not ended:
         called = f" of {name}" if name else " of an experiment"
         within = f" in the profile {profile}" if profile else ""
-        raise UserError(f"{runs} holds no run{called} that has ended{within}: train one first")
+        raise UserError(f"{runs} holds no run{called} that has ended{within}: check the names, or train one first")
     size = archive.pack(ended, target, baselines.files(runs, name, profile))
     say(f"{len(ended)} runs in {target}, {size / 2**20:.1f} MiB")
 
 
 def unpack_runs(
     source: Annotated[Path, typer.Argument(metavar="LOGS.tar", help="An archive of `runner pack`.")],
-    folder: Annotated[Path, typer.Option("--logs", help="The folder of published logs.")] = options.LOGS,
+    folder: options.Logs = options.LOGS,
 ) -> None:
     """Extract the evidence of an archive into logs/, after checking all of it."""
-    for path in archive.unpack(source, folder):
+    fresh = archive.unpack(source, folder)
+    for path in fresh:
         say(f"{path}")
+    say(f"{len(fresh) or 'nothing is'} new or changed in {folder}")

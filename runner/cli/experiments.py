@@ -58,10 +58,12 @@ def sweep_all(
     there."""
     wishes = options.given(device=device, jobs=jobs, threads=threads, precision=precision, compile=compile)
     chosen = having(profile, name)
-    if only and not name:
+    if only is not None and not name:
         chosen = [loaded for loaded in chosen if sweep.called(loaded.plans(profile), only)]
         if not chosen:
-            raise UserError(f"--only {only}: no run of any experiment, {profile} profile, has such a name")
+            raise UserError(
+                f"--only {only or repr(only)}: no run of any experiment, {profile} profile, has such a name"
+            )
     with sweep.workers(engine, address) as workers, Display(console) as display:
         if device:
             workers.resolve(wishes)  # a missing device is reported also where nothing is left to train
@@ -93,5 +95,5 @@ def leave_unless_ended(statuses: dict[str, Status]) -> None:
     if Status.FAILED in statuses.values():
         raise typer.Exit(2)
     if Status.STOPPED in statuses.values():
-        say("saved: run the same command again to continue")
+        say("run the same command again to continue")
         raise typer.Exit(1)

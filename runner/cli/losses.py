@@ -10,11 +10,12 @@ from rich.table import Table
 from runner.cli import options
 from runner.cli.terminal import console, say
 from runner.errors import UserError
-from runner.evidence import baselines, log
+from runner.evidence import baselines, log, planned
 from runner.evidence.status import Status
 from runner.files import SCRATCH
 from runner.launch import baselines as counting
 from runner.plan import experiment
+from runner.plan.plan import Plan
 
 
 def show_losses(
@@ -24,18 +25,25 @@ def show_losses(
     profile: options.Profile = options.PROFILE,
     runs: options.Root = options.RUNS,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a list of objects instead, each with the run's specification.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print a list of objects instead, each with the run's specification and whether it is planned so.",
+        ),
     ] = False,
 ) -> None:
     """Show the losses of the runs that have ended: of each split at its last evaluation, and the least on validation
     text with its step. In nats a token; n-gram counts of the same text are named below."""
-    called = name if name == SCRATCH else experiment.load(name).name
+    loaded = None if name == SCRATCH else experiment.load(name)
+    called = loaded.name if loaded else name
+    plans = {plan.name: plan for plan in planned.plans(loaded, profile, runs)} if loaded else {}
     ended = log.read_runs(runs, called, profile)
     if not ended:
         raise UserError(
             f"no run of {called}, {profile} profile, has ended in {runs}: train one, or name another folder with --runs"
         )
-    rows = [_row(run) for run in ended]
+    other = [] if loaded is None else [run.name for run in ended if not _as_planned(run, plans.get(run.name))]
+    rows = [_row(run) | {"planned": None if loaded is None else run.name not in other} for run in ended]
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -49,9 +57,15 @@ def show_losses(
         losses = [_shown(row["last"].get(split)) for split in splits]
         table.add_row(row["run"], *losses, _shown(least["loss"]), _shown(least["step"]), steps)
     console.print(table)
+    if other:
+        say(f"not as the experiment plans them now, see `runner status`: {', '.join(other)}")
     counts = runs / called / profile / baselines.NAME
     if counts.is_file():
         say(counting.summary(counts))
+
+
+def _as_planned(run: log.Run, plan: Plan | None) -> bool:
+    return plan is not None and planned.as_planned(run.manifest, plan)
 
 
 def _row(run: log.Run) -> dict[str, Any]:

@@ -12,14 +12,22 @@ from runner.plan.spec import tables
 from runner.settings import OTHER_NAMES
 
 
-def _folder(path: Path) -> Path:
+def folder(param: typer.CallbackParam, path: Path) -> Path:
+    """The value of an option that names a folder; a `UserError` for a file."""
     if path.is_file():
-        raise UserError(f"--runs {path} is a file: name a folder")
+        raise UserError(f"{param.opts[0]} {path} is a file: name a folder")
     return path
 
 
+def existing(runs: Path) -> None:
+    """Raise a `UserError` where a folder of runs was named that does not exist."""
+    if runs != RUNS and not runs.exists():
+        raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
+
+
 PROFILE = "laptop"
-Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.", callback=_folder)]
+Root = Annotated[Path, typer.Option("--runs", help="The folder of runs and their evidence.", callback=folder)]
+Logs = Annotated[Path, typer.Option("--logs", help="The folder of published logs.", callback=folder)]
 Profile = Annotated[
     str, typer.Option(help="smoke (seconds), laptop (minutes) or paper (hours; best on an accelerator).")
 ]
@@ -59,6 +67,8 @@ def settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
         if name not in axes and first not in spec_tables and len(homes) == 1:
             name = f"{homes[0]}.{name}"
         elif name not in axes and not dot:
+            if name == "seed":
+                raise UserError(f"--set {text!r}: the seed has an option of its own: --seed {value}")
             known = ", ".join([*axes, *sorted(field for fields in spec_tables.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:

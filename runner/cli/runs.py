@@ -14,10 +14,13 @@ from runner.cli.experiments import having, leave_unless_ended
 from runner.cli.terminal import console, say
 from runner.errors import UserError
 from runner.evidence import archive, baselines, log, planned, state
+from runner.evidence.state import State
 from runner.evidence.status import Status
+from runner.files import SCRATCH
 from runner.launch import durations, fetch, progress, sweep
 from runner.launch.events import Unplanned
 from runner.plan import experiment, presets
+from runner.plan.plan import Plan
 from runner.training.ranks import processes
 
 
@@ -114,17 +117,24 @@ def show_status(
     runs: options.Root = options.RUNS,
 ) -> None:
     """Show the status of each run with its reason, and which runs are older than the code."""
-    if runs != options.RUNS and not runs.exists():
-        raise UserError(f"{runs} does not exist: name a folder of runs with --runs")
+    options.existing(runs)
+    if name == SCRATCH:
+        raise UserError(f"{SCRATCH} has single runs, which no experiment plans: list them with runner losses {SCRATCH}")
     if name:
         _refuse_run(Path(name))
+    damaged = False
     for loaded in having(profile, name):
         plans = planned.plans(loaded, profile, runs)
-        states = [state.inspect(plan, runs) for plan in plans]
-        drifted, none = 0, len(plans) > 1 and all(each.status == Status.MISSING for each in states)
+        states = [_inspect(plan, runs) for plan in plans]
+        drifted = 0
+        none = len(plans) > 1 and all(isinstance(each, State) and each.status == Status.MISSING for each in states)
         if none:
             say(f"{loaded.name}  missing   none of the {len(plans)} runs of the {profile} profile has been trained")
         for plan, current in () if none else zip(plans, states, strict=True):
+            if isinstance(current, UserError):
+                say(f"{loaded.name}/{plan.name}  damaged   {current}")
+                damaged = True
+                continue
             standing = progress.read(plan.folder(runs)) if current.status == Status.RUNNING else None
             told = _words(standing) if standing else current.reason
             older = ", with older code" if current.drift else ""
@@ -138,10 +148,21 @@ def show_status(
         if drifted:
             say(
                 f"drift: since {drifted} of {len(plans)} runs started, the code that decides numbers has changed; "
-                "their numbers remain valid, but a new run may differ in the last digits"
+                "their numbers remain valid, but a new run may differ in the last digits; "
+                "runner verify RUN --mark says of one whether it does"
             )
+    if damaged:
+        raise typer.Exit(2)
     if not runs.exists():
         say(f"there is no folder {runs} in {Path.cwd()}: if your runs are elsewhere, name their folder with --runs")
+
+
+def _inspect(plan: Plan, root: Path) -> State | UserError:
+    """The state of a plan's folder, or what is wrong with it: one damaged run hides no other."""
+    try:
+        return state.inspect(plan, root)
+    except UserError as error:
+        return error
 
 
 def _refuse_run(folder: Path) -> None:
@@ -258,7 +279,9 @@ def verify_run(
         int | None, typer.Option(help="How many of its first steps to train again; 50, or all of a shorter run.")
     ] = None,
     logs: Annotated[bool, typer.Option("--logs", help="Check every published log against its manifest.")] = False,
-    folder: Annotated[Path, typer.Option("--folder", help="The folder of published logs.")] = options.LOGS,
+    folder: Annotated[
+        Path, typer.Option("--folder", help="The folder of published logs.", callback=options.folder)
+    ] = options.LOGS,
     mark: Annotated[
         bool,
         typer.Option(
@@ -268,6 +291,10 @@ def verify_run(
 ) -> None:
     """Train the first steps of a run again and compare their numbers, or check the published logs. Exits with status 1
     where numbers differ."""
+    if run is None and (mark or steps is not None):
+        raise UserError(f"{'--mark' if mark else '--steps'} is for one run: name its folder")
+    if not logs and folder != options.LOGS:
+        raise UserError("--folder is for --logs: give that, too")
     if logs:
         checked = archive.ended(folder)
         if not checked:

@@ -285,11 +285,12 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{folder} is a file: name a run's folder, such as logs/mlp-ratio/laptop/r4-s0") from None
     except (OSError, ValueError) as error:
         raise Damaged(f"{path} cannot be read ({error}): restore it, or remove the folder to train again") from None
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA_VERSION:
-        held = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict):
+        raise Damaged(f"{path} cannot be read (no JSON object): restore it, or remove the folder to train again")
+    if manifest.get("schema") != SCHEMA_VERSION:
         raise UserError(
-            f"{path} has schema {held!r}, not {SCHEMA_VERSION!r}: read it with the code of its commit, or move it and "
-            "what is beside it away to train again"
+            f"{path} has schema {manifest.get('schema')!r}, not {SCHEMA_VERSION!r}: read it with the code of its "
+            "commit, or move it and what is beside it away to train again"
         )
     needed = (*NEEDED, "files") if manifest.get("status") in ENDED else NEEDED
     missing = [key for key in needed if key not in manifest]

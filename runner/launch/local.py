@@ -34,8 +34,14 @@ DIED = (
     "a worker process died, perhaps because memory ran out: run the same command again to continue; smaller "
     "micro-batches (a smaller batch_size, or a larger grad_accumulation) take less memory"
 )
+KILLED = "stopped at once: what runs had saved before is kept"
 TOGETHER = 0.5  # seconds after the first signal in which others are its echo
 GRACE = 10.0  # seconds that the other workers have for saving when one of them has died
+
+
+def _broken(future: Future[Any]) -> bool:
+    """Whether the process of a call that has ended has died."""
+    return isinstance(future.exception(), BrokenProcessPool)
 
 
 def _kill(grace: float = 0.0) -> None:
@@ -89,6 +95,7 @@ class Workers:
         self._messages: Any = None
         self._stopping: Any = None
         self._complete: set[Path] = set()  # folders of runs whose last message has been received
+        self._killed = False  # by whoever asked a second time to stop
 
     def __enter__(self) -> Self:
         return self
@@ -166,15 +173,17 @@ class Workers:
 
     def _end(self, batch: "_Batch") -> dict[str, Status]:
         """Train until a batch has ended; to be stopped, until all that is under way has been saved."""
-        with interruptible(self._stop):
+        with interruptible(self._stop, self._kill):
             try:
                 while self._running if self._stopping.value else batch.waiting or self._runs_of(batch):
                     self._step()
             except BrokenProcessPool:
-                batch.emit(Line(DIED))
+                batch.emit(Line(KILLED if self._killed else DIED))
                 self._stop()
                 _kill(grace=GRACE)  # it may have held a lock of the queue, for which the others would wait for ever
                 self._listen()
+                for future in [one for one in self._running if one.done() and not _broken(one)]:
+                    self._note(future)  # it has saved, or ended, in that time
                 self._running.clear()
             except BaseException:
                 self._stop()
@@ -193,10 +202,14 @@ class Workers:
         done, _ = wait(self._running, timeout=0.1, return_when=FIRST_COMPLETED)
         self._listen()
         for future in done:
-            batch, plan, _ = self._running[future]
-            batch.statuses[plan.name] = self._status(future, plan, batch)
-            del self._running[future]
-            batch.emit(RunEnded(plan.name, batch.statuses[plan.name]))
+            self._note(future)
+
+    def _note(self, future: Future[str]) -> None:
+        """Take note of how a run has ended."""
+        batch, plan, _ = self._running[future]
+        batch.statuses[plan.name] = self._status(future, plan, batch)
+        del self._running[future]
+        batch.emit(RunEnded(plan.name, batch.statuses[plan.name]))
 
     def _runs_of(self, batch: "_Batch") -> bool:
         """Whether a run of the batch is under way."""
@@ -217,8 +230,12 @@ class Workers:
     def _stop(self) -> None:
         self._stopping.value = 1
 
+    def _kill(self) -> None:
+        self._killed = True
+        _kill()
+
     def _status(self, future: Future[str], plan: Plan, batch: "_Batch") -> Status:
-        if not isinstance(future.exception(), BrokenProcessPool):
+        if not _broken(future):
             self._listen(until=plan.folder(batch.root))
         try:
             return Status(future.result())

@@ -91,7 +91,7 @@ def begin(
     named = called(plans, only)
     if not named:
         raise UserError(
-            f"--only {only}: no run of {loaded.name}, {profile} profile, has such a name; "
+            f"--only {only or repr(only)}: no run of {loaded.name}, {profile} profile, has such a name; "
             f"known: {', '.join(plan.name for plan in plans[:3])}{', …' * (len(plans) > 3)}"
         )
     alone = processes()[1] == 1  # the runs of a group lie on its leader's disk, so it trains all sittings at once
@@ -121,7 +121,7 @@ def begin(
 
 def called(plans: Sequence[Plan], only: str | None) -> set[str]:
     """The names of the plans whose name matches the shell pattern `only`, of all of them if there is none."""
-    return {plan.name for plan in plans if fnmatchcase(plan.name, only or "*")}
+    return {plan.name for plan in plans if only is None or fnmatchcase(plan.name, only)}
 
 
 def once_a_machine(load: Callable[[], None], wishes: dict[str, Any], workers: Workers) -> None:
@@ -168,6 +168,9 @@ def _begin_runs(
     todo = list(unfinished(plans, root, emit))
     if not todo:
         return dict
+    if processes()[0] == 0:  # what cannot be written to is said once, and not by each run
+        for folder in {plan.folder(root).parent for plan in todo}:
+            folder.mkdir(parents=True, exist_ok=True)
     placement = workers.resolve(wishes)
     for name in sorted({plan.spec.data.corpus for plan in todo} - {openwebtext.NAME}):
         corpora.load(name, lambda text: emit(Line(text)))  # once, before several workers need it at the same time

@@ -368,6 +368,8 @@ def _axes(axes: dict[str, Any], where: str) -> dict[str, list[Any]]:
             raise UserError(f"{where}: axis {axis} is empty: give it at least one value, or remove the axis")
         if not isinstance(values, list):
             raise UserError(f"{where}: axis {axis} must be a list of values, such as [1, 2, 3]")
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise UserError(f"{where}: axis {axis} has {twice[0]!r} twice: remove one")
         _arms(axis, values, where)
     return axes
 

@@ -58,7 +58,7 @@ def test_front_matter(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("date: 2025/02/05", "date: soon", r"index.md:3: date 'soon' must look like 2025/02/05"),
+        ("date: 2025/02/05", "date: soon", r"index.md:3: date 'soon' must look like 2026-11-24"),
         ("summary:", "sumary:", r"index.md:5: unknown key sumary in the front matter; .*closest: summary"),
         ("emoji: 🧠\n", "", r"index.md:1: the front matter has no emoji"),
         ("date: 2025/02/05", "date: 2025-02-30", r"index.md:1: the front matter: day"),

@@ -1,6 +1,8 @@
 import json
+import shutil
 
 from runner.evidence import log
+from runner.plan.spec import identity
 from tests.runner.cli.test_main import here
 
 
@@ -21,6 +23,22 @@ def test_losses_are_those_of_the_log(trained, smoke):
     assert told["last"]["val"] == val[-1][0]
     assert told["least_val"] == {"loss": min(val)[0], "step": min(val)[1]}
     assert told["spec"]["model"]["mlp_ratio"] == smoke.spec.model.mlp_ratio
+    assert told["planned"] is True
+
+
+def test_runs_that_are_not_planned_so_any_more_are_named(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "mlp-ratio" / "smoke" / trained.name)
+    manifest = log.read_manifest(folder)
+    manifest["spec"]["train"]["steps"] += 1
+    manifest["identity"] = identity(manifest["spec"], manifest["corpus"]["sha256"])
+    log.write_manifest(folder, manifest)
+    words = ("losses", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    assert here(*words).stdout.splitlines()[-1] == (
+        f"not as the experiment plans them now, see `runner status`: {trained.name}"
+    )
+    (told,) = json.loads(here(*words, "--json").stdout)
+    assert told["planned"] is False
+    assert "unknown profile 'huge'" in here("losses", "mlp-ratio", "--profile", "huge").stderr
 
 
 def test_a_run_that_diverged_says_when(trained, smoke, tmp_path, monkeypatch):

@@ -84,6 +84,18 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
         (["sample", "nowhere", "--threads", "100000"], "threads 100000: this machine has"),
         (["sweep", "mlp-ratio", "--only", "r9*"], "--only r9*: no run of mlp-ratio, laptop profile, has such a name"),
         (["sweep", "--profile", "smoke", "--only", "r9*"], "--only r9*: no run of any experiment, smoke profile, has"),
+        (
+            ["sweep", "mlp-ratio", "--profile", "smoke", "--only", ""],
+            "--only '': no run of mlp-ratio, smoke profile, has",
+        ),
+        (["train", "mlp-ratio", "--set", "seed=3"], "the seed has an option of its own: --seed 3"),
+        (["status", "scratch"], "list them with runner losses scratch"),
+        (["verify", "--logs", "--mark"], "--mark is for one run: name its folder"),
+        (["verify", "--logs", "--steps", "3"], "--steps is for one run: name its folder"),
+        (["verify", "run", "--folder", "other"], "--folder is for --logs: give that, too"),
+        (["verify", "--logs", "--folder", __file__], f"--folder {__file__} is a file: name a folder"),
+        (["publish", "mlp-ratio", "--logs", __file__], f"--logs {__file__} is a file: name a folder"),
+        (["baselines", "mlp-ratio", "--runs", "nowhere"], "nowhere does not exist"),
         (["train", "three-x", "--profile", "smoke", "--set", "norms=[1]"], "norms has no arm [1]; known: "),
         (["train", "d12", "--set", "corpus=[1]"], "corpus must be text, not [1]"),
         (["tokenizer", "web-ratio", "--profile", "paper"], "reads openwebtext as shards of GPT-2's tokens"),
@@ -165,6 +177,17 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert second != text
     strange = call("sample", str(folder), "--prompt", "naïve")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
+
+
+def test_a_damaged_run_hides_no_other_from_the_status(trained, tmp_path: Path):
+    shutil.copytree(trained.parent, tmp_path / "mlp-ratio" / "smoke")
+    for name, text in (("r2-s0", "[]"), ("r3-s0", "{")):
+        (tmp_path / "mlp-ratio" / "smoke" / name).mkdir(exist_ok=True)
+        (tmp_path / "mlp-ratio" / "smoke" / name / "manifest.json").write_text(text)
+    done = here("status", "mlp-ratio", "--profile", "smoke", "--runs", str(tmp_path))
+    lines = [line for line in done.stdout.splitlines() if "manifest.json cannot be read" in line]
+    assert [line.split()[0] for line in lines] == ["mlp-ratio/r2-s0", "mlp-ratio/r3-s0"]
+    assert f"mlp-ratio/{trained.name}  finished" in done.stdout
 
 
 def test_the_status_of_a_runs_folder_names_its_experiment(trained, tmp_path: Path):

@@ -235,7 +235,7 @@ def test_a_sweep_that_is_stopped_saves_and_says_how_to_go_on(tmp_path: Path, num
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "stopped and saved at step" in said
-    assert "saved: run the same command again to continue" in said
+    assert "run the same command again to continue" in said
     assert "Traceback" not in said
     assert list(folder.glob("*/checkpoint/*/state.safetensors"))
 

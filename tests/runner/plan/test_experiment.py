@@ -193,6 +193,11 @@ def test_a_name_that_is_too_long_for_a_folder_is_cut():
     ("name", "text", "said"),
     [
         ("one", "[axes]\nmix = [{ name = 'a' }, 3]\n[profiles.smoke]", "axis mix has arms and values"),
+        (
+            "one",
+            "[axes]\n'model.mlp_ratio' = [1, 4, 4]\n[profiles.smoke]",
+            "axis model.mlp_ratio has 4 twice: remove one",
+        ),
         ("one", "[axes]\n[profiles.'a/b']", "a profile cannot be called 'a/b'"),
         ("a b", "[axes]\n[profiles.smoke]", "an experiment cannot be called 'a b'"),
     ],
