@@ -238,6 +238,8 @@ for kind in kinds:
             interval=later.interval and (2 ** later.interval[0], 2 ** later.interval[1]),
         )
         results.number(f"delay-{name}-side", later.side())
+
+# %%
 first = next(iter(specs.values()))
 ahead = [
     counts[size].levels()[counts[size].each[-1].name] < min(curves[named[size, r, kind]].min().min()

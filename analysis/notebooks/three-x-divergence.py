@@ -75,6 +75,7 @@ def cured(arm: str, seed: int) -> bool:
     return bool(paths[arm][seed].iloc[-1] <= paths["thousandth"][seed].iloc[-1] + WITHIN)
 
 
+# %%
 patients = {rate: [s for s in ill.seeds if diverged(by_cure["none"], s)] for rate, by_cure in at_rate.items()}
 healed = {
     rate: {cure: sum(cured(by_cure[cure], s) for s in patients[rate]) for cure in THEIRS}

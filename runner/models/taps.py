@@ -19,8 +19,8 @@ _listeners: list[tuple[Listener, Collection[str] | None]] = []  # each with the 
 
 
 def tap(name: str, layer: int, *shown: Any) -> None:
-    """Call the listeners of a tap with its name, a layer (counted from 0), and `shown`: tensors, and values needed to
-    interpret them."""
+    """Call the listeners of a tap with its name, a layer (from 0 through the whole model), and `shown`: tensors,
+    and values needed to interpret them."""
     for listener, names in _listeners:
         if names is None or name in names:
             listener(name, layer, *shown)

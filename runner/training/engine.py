@@ -186,7 +186,6 @@ class Engine:
         with listening(hear, {Removed.tap}):
             for x_BT in inputs:
                 self.model(x_BT)
-                hear.again()
         self.group.add(hear.sums)
         return hear.sums
 

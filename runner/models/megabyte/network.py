@@ -130,6 +130,11 @@ class Megabyte(Model):
         latents = Latents(spec.coarse, self.ops, spec.latents, spec.context_drop) if spec.latents else None
         self.coarse, self.fine = latents or Stack(spec.coarse, self.ops), Stack(spec.fine, self.ops)
         self.down = nn.Parameter(torch.empty(spec.width, spec.width))  # from the global model to the local one
+        reader = [latents.reader.mlp] if latents else []
+        for layer, part in enumerate((*reader, *self.coarse.blocks, *self.fine.blocks)):
+            for module in part.modules():  # for taps: in its stack another one has that number, too
+                if hasattr(module, "layer"):
+                    module.layer = layer
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:

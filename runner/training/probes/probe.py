@@ -11,7 +11,6 @@ There are five kinds, by what they see and when:
 Shown and Updated observe every `eval.probe_every` steps. What these find goes under the split "batch".
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -84,55 +83,50 @@ Probe = Evaluated | Removed | Rounded | Shown | Updated
 
 
 class Listening:
-    """Hears the taps of a model while it reads one batch, and measures what the probes ask for."""
+    """Hears the taps of a model while it reads one batch, and measures what the probes ask for: of a layer that is run
+    several times, the first time."""
 
     def __init__(self, probes: Sequence[Evaluated | Shown]) -> None:
         self.probes = probes
         self.taps = {probe.tap for probe in probes}
-        self.found: dict[str, list[Tensor]] = {probe.name: [] for probe in probes}
+        self.found: dict[str, dict[int, Tensor]] = {probe.name: {} for probe in probes}  # by layer
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
         for probe in self.probes:
-            if probe.tap == tap:
-                self.found[probe.name].append(probe.measure(*shown))
+            if probe.tap == tap and layer not in self.found[probe.name]:
+                self.found[probe.name][layer] = probe.measure(*shown)
 
     def take(self) -> dict[str, Tensor]:
-        """What the layers of one pass gave, [layers] or [layers, indices] by probe."""
-        taken = {name: torch.stack(values) for name, values in self.found.items() if values}
-        self.found = {name: [] for name in self.found}
+        """What the layers gave, [layers] or [layers, indices] by probe."""
+        taken = {name: torch.stack(list(values.values())) for name, values in self.found.items() if values}
+        self.found = {name: {} for name in self.found}
         return taken
 
 
 class Squaring:
     """Hears the hidden units of a model, and nothing else, while it reads batches, and sums their squares over all
-    tokens, for each layer in the order in which it shows them. Layers of different stacks may have one number."""
+    tokens, for each layer."""
 
     def __init__(self) -> None:
         self.sums: list[Tensor] = []  # [F] a layer
-        self.place = 0
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
         square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
-        if self.place == len(self.sums):
+        if layer == len(self.sums):
             self.sums.append(square_F)
         else:
-            self.sums[self.place] += square_F
-        self.place += 1
-
-    def again(self) -> None:
-        """Begin the next batch."""
-        self.place = 0
+            self.sums[layer] += square_F
 
 
 class Removing:
     """Sets hidden units to zero in place as a model shows them, and hears nothing else: `dropped` holds those of each
-    layer, in the order in which the layers are shown."""
+    layer."""
 
     def __init__(self, dropped: Sequence[Tensor]) -> None:
-        self.dropped = itertools.cycle(dropped)
+        self.dropped = dropped
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
-        shown[0][..., next(self.dropped)] = 0
+        shown[0][..., self.dropped[layer]] = 0
 
 
 class Watching:

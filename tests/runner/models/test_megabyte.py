@@ -14,7 +14,10 @@ from runner.models.dropout import site_keys
 from runner.models.gradients import query_blocks
 from runner.models.megabyte.network import Megabyte, remaining
 from runner.models.megabyte.spec import MegabyteSpec
+from runner.models.taps import listening
 from runner.plan.spec import as_dict, from_dict
+from runner.training.probes.probe import Listening
+from runner.training.probes.registry import PROBES
 from tests.conftest import at_call, train_here
 
 SMALL = MegabyteSpec(patch=4, width=8, global_layers=2, global_heads=2, local_layers=1, local_heads=2, block_size=16)
@@ -61,6 +64,22 @@ def test_strided_inference_takes_the_first_half_of_each_patch():
         assert torch.equal(both[:, t], first[:, t] if from_first else moved[:, t - 2])
     keys = site_keys(0, 0, strided.sites)
     assert torch.equal(strided(x_BT, keys), plain(x_BT, keys)), "training predicts once"
+
+
+@pytest.mark.parametrize("more", [{}, {"strided": True}, {"latents": 2}])
+def test_each_layer_is_heard_once_under_a_number_of_its_own(more):
+    """Also where a prediction takes several passes."""
+    model = made(replace(SMALL, **more))
+    hear = Listening([PROBES["activation_norm"], PROBES["active_units"]])
+    heard: list[int] = []
+    numbers = listening(lambda tap, layer, *_: heard.append(layer), {"mlp.hidden"})
+    with torch.no_grad(), listening(hear, hear.taps), numbers:
+        model(torch.arange(SMALL.block_size)[None] % 11)
+    layers = SMALL.global_layers + SMALL.local_layers + bool(more.get("latents"))
+    assert sorted(set(heard)) == list(range(layers))
+    assert {name: len(found) for name, found in hear.take().items()} == {
+        "activation_norm": SMALL.global_layers + SMALL.local_layers, "active_units": layers,
+    }  # fmt: skip
 
 
 def test_context_is_dropped_by_patches_in_training_alone():
