@@ -33,7 +33,6 @@ found = {seed: Embedding.of(run) for seed, run in runs.items()}
 first = next(iter(found.values()))
 stories = sweep.manifest["corpus"]["name"].startswith("stories")
 TEXT = "short stories" if stories else "Shakespeare's plays, which stand in for the stories"
-read = sweep.manifest["budget"]["tokens"]
 NOTE = f"The medium model, {len(found)} seeds. Text: {TEXT}. Profile {profile}."
 
 
@@ -176,7 +175,9 @@ if len(pairs) > 1:
         Dots("Analogies answered among the ten nearest", y="share", dots=share, seeds="beside"),
         alt="The share of analogies whose answer is among the ten nearest tokens, with the true pair of words and with "
         "two random words.",
-        caption=f"{len(pairs) * (len(pairs) - 1)} analogies of {len(pairs)} pairs such as boy and girl. {NOTE}",
+        caption=f"{len(pairs) * (len(pairs) - 1)} analogies of {len(pairs)} pairs such as boy and girl; "
+        "*random words*: with two of these in the place of the pair. Mean with its 95% interval, seeds beside it. "
+        f"{NOTE}",
     )
     results.estimate("analogies-hit", share["their own pairs"], "%", digits=0, scale=100)
     results.estimate("analogies-random", share["random words"], "%", digits=0, scale=100)

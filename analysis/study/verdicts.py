@@ -25,7 +25,7 @@ from typing import Any
 from analysis.study import text, wording
 from analysis.study.stats import CONFIDENCE, Estimate, estimate, holm_levels, p_values
 
-SUPPORTED, REFUTED, INCONCLUSIVE, NOT_TESTED = "supported", "refuted", "inconclusive", "not tested"
+SUPPORTED, REFUTED, INCONCLUSIVE = "supported", "refuted", "inconclusive"
 AGREES, DISAGREES = "one run agrees", "one run disagrees"  # of one seed, see above
 ABOVE, BELOW = 1, -1
 
