@@ -132,7 +132,7 @@ class Megabyte(Model):
         self.down = nn.Parameter(torch.empty(spec.width, spec.width))  # from the global model to the local one
         reader = [latents.reader.mlp] if latents else []
         for layer, part in enumerate((*reader, *self.coarse.blocks, *self.fine.blocks)):
-            for module in part.modules():  # for taps: in its stack another one has that number, too
+            for module in part.modules():  # taps count through the whole model, and a stack from 0
                 if hasattr(module, "layer"):
                     module.layer = layer
 
