@@ -23,7 +23,7 @@ NOTES = {
     "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
     "benchmark: the published runs are the runner's.",
     "tokens": "Shakespeare's plays, cut into documents as long as those of OpenWebText, from parquet to token shards, "
-    "beside tiktoken encoding the same text from memory. *Of tiktoken*: the rate of its own batches there.",
+    "beside tiktoken encoding the same text from memory. The share is that of the rate of tiktoken's batches.",
     "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
     "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
     "laptop model, 64 tokens, moves on by 32 when it is full.",
