@@ -96,9 +96,10 @@ def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
     profile, read = kept["profile"], kept["parts"]["logs"]  # <experiment>/<profile>/<run>
     needed = [(each, profile) for each in kept["experiments"]]
-    needed = needed or sorted({(each, of) for each, of, _ in (run.split("/", 2) for run in read)})  # it reads all
+    everything = not needed  # it names none: of what it has read, some may be published and some not
+    needed = needed or sorted({(each, of) for each, of, _ in (run.split("/", 2) for run in read)})
     without = sorted({each for each, of in needed if not evidence.runs(project.logs, each, of)})
-    if without:
+    if without and not (everything and any(evidence.runs(project.logs, each, of) for each, of in needed)):
         available = sorted({p for each in without for p in evidence.profiles(project.logs, each)})
         about = f"nothing is published for the profile {profile}"
         about += f" of {', '.join(without)}" if len(without) < len({each for each, _ in needed}) else ""

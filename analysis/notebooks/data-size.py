@@ -155,6 +155,17 @@ def rise(arm: arms.Arm, step: float) -> np.ndarray:
     return (until.iloc[-1] - until.min()).to_numpy()
 
 
+def at_one_multiple(one: arms.Arm, other: arms.Arm) -> list[list[float]]:
+    """How far the losses of two arms have risen, [arm][seed], each run cut off at one multiple of its own onset: the
+    largest that both runs of the seed reach."""
+    pairs = list(zip(onsets[one], onsets[other], strict=True))
+    reach = [min(lasts[one] / mine, lasts[other] / its) + 1e-9 for mine, its in pairs]
+    return [
+        [rise(arm, far * pair[k])[i] for i, (far, pair) in enumerate(zip(reach, pairs, strict=True))]
+        for k, arm in enumerate((one, other))
+    ]
+
+
 def slope(rises_AS: list[np.ndarray]) -> stats.Estimate:
     """Nats for each doubling of the text, over seeds."""
     x = np.log2([of[arm][0] for arm in plain])
@@ -218,18 +229,10 @@ for kind in kinds:
     lost = [(curves[arm].iloc[-1] - curves[arm].min()).to_numpy() for arm in (named[s, held, kind] for s in sizes)]
     results.estimate(f"lost-{name}", stats.estimate(np.mean(lost, axis=0)), "nats", digits=2)
     if kind != PLAIN:
-        # The plain runs after as many times their own onset as these have trained when they end.
-        alike = [
-            [
-                rise(named[s, held, PLAIN], lasts[named[s, held, kind]] / mine * plains)[i]
-                for i, (mine, plains) in enumerate(
-                    zip(onsets[named[s, held, kind]], onsets[named[s, held, PLAIN]], strict=True)
-                )
-            ]
-            for s in sizes
-        ]
-        results.estimate(f"lost-alike-{name}", stats.estimate(np.mean(alike, axis=0)), "nats", digits=2)
-        results.number(f"lost-less-{name}", stats.estimate(np.mean(np.array(lost) - alike, axis=0)).side())
+        cut = np.array([at_one_multiple(named[s, held, kind], named[s, held, PLAIN]) for s in sizes]).mean(0)
+        results.estimate(f"lost-cut-{name}", stats.estimate(cut[0]), "nats", digits=2)
+        results.estimate(f"lost-alike-{name}", stats.estimate(cut[1]), "nats", digits=2)
+        results.number(f"lost-less-{name}", stats.estimate(cut[0] - cut[1]).side())
         later = stats.estimate(np.mean([one.values for one in delay[kind]], axis=0))
         results.number(
             f"delay-{name}",

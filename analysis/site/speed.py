@@ -23,7 +23,8 @@ NOTES = {
     "compute nothing at positions without a loss; their mathematics is that of plain PyTorch. They belong to the "
     "benchmark: the published runs are the runner's.",
     "tokens": "Shakespeare's plays, cut into documents as long as those of OpenWebText, from parquet to token shards, "
-    "beside tiktoken encoding the same text from memory. The share is that of the rate of tiktoken's batches.",
+    "beside tiktoken encoding the same text from memory. *Of tiktoken* is the rate as a share of that of tiktoken's "
+    "batches.",
     "sample": "Text from a character model, 256 tokens after one, on one thread. Both draw the very same text: one "
     "reads its window again for each token, the other keeps keys and values of the tokens before. The window of the "
     "laptop model, 64 tokens, moves on by 32 when it is full.",

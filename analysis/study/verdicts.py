@@ -162,9 +162,9 @@ def parts(claimed: Mapping[str, Sequence[Measure]], *, hedged: Sequence[str] = (
     part that is `hedged`, that something *can* be so, one measure is enough, and all of them have to lie on the other
     side to refute it. What refutes is corrected for all measures of the claim, what supports a hedged part for those of
     the part."""
-    many = sum(map(len, claimed.values()))
+    many = _tested([one for measures in claimed.values() for one in measures])
     tested = {
-        name: [one.among(many, len(measures) if name in hedged else 1) for one in measures]
+        name: [one.among(many, _tested(measures) if name in hedged else 1) for one in measures]
         for name, measures in claimed.items()
     }
     words = {name: (_any if name in hedged else _all)(measures) for name, measures in tested.items()}
@@ -200,7 +200,8 @@ def _all(measures: Sequence[Measure]) -> str:
 def some(*measures: Measure, rule: str = "") -> Verdict:
     """One measure must lie on its wanted side and none on the other, corrected for there being several; refuted is the
     reverse."""
-    measures = tuple(measure.among(len(measures), len(measures)) for measure in measures)
+    many = _tested(measures)
+    measures = tuple(measure.among(many, many) for measure in measures)
     sides = {measure.side for measure in measures}
     word = SUPPORTED if 1 in sides and -1 not in sides else REFUTED if -1 in sides and 1 not in sides else INCONCLUSIVE
     if any(measure.single for measure in measures):
@@ -293,8 +294,8 @@ def stepdown(samples: Sequence[Sequence[float]], wanted: int, level: float = 1 -
 
 
 def _tested(measures: Sequence[Measure]) -> int:
-    """How many of the measures have an interval, and so can err."""
-    return sum(isinstance(measure.found, Estimate) for measure in measures)
+    """How many of the measures have an interval, and so can err; one at least."""
+    return max(1, sum(isinstance(measure.found, Estimate) for measure in measures))
 
 
 def _corrected(measures: Sequence[Measure]) -> str:

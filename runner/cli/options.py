@@ -68,7 +68,7 @@ def settings(given: list[str], axes: Iterable[str] = ()) -> dict[str, Any]:
             name = f"{homes[0]}.{name}"
         elif name not in axes and not dot:
             if name == "seed":
-                raise UserError(f"--set {text!r}: the seed has an option of its own: --seed {value}")
+                raise UserError(f"--set {text!r}: the seed is no setting; `runner train` has --seed {value} for it")
             known = ", ".join([*axes, *sorted(field for fields in spec_tables.values() for field in fields)])
             raise UserError(f"--set {text!r}: unknown setting {name!r}; known: {known}")
         try:

@@ -12,7 +12,7 @@ from runner.cli import options
 from runner.cli.display import Display
 from runner.cli.experiments import having, leave_unless_ended
 from runner.cli.terminal import console, say
-from runner.errors import UserError
+from runner.errors import Damaged, UserError
 from runner.evidence import archive, baselines, log, planned, state
 from runner.evidence.state import State
 from runner.evidence.status import Status
@@ -124,7 +124,10 @@ def show_status(
         _refuse_run(Path(name))
     damaged = False
     for loaded in having(profile, name):
-        plans = planned.plans(loaded, profile, runs)
+        try:
+            plans = planned.plans(loaded, profile, runs)
+        except Damaged:  # a run that its rule asks for: it is named below
+            plans = loaded.plans(profile)
         states = [_inspect(plan, runs) for plan in plans]
         drifted = 0
         none = len(plans) > 1 and all(isinstance(each, State) and each.status == Status.MISSING for each in states)

@@ -5,6 +5,7 @@ import itertools
 import re
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from runner.models.registry import ModelSpec
 from runner.plan import budget, presets
 from runner.plan.placement import checked
 from runner.plan.plan import Plan
-from runner.plan.spec import TrainSpec, check, from_dict
+from runner.plan.spec import RunSpec, TrainSpec, check, from_dict
 from runner.settings import OTHER_NAMES, build, need
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -178,8 +179,7 @@ class Experiment:
         Returns the planned run where the experiment has one with the same spec, else a run of the experiment `SCRATCH`.
         """
         axes, point = self.axes_of(profile), {}
-        table = _table(self._profile(profile), "model", f"{self.where} [profiles.{profile}]")
-        classes = {"model": registry.spec_of(table, self.where), "train": TrainSpec}
+        settings = {_known(path): value for path, value in settings.items()}
         for axis, arms in axes.items():
             if isinstance(arms[0], dict):
                 by_name = {arm["name"]: arm for arm in arms}
@@ -189,10 +189,13 @@ class Experiment:
                         f"{self.where}: {axis} has no arm {chosen!r}; known: {', '.join(map(repr, by_name))}"
                     )
                 point[axis] = by_name[chosen]
-            else:
-                part, _, setting = axis.partition(".")
-                usual = getattr(classes.get(part), setting, None)
-                point[axis] = settings.get(axis, usual if usual in arms else arms[0])
+        usual: RunSpec | None = None
+        with suppress(UserError):  # such as a block that is longer than a split
+            usual = self.plan(profile, point, seed).spec
+        for axis, values in axes.items():
+            if axis not in point:
+                default = getattr_path(usual, axis) if usual and hasattr_path(usual, axis) else None
+                point[axis] = settings.get(axis, default if default in values else values[0])
         extra = {path: value for path, value in settings.items() if path not in point}
         given = f" with {', '.join(f'{path} = {value!r}' for path, value in settings.items())}" if settings else ""
         plan = self.plan(profile, point | extra, seed, given)
@@ -339,6 +342,12 @@ def _safe(name: str) -> str:
     """The name with characters replaced that are unsafe in the name of a folder, and cut where it is too long."""
     safe = re.sub(r"[^\w.,=+-]+", "_", name)
     return safe if len(safe) <= LONGEST else f"{safe[: LONGEST - 9]}-{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _known(path: str) -> str:
+    """The dotted path with the name of its setting in this project."""
+    head, dot, name = path.rpartition(".")
+    return f"{head}{dot}{OTHER_NAMES.get(name, name)}"
 
 
 def getattr_path(spec: Any, path: str) -> Any:

@@ -130,8 +130,8 @@ class Megabyte(Model):
         latents = Latents(spec.coarse, self.ops, spec.latents, spec.context_drop) if spec.latents else None
         self.coarse, self.fine = latents or Stack(spec.coarse, self.ops), Stack(spec.fine, self.ops)
         self.down = nn.Parameter(torch.empty(spec.width, spec.width))  # from the global model to the local one
-        reader = [latents.reader.mlp] if latents else []
-        for layer, part in enumerate((*reader, *self.coarse.blocks, *self.fine.blocks)):
+        reader = [latents.reader.mlp] if latents else []  # the last: it has no residual stream to show
+        for layer, part in enumerate((*self.coarse.blocks, *self.fine.blocks, *reader)):
             for module in part.modules():  # taps count through the whole model, and a stack from 0
                 if hasattr(module, "layer"):
                     module.layer = layer

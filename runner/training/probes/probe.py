@@ -98,7 +98,8 @@ class Listening:
 
     def take(self) -> dict[str, Tensor]:
         """What the layers gave, [layers] or [layers, indices] by probe."""
-        taken = {name: torch.stack(list(values.values())) for name, values in self.found.items() if values}
+        in_order = {name: [values[layer] for layer in sorted(values)] for name, values in self.found.items() if values}
+        taken = {name: torch.stack(values) for name, values in in_order.items()}
         self.found = {name: {} for name in self.found}
         return taken
 
@@ -108,14 +109,16 @@ class Squaring:
     tokens, for each layer."""
 
     def __init__(self) -> None:
-        self.sums: list[Tensor] = []  # [F] a layer
+        self._sums: dict[int, Tensor] = {}  # by layer
 
     def __call__(self, tap: str, layer: int, *shown: Any) -> None:
         square_F = wide(shown[0].flatten(0, -2)).square().sum(0)
-        if layer == len(self.sums):
-            self.sums.append(square_F)
-        else:
-            self.sums[layer] += square_F
+        self._sums[layer] = self._sums[layer] + square_F if layer in self._sums else square_F
+
+    @property
+    def sums(self) -> list[Tensor]:
+        """Those of each layer, [F]."""
+        return [self._sums[layer] for layer in sorted(self._sums)]
 
 
 class Removing:

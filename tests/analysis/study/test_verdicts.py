@@ -69,6 +69,9 @@ def test_measures_of_which_any_may_decide_are_corrected_for_their_number():
     assert own == "Refuted if one is below, in an interval that is corrected for 4 comparisons."
     counts = [Measure(name, 3.0) for name in "abc"]  # cannot err
     assert verdicts.every(Measure("x", faint), *counts).word == "refuted"
+    assert verdicts.parts({"one": [Measure("x", faint)], "two": counts}).word == "refuted"
+    assert verdicts.some(Measure("x", faint, BELOW), *counts).measures[0].corrected is None
+    assert verdicts.every(*counts).word == "supported"
 
 
 def test_a_claim_of_several_parts_says_which_of_them_fails():

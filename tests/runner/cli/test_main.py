@@ -88,7 +88,7 @@ def test_a_file_that_is_no_experiment_hides_no_other(monkeypatch, capsys):
             ["sweep", "mlp-ratio", "--profile", "smoke", "--only", ""],
             "--only '': no run of mlp-ratio, smoke profile, has",
         ),
-        (["train", "mlp-ratio", "--set", "seed=3"], "the seed has an option of its own: --seed 3"),
+        (["train", "mlp-ratio", "--set", "seed=3"], "the seed is no setting; `runner train` has --seed 3 for it"),
         (["status", "scratch"], "list them with runner losses scratch"),
         (["verify", "--logs", "--mark"], "--mark is for one run: name its folder"),
         (["verify", "--logs", "--steps", "3"], "--steps is for one run: name its folder"),
@@ -177,6 +177,15 @@ def test_train_sample_status_and_a_held_run(tmp_path: Path):
     assert second != text
     strange = call("sample", str(folder), "--prompt", "naïve")
     assert (strange.returncode, strange.stderr.count("\n")) == (2, 1)
+
+
+def test_a_damaged_run_that_a_rule_asks_for_is_named(tmp_path: Path):
+    folder = tmp_path / "activations" / "smoke" / "swiglu-s0"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    lines = here("status", "activations", "--profile", "smoke", "--runs", str(tmp_path)).stdout.splitlines()
+    assert any(line.startswith("activations/swiglu-s0") and "cannot be read" in line for line in lines)
+    assert any(line.startswith("activations/relu2-s0  missing") for line in lines)
 
 
 def test_a_damaged_run_hides_no_other_from_the_status(trained, tmp_path: Path):

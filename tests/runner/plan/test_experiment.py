@@ -175,6 +175,14 @@ def test_of_a_setting_that_is_swept_a_variant_has_its_default():
     loaded = experiment.load("mlp-ratio")
     assert loaded.variant("laptop", {}, 0).name == "r4-s0"
     assert experiment.load("step-counts").variant("laptop", {}, 0).spec.train.steps == 250
+    assert loaded.variant("smoke", {"model.mlp_expansion_factor": 3}, 0).name == "r3-s0"
+
+
+def test_of_a_setting_that_is_swept_a_variant_has_what_its_profile_says(tmp_path):
+    path = tmp_path / "two.toml"
+    text = (experiment.FOLDER / "ratio" / "mlp-ratio.toml").read_text()
+    path.write_text(text.replace("[profiles.smoke.model]", "[profiles.smoke.model]\nmlp_ratio = 2"))
+    assert experiment.load(str(path)).variant("smoke", {}, 0).name == "r2-s0"
 
 
 def test_a_name_that_is_too_long_for_a_folder_is_cut():
