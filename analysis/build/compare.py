@@ -95,11 +95,11 @@ def compare(project: Project, name: str) -> list[Comparison]:
 def _compare(project: Project, name: str, folder: Path) -> Comparison:
     kept = execute.record(folder) or {}
     profile, read = kept["profile"], kept["parts"]["logs"]  # <experiment>/<profile>/<run>
-    needed = [(each, profile) for each in kept["experiments"]]
-    everything = not needed  # it names none: of what it has read, some may be published and some not
-    needed = needed or sorted({(each, of) for each, of, _ in (run.split("/", 2) for run in read)})
-    without = sorted({each for each, of in needed if not evidence.runs(project.logs, each, of)})
-    if without and not (everything and any(evidence.runs(project.logs, each, of) for each, of in needed)):
+    named = [(each, profile) for each in kept["experiments"]]
+    needed = named or sorted({(each, of) for each, of, _ in (run.split("/", 2) for run in read)})
+    there = {pair: bool(evidence.runs(project.logs, *pair)) for pair in needed}
+    without = sorted({each for (each, _), held in there.items() if not held})
+    if without and (named or not any(there.values())):  # what names none reads everything, published or not
         available = sorted({p for each in without for p in evidence.profiles(project.logs, each)})
         about = f"nothing is published for the profile {profile}"
         about += f" of {', '.join(without)}" if len(without) < len({each for each, _ in needed}) else ""

@@ -32,9 +32,8 @@ def load_data(
         return
     if tokens:
         raise UserError("--tokens is for openwebtext only: leave it out, as other corpora are loaded whole")
-    if name is not None and (name not in corpora.REGISTRY or name == corpora.NONE):
-        known = [each for each in corpora.REGISTRY if each != corpora.NONE]
-        raise UserError(f"unknown corpus {name!r}; known: {', '.join((*known, openwebtext.NAME))}")
+    if name is not None and name not in corpora.names():
+        raise UserError(f"unknown corpus {name!r}; known: {', '.join((*corpora.names(), openwebtext.NAME))}")
     for corpus_name in [name] if name else corpora.CORPORA:
         text = corpora.load(corpus_name, say)
         say(

@@ -96,10 +96,15 @@ REGISTRY = {
 CORPORA = {name: corpus for name, corpus in REGISTRY.items() if corpus.rebuild and name != NONE}
 
 
+def names() -> list[str]:
+    """The names of all corpora that have a text."""
+    return [name for name in REGISTRY if name != NONE]
+
+
 def named(name: str) -> Corpus:
     """The corpus of that name."""
     if name not in REGISTRY:
-        raise UserError(f"unknown corpus {name!r}; known: {', '.join(each for each in REGISTRY if each != NONE)}")
+        raise UserError(f"unknown corpus {name!r}; known: {', '.join(names())}")
     return REGISTRY[name]
 
 
